@@ -1,0 +1,51 @@
+"""Transposed convolution as what it transposes: the vector-Jacobian product of a forward convolution.
+
+The forward convolution F takes ``z``, of the transposed convolution's output shape, to the shape of its input. F is
+linear in ``z``, so its Jacobian is F itself, and the vector-Jacobian product with ``x`` is F transposed: no kernel is
+flipped here, and no zero is inserted. JAX does both, when it transposes.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..errors import ArgumentTypeError
+from ..layout import Layout
+from ..spec import Spec
+
+
+def transposed_convolution(
+    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> jax.Array:
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise ArgumentTypeError(
+            "method 'vjp' is a derivative, and JAX has none for integers",
+            got=f"dtype {dtype}",
+            legal="a floating or complex dtype",
+            fix="pass method='dilated' or 'reference', or convert the operands",
+        )
+    x, w = x.astype(dtype), w.astype(dtype)
+    channels = w.shape[spec.rank] * spec.groups
+    z = jax.ShapeDtypeStruct(layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
+    (y,) = jax.linear_transpose(lambda z: forward_convolution(z, w, spec, layout, precision), z)(x)
+    return y
+
+
+def forward_convolution(z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, precision: Any = None) -> jax.Array:
+    """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F takes o to c channels."""
+    return lax.conv_general_dilated(
+        z,
+        w,
+        window_strides=[axis.stride for axis in spec.axes],
+        padding=[(axis.lo, axis.hi) for axis in spec.axes],
+        rhs_dilation=[axis.dilation for axis in spec.axes],
+        dimension_numbers=lax.ConvDimensionNumbers(
+            lhs_spec=(0, layout.channel_axis, *layout.spatial_axes),
+            rhs_spec=(spec.rank + 1, spec.rank, *range(spec.rank)),
+            out_spec=(0, layout.channel_axis, *layout.spatial_axes),
+        ),
+        feature_group_count=spec.groups,
+        precision=precision,
+    )

@@ -1,0 +1,1 @@
+"""One file for each framework's way to say which transposed convolution is meant. No numerics, no JAX."""

@@ -1,0 +1,106 @@
+"""Arguments made of integers, checked: what every convention's front end is written with."""
+
+import numbers
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from ..axis import LARGEST, Size
+from ..errors import ArgumentError, ArgumentTypeError
+from ..layout import Layout
+
+_STATIC = "compute it from shapes, or mark it static (static_argnames of jax.jit)"
+
+
+def integer(value: Any, name: str, lowest: int, highest: int = LARGEST) -> int:
+    """``value`` as an ``int`` in the range, or an error that names the argument."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        value = operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"{name} must be an integer that is known before tracing",
+            got=f"{name} = {value!r}",
+            legal="a Python or NumPy integer",
+            fix=_STATIC,
+        ) from None
+    if not lowest <= value <= highest:
+        raise ArgumentError(
+            f"{name} is out of range",
+            got=f"{name} = {value}",
+            legal=f"{lowest} to {highest}",
+            fix=f"pass {lowest} or more" if value < lowest else f"pass {highest} or less",
+        )
+    return value
+
+
+def size(value: Any, name: str) -> Size:
+    """``value`` as a size of at least 0: an ``int``, or a symbolic expression of ``jax.export`` as it is."""
+    symbolic = hasattr(value, "__floordiv__") and not isinstance(value, numbers.Number) and not hasattr(value, "dtype")
+    return value if symbolic else integer(value, name, lowest=0)
+
+
+def sequence(value: Any, name: str, legal: str) -> list[Any]:
+    """``value`` as a list, or an error that says what it should hold."""
+    try:
+        if isinstance(value, str):
+            raise TypeError
+        return list(value)
+    except TypeError:  # a scalar; a traced array's error is a TypeError, too
+        raise ArgumentTypeError(
+            f"{name} must be a sequence that is known before tracing",
+            got=f"{name} = {value!r}",
+            legal=legal,
+            fix=f"pass a list or a tuple; {_STATIC}",
+        ) from None
+
+
+def wrong_length(name: str, value: Any, legal: str) -> ArgumentError:
+    """The error for a sequence of a wrong length."""
+    return ArgumentError(
+        f"{name} has the wrong length",
+        got=f"{name} = {value}, of length {len(value)}",
+        legal=legal,
+        fix="pass one entry for each spatial axis",
+    )
+
+
+def per_axis(value: Any, name: str, rank: int, layout: Layout | None = None, lowest: int = 1) -> list[int]:
+    """One integer for each spatial axis, from an integer or a sequence of 1 or ``rank`` of them.
+
+    With a ``layout``, as many entries as the array has axes are taken too: those for the batch and the channels must
+    then be 1.
+    """
+    if isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0:
+        return [integer(value, name, lowest)] * rank
+    lengths = sorted({1, rank} if layout is None else {1, rank, rank + 2})
+    legal = f"an integer, or a sequence of {' or '.join(map(str, lengths))}"
+    entries = [integer(entry, f"{name}[{i}]", lowest) for i, entry in enumerate(sequence(value, name, legal))]
+    if len(entries) not in lengths:
+        raise wrong_length(name, entries, legal)
+    if len(entries) == 1:
+        return entries * rank
+    if len(entries) == rank or layout is None:
+        return entries
+    outer = [entries[0], entries[layout.channel_axis]]
+    if outer != [1, 1]:
+        raise ArgumentError(
+            f"{name} of the batch and of the channels must be 1",
+            got=f"{name} = {entries}",
+            legal=f"{name}[0] = {name}[{layout.channel_axis}] = 1",
+            fix=f"pass the {rank} numbers of the spatial axes alone, or check data_format",
+        )
+    return [entries[axis] for axis in layout.spatial_axes]
+
+
+def pairs(value: Sequence[Any], name: str, legal: str) -> list[tuple[int, int]]:
+    """Each entry of ``value`` as a pair of integers of at least 0."""
+    found = []
+    for i, pair in enumerate(value):
+        entries = sequence(pair, f"{name}[{i}]", legal)
+        if len(entries) != 2:
+            raise wrong_length(f"{name}[{i}]", entries, legal)
+        before, after = (integer(entry, f"{name}[{i}]", lowest=0) for entry in entries)
+        found.append((before, after))
+    return found

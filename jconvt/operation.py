@@ -1,0 +1,194 @@
+"""The operation on arrays: operands and options checked, the method chosen, the result computed.
+
+Everything here is the same for every convention; what a convention says has become a ``Spec`` and a ``Layout``.
+"""
+
+import functools
+import math
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.core import Tracer
+
+from .algorithms import METHODS
+from .axis import LARGEST
+from .errors import ArgumentError, ArgumentTypeError
+from .layout import Layout
+from .spec import Spec
+
+_KINDS = (jnp.integer, jnp.floating, jnp.complexfloating)
+
+
+def operands(**arrays: Any) -> list[jax.Array]:
+    """The named arguments as arrays of one numeric dtype.
+
+    Dtypes that differ are promoted as ``jax.numpy`` promotes them, which under
+    ``jax.numpy_dtype_promotion("strict")`` is an error.
+    """
+    found = [_array(value, name) for name, value in arrays.items()]
+    given = ", ".join(f"{name} {array.dtype}" for name, array in zip(arrays, found, strict=True))
+    if any(array.dtype == jnp.bool_ for array in found):
+        raise ArgumentTypeError(
+            "booleans have no products to sum",
+            got=given,
+            legal="integer, floating or complex dtypes",
+            fix="convert with .astype(jnp.float32)",
+        )
+    try:
+        dtype = jnp.result_type(*found)
+    except ValueError as error:
+        raise ArgumentTypeError(
+            f"the dtypes of {' and '.join(arrays)} differ, and promotion is off",
+            got=given,
+            legal="one dtype",
+            fix="convert one with .astype, or allow promotion: jax.numpy_dtype_promotion('standard')",
+        ) from error
+    return [array.astype(dtype) for array in found]
+
+
+def transposed_convolution(
+    x: jax.Array,
+    w: jax.Array,
+    spec: Spec,
+    layout: Layout,
+    *,
+    name: str,
+    method: str = "auto",
+    precision: Any = None,
+    preferred_element_type: Any = None,
+    out_sharding: Any = None,
+) -> jax.Array:
+    """``x``, ``(batch, spatial..., c)`` in ``layout``, convolved transposed with ``w``, ``(k..., o / groups, c)``."""
+    if method != "auto" and method not in METHODS:
+        raise ArgumentError(
+            "unknown method",
+            got=f"method = {method!r}",
+            legal=", ".join(map(repr, ("auto", *METHODS))),
+            fix="leave it out for 'auto'",
+        )
+    dtype = _result_dtype(x.dtype, preferred_element_type)
+    precision = _precision(precision)
+    sizes = spec.output_sizes(layout.spatial(x.shape))
+    shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
+    _check_size(shape, dtype, x, w, spec, layout)
+    with jax.named_scope(name):
+        if any(isinstance(size, int) and size == 0 for size in (*shape, *x.shape)):
+            y = jnp.zeros(shape, dtype)  # no pixel, no channel or no output: nothing to sum
+        elif method == "reference":
+            y = METHODS[method](x, w, spec, layout, dtype, precision)
+        else:
+            y = _compute(x, w, spec, layout, dtype, precision, "dilated" if method == "auto" else method)
+        return y if out_sharding is None else _sharded(y, out_sharding)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
+def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str) -> jax.Array:
+    return METHODS[method](x, w, spec, layout, dtype, precision)
+
+
+def _array(value: Any, name: str) -> jax.Array:
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(
+            f"{name} is not an array of numbers",
+            got=f"{name} of type {type(value).__name__}",
+            legal="a JAX or NumPy array, or nested lists of numbers of equal lengths",
+            fix=f"convert {name} with jax.numpy.asarray",
+        ) from error
+
+
+def _kind(dtype: Any) -> Any:
+    return next((kind for kind in _KINDS if jnp.issubdtype(dtype, kind)), None)
+
+
+def _result_dtype(dtype: Any, preferred: Any) -> Any:
+    """The dtype of sums and result: what ``jax.lax`` allows for ``preferred_element_type``."""
+    if preferred is None:
+        return dtype
+    try:
+        wanted = jax.dtypes.canonicalize_dtype(preferred)
+    except TypeError:
+        wanted = None
+    kinds = (_KINDS[0], _KINDS[1]) if _kind(dtype) is jnp.integer else (_kind(dtype),)
+    if wanted is None or _kind(wanted) not in kinds or wanted.itemsize < dtype.itemsize:
+        raise ArgumentTypeError(
+            "preferred_element_type does not fit the operands",
+            got=f"preferred_element_type = {preferred!r} for {dtype}",
+            legal=f"a {' or '.join(kind.__name__ for kind in kinds)} dtype at least as wide as {dtype}",
+            fix="leave it out, and convert the result with .astype",
+        )
+    return wanted
+
+
+def _precision(precision: Any) -> Any:
+    """``precision`` as ``jax.lax`` takes it, and hashable."""
+    each = precision if isinstance(precision, tuple | list) else (precision,)
+    try:
+        if len(each) not in (1, 2):
+            raise ValueError
+        for one in each:
+            if one is not None and not isinstance(one, lax.DotAlgorithm | lax.DotAlgorithmPreset):
+                lax.Precision(one)
+    except ValueError:
+        raise ArgumentError(
+            "unknown precision",
+            got=f"precision = {precision!r}",
+            legal="None, 'default', 'high', 'highest', a jax.lax.Precision, or a pair of them",
+            fix="leave it out, or pass 'highest' for full float32 on TPU and GPU",
+        ) from None
+    return tuple(precision) if isinstance(precision, list) else precision
+
+
+def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, w: jax.Array, spec: Spec, layout: Layout) -> None:
+    """Refuses what a compiler could not index and, where the device is known, what it could not hold."""
+    canvas = [axis.full_size(size) + axis.extent for axis, size in zip(spec.axes, layout.spatial(x.shape), strict=True)]
+    known = [size for size in shape if isinstance(size, int)]
+    itemsize = jnp.dtype(dtype).itemsize
+    needed = math.prod(known) * itemsize
+    if needed >= 2**63 or any(isinstance(size, int) and size > LARGEST for size in canvas):
+        raise ArgumentError(
+            "the output is too large to index",
+            got=f"output of shape {shape}, from strides {[a.stride for a in spec.axes]} "
+            f"and dilations {[a.dilation for a in spec.axes]}",
+            legal=f"canvases of at most {LARGEST} along each axis, and less than 2**63 bytes in all",
+            fix="pass smaller strides, dilations or sizes",
+        )
+    if isinstance(x, Tracer) or isinstance(w, Tracer):
+        return  # compiled for devices that this process may not have
+    limit = sum(
+        _memory(device) for device in {d.process_index if d.platform == "cpu" else d: d for d in x.devices()}.values()
+    )
+    if needed > limit:
+        raise ArgumentError(
+            "the output is too large to allocate",
+            got=f"output of shape {shape} and dtype {jnp.dtype(dtype)}, which takes {_bytes(needed)}",
+            legal=f"at most {_bytes(limit)}, the memory of {', '.join(sorted(map(str, x.devices())))}",
+            fix="split the batch, or shard the operands over more devices",
+        )
+
+
+def _memory(device: Any) -> float:
+    """The bytes that a device can hold; infinite where it does not say."""
+    if device.platform == "cpu":
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):  # not every operating system tells
+            return math.inf
+    return (device.memory_stats() or {}).get("bytes_limit", math.inf)
+
+
+def _bytes(count: float) -> str:
+    unit = min(int(math.log2(max(count, 1)) // 10), 6)
+    return f"{count / 1024**unit:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[unit]}"
+
+
+def _sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
+    """``y`` laid out as asked, on a mesh whose axes are explicit or automatic."""
+    mesh = getattr(out_sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
+    if jax.sharding.AxisType.Explicit in mesh.axis_types:
+        return jax.sharding.reshard(y, out_sharding)
+    return lax.with_sharding_constraint(y, out_sharding)
