@@ -46,7 +46,7 @@ def transpose(x: NDArray[Any], w: NDArray[Any], spec: Spec) -> NDArray[Any]:
     x, w = _grouped_x(x, spec).astype(z.dtype), _grouped_w(w, spec).astype(z.dtype)
     for i, t, j in landings(spec, sizes, output_sizes):
         z[:, *j] += np.einsum("ngc,ogc->ngo", x[:, *i], w[t])
-    return z.reshape(*z.shape[:-2], -1)
+    return _ungrouped(z)
 
 
 def forward(z: NDArray[Any], w: NDArray[Any], spec: Spec) -> NDArray[Any]:
@@ -57,7 +57,7 @@ def forward(z: NDArray[Any], w: NDArray[Any], spec: Spec) -> NDArray[Any]:
     z, w = _grouped_x(z, spec).astype(x.dtype), _grouped_w(w, spec).astype(x.dtype)
     for i, t, j in landings(spec, sizes, output_sizes):
         x[:, *i] += np.einsum("ngo,ogc->ngc", z[:, *j], w[t])
-    return x.reshape(*x.shape[:-2], -1)
+    return _ungrouped(x)
 
 
 def kernel_gradient(x: NDArray[Any], z: NDArray[Any], spec: Spec) -> NDArray[Any]:
@@ -68,7 +68,7 @@ def kernel_gradient(x: NDArray[Any], z: NDArray[Any], spec: Spec) -> NDArray[Any
     w = np.zeros((*kernel, z.shape[-1], spec.groups, x.shape[-1]), _accumulator(x))
     for i, t, j in landings(spec, sizes, output_sizes):
         w[t] += np.einsum("ngc,ngo->ogc", x[:, *i].astype(w.dtype), z[:, *j].astype(w.dtype))
-    return w.reshape(*w.shape[:-2], -1)
+    return _ungrouped(w)
 
 
 def transposed_convolution(
@@ -104,3 +104,8 @@ def _grouped_x(x: NDArray[Any], spec: Spec) -> NDArray[Any]:
 def _grouped_w(w: NDArray[Any], spec: Spec) -> NDArray[Any]:
     """(k..., o / groups, c) as (k..., o / groups, groups, c / groups)."""
     return w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
+
+
+def _ungrouped(array: NDArray[Any]) -> NDArray[Any]:
+    """(..., groups, channels / groups) as (..., channels)."""
+    return array.reshape(*array.shape[:-2], array.shape[-2] * array.shape[-1])

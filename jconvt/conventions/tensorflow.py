@@ -8,6 +8,7 @@ legal for input size ``n`` where the forward convolution takes ``out`` to ``n``:
     VALID            ceil((out - e + 1) / s) = n   s(n-1) + e .. s n + e - 1   lo = 0
     explicit (a, b)  as VALID for out + a + b      VALID's, less a + b         lo = a
 
+Where n is 0, every VALID size below ``e`` is legal: none holds a window. (TensorFlow refuses some of these.)
 The rules are those of "Notes on padding" in the documentation of ``tf.nn``. Where no size is asked for, it is that of
 ``tf.keras.layers.Conv2DTranspose``: ``s n`` under SAME, ``s n + max(e - s, 0)`` under VALID, and under explicit padding
 VALID's less ``a + b``; with an ``output_padding`` of ``p``, ``s(n-1) + e + p - 2 (e // 2)``, ``s(n-1) + e + p``, and
@@ -134,9 +135,8 @@ def _axis(along: _Along, requested: Size | None, output_padding: int | None) -> 
         asked = default
     lowest, highest = (1 - e, s - e) if same else (0, s - 1)
     if isinstance(n, int):
-        if n == 0:
-            # TensorFlow computes (out - e + s) / s, rounded towards zero: a few sizes more give 0 pixels under VALID.
-            lowest = highest if same else 1 - s
+        if n == 0:  # no pixel: under SAME no output either, else too few outputs for the first window
+            lowest = highest if same else -flush
         lowest = max(lowest, -flush)
     sizes = _Sizes(flush, asked, lowest, highest, default)
     if not isinstance(asked, int):

@@ -1,0 +1,10 @@
+"""Strict numerics for every test: no silent promotion of dtypes or ranks, and 64-bit numbers where asked for."""
+
+import jax
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _strict_numerics():
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield

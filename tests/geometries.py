@@ -1,0 +1,76 @@
+"""Calls of ``conv_transpose`` for hypothesis to draw, with every legal output size, and their operands.
+
+Legality comes from counting the windows of the forward convolution, not from jconvt's formulas.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW"), 4: ("NABDEC", "NCABDE")}
+
+
+def forward_size(out: int, kernel: int, stride: int, dilation: int, padding: Any) -> int:
+    """How many windows a forward convolution places on ``out`` pixels."""
+    extent = (kernel - 1) * dilation + 1
+    if padding == "SAME":
+        return len(range(0, out, stride))
+    before, after = (0, 0) if padding == "VALID" else padding
+    return len(range(0, out + before + after - extent + 1, stride))
+
+
+def legal_sizes(n: int, kernel: int, stride: int, dilation: int, padding: Any) -> list[int]:
+    """Every output size that the forward convolution takes back to ``n``."""
+    most = (n + 1) * stride + kernel * dilation
+    return [out for out in range(most) if forward_size(out, kernel, stride, dilation, padding) == n]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """Shapes of the operands and the arguments of one call of ``conv_transpose``."""
+
+    input: tuple[int, ...]
+    filters: tuple[int, ...]
+    arguments: dict[str, Any]
+
+    def operands(self, dtype: Any = np.float64) -> tuple[Any, Any]:
+        """Small integers without symmetry: sums of their products are exact, and no flip goes unseen."""
+        rng = np.random.default_rng(len(repr(self)))
+        x, w = (rng.integers(-9, 10, shape) for shape in (self.input, self.filters))
+        if np.dtype(dtype).kind == "c":
+            return (x + 1j * x[::-1]).astype(dtype), (w - 2j * w).astype(dtype)
+        return x.astype(dtype), w.astype(dtype)
+
+
+@st.composite
+def calls(
+    draw: Any, ranks: Any = (1, 2, 3), paddings: Any = ("SAME", "VALID", "EXPLICIT"), plain: bool = False
+) -> Call:
+    """Draws a legal call; a ``plain`` one has no groups, no dilation, and channels last."""
+    rank = draw(st.sampled_from(ranks))
+    most = {1: 5, 2: 3, 3: 2, 4: 2}[rank]
+    kind = draw(st.sampled_from(paddings))
+    sizes, kernel, strides, dilations, pads, outs = [], [], [], [], [], []
+    for _ in range(rank):
+        k, s = draw(st.integers(1, most + 1)), draw(st.integers(1, most))
+        d = 1 if plain else draw(st.integers(1, 3))
+        pad = (draw(st.integers(0, 2)), draw(st.integers(0, 2))) if kind == "EXPLICIT" else kind
+        n = draw(st.sampled_from([n for n in range(most + 4) if legal_sizes(n, k, s, d, pad)][: most + 1]))
+        outs.append(draw(st.sampled_from(legal_sizes(n, k, s, d, pad))))
+        for values, value in zip((sizes, kernel, strides, dilations, pads), (n, k, s, d, pad), strict=True):
+            values.append(value)
+    groups = 1 if plain else draw(st.sampled_from((1, 1, 2, 3)))
+    taken, out = groups * draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    batch = draw(st.sampled_from((1, 2, 2, 0)))
+    arguments: dict[str, Any] = {"strides": strides, "padding": pads if kind == "EXPLICIT" else kind}
+    channels_first = not plain and draw(st.booleans())
+    full = (batch, groups * out, *outs) if channels_first else (batch, *outs, groups * out)
+    arguments["output_shape"] = full
+    if not plain:
+        arguments |= {"dilations": dilations, "groups": groups}
+        arguments["data_format"] = FORMATS[rank][channels_first]
+        arguments["output_shape"] = draw(st.sampled_from((full, tuple(outs))))
+    shape = (batch, taken, *sizes) if channels_first else (batch, *sizes, taken)
+    return Call(shape, (*kernel, out, taken), arguments)

@@ -1,0 +1,131 @@
+"""Dtypes, the precision of sums, and promotion."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import laws
+import numpy as np
+import pytest
+from geometries import Call
+from jax import lax
+
+import jconvt
+
+CALL = Call((2, 3, 4, 4), (3, 2, 3, 4), {"strides": 2, "groups": 2, "padding": "SAME"})
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
+
+
+@pytest.mark.parametrize("method", ["dilated", "vjp", "auto", "reference"])
+@pytest.mark.parametrize("dtype", [*DTYPES, "int8", "uint8", "int64", "complex128"])
+def test_every_dtype_is_kept_and_exact_on_small_integers(method, dtype):
+    x, w = CALL.operands(np.complex128 if dtype.startswith("complex") else np.float64)
+    if method == "vjp" and "int" in dtype:
+        with pytest.raises(jconvt.ArgumentTypeError, match="'dilated' or 'reference'"):
+            jconvt.conv_transpose(x.astype(dtype), w.astype(dtype), method=method, **CALL.arguments)
+        return
+    if dtype in ("bfloat16", "int8", "uint8"):
+        x, w = abs(x) % 3, abs(w) % 2  # the result is to fit, too
+    x, w = jnp.asarray(x).astype(dtype), jnp.asarray(w).astype(dtype)
+    y = jconvt.conv_transpose(x, w, method=method, **CALL.arguments)
+    assert y.dtype == dtype
+    wide = np.complex128 if dtype.startswith("complex") else np.float64
+    np.testing.assert_array_equal(
+        np.asarray(y).astype(wide), laws.definition(CALL, np.asarray(x, wide), np.asarray(w, wide))
+    )
+
+
+@pytest.mark.parametrize("method", ["dilated", "vjp", "auto", "reference"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_summed_in_float32_and_rounded_once(method, dtype):
+    rng = np.random.default_rng(0)
+    x, w = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in ((1, 5, 5, 512), (5, 5, 4, 512)))
+    y = np.asarray(jconvt.conv2d_transpose(x, w, strides=2, method=method), np.float64)
+    call = Call(x.shape, w.shape, {"strides": 2})
+    exact = laws.definition(call, np.asarray(x, np.float64), np.asarray(w, np.float64))
+    # Half a unit in the last place for the rounding, and a trace for the sums in float32.
+    assert (np.abs(y - exact) <= 0.51 * float(jnp.finfo(dtype).eps) * np.abs(exact) + 1e-3).all()
+
+
+@pytest.mark.parametrize("method", ["dilated", "vjp", "auto", "reference"])
+@pytest.mark.parametrize(("dtype", "wide"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")])
+def test_preferred_element_type_widens_sums_and_result(method, dtype, wide):
+    x, w = (jnp.asarray(operand / 7).astype(dtype) for operand in CALL.operands())
+    y = jconvt.conv_transpose(x, w, method=method, preferred_element_type=wide, **CALL.arguments)
+    assert y.dtype == wide
+    exact = laws.definition(CALL, np.asarray(x, np.float64), np.asarray(w, np.float64))
+    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0, atol=40 * jnp.finfo(wide).eps)
+
+
+@pytest.mark.parametrize("method", ["dilated", "vjp", "auto"])
+def test_gradients_keep_the_operands_dtypes_under_preferred_element_type(method):
+    x, w = (jnp.asarray(operand).astype(jnp.bfloat16) for operand in CALL.operands())
+
+    def loss(x, w):
+        return jconvt.conv_transpose(x, w, method=method, preferred_element_type=jnp.float32, **CALL.arguments).sum()
+
+    in_x, in_w = jax.grad(loss, (0, 1))(x, w)
+    assert (in_x.dtype, in_w.dtype) == (jnp.bfloat16, jnp.bfloat16)
+    assert in_x.shape == x.shape
+
+
+def test_preferred_element_type_of_integers():
+    x = jnp.full((1, 3, 1), 100, jnp.int8)
+    w = jnp.full((3, 1, 1), 100, jnp.int8)
+    y = jconvt.conv1d_transpose(x, w, preferred_element_type=jnp.int32)
+    assert y.dtype == jnp.int32
+    assert y.ravel().tolist() == [20000, 30000, 20000]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "preferred"),
+    [*itertools.product(("int8", "uint8", "float16", "float32", "complex64"), (*DTYPES, "int8", "bool"))],
+)
+def test_preferred_element_type_is_what_lax_allows(dtype, preferred):
+    x, w = jnp.ones((1, 3, 1), dtype), jnp.ones((2, 1, 1), dtype)
+    try:
+        expected = lax.conv_general_dilated(
+            x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"), preferred_element_type=preferred
+        ).dtype
+    except (TypeError, ValueError, NotImplementedError):
+        with pytest.raises(jconvt.ArgumentTypeError, match="preferred_element_type"):
+            jconvt.conv1d_transpose(x, w, preferred_element_type=preferred)
+    else:
+        assert jconvt.conv1d_transpose(x, w, preferred_element_type=preferred).dtype == expected
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [None, "default", "high", "highest", lax.Precision.HIGHEST, ("high", "highest"), ["highest", "highest"]],
+)
+def test_precision_reaches_the_program(precision):
+    x, w = CALL.operands(np.float32)
+    for method in ("dilated", "vjp", "auto"):
+        text = (
+            jax.jit(lambda x, w, m=method: jconvt.conv_transpose(x, w, precision=precision, method=m, **CALL.arguments))
+            .lower(x, w)
+            .as_text()
+        )
+        each = precision if isinstance(precision, tuple | list) else (precision, precision)
+        names = [str(one.name if isinstance(one, lax.Precision) else one or "default").upper() for one in each]
+        assert sorted(names) == sorted(
+            text.split("precision_config = [")[1]
+            .split("]")[0]
+            .replace("#stablehlo<precision ", "")
+            .replace(">", "")
+            .split(", ")
+        )
+
+
+def test_operands_of_two_dtypes_are_promoted_unless_promotion_is_strict():
+    x, w = jnp.ones((1, 3, 1), jnp.float32), jnp.ones((2, 1, 1), jnp.int32)
+    with jax.numpy_dtype_promotion("standard"):
+        assert jconvt.conv1d_transpose(x, w).dtype == jnp.float32
+        assert jconvt.conv1d_transpose(x.astype(jnp.bfloat16), x.reshape(3, 1, 1)).dtype == jnp.float32
+    with pytest.raises(jconvt.ArgumentTypeError, match="input float32, filters int32"):
+        jconvt.conv1d_transpose(x, w)
+
+
+def test_nested_lists_and_numpy_arrays_are_operands():
+    y = jconvt.conv1d_transpose([[[1.0], [2.0]]], np.array([[[1.0]], [[10.0]]]), strides=2)
+    assert y.ravel().tolist() == [1, 10, 2, 20]

@@ -1,0 +1,67 @@
+"""Every method keeps every law, on geometries that hypothesis draws."""
+
+import laws
+import pytest
+from geometries import Call, calls
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jconvt import goldens
+
+few = settings(max_examples=60, deadline=None)
+
+
+@pytest.mark.parametrize("method", laws.PRECISE)
+@few
+@given(call=calls())
+def test_equals_the_definition(method, call):
+    laws.equals_definition(call, method)
+
+
+@pytest.mark.parametrize("method", laws.PRECISE)
+@few
+@given(call=calls())
+def test_is_the_adjoint_of_the_forward_convolution(method, call):
+    laws.is_adjoint(call, method)
+
+
+@pytest.mark.parametrize("method", laws.PRECISE)
+@few
+@given(call=calls(ranks=(1, 2)))
+def test_gradients_are_the_forward_convolution_and_the_kernel_gradient(method, call):
+    laws.gradients_are_the_definition(call, method)
+
+
+@pytest.mark.parametrize("method", laws.PRECISE)
+@few
+@given(call=calls(ranks=(1, 2)), pixel=st.integers(0, 1000))
+def test_a_nan_stays_under_its_stamp(method, call, pixel):
+    laws.spreads_nan_under_the_stamp_alone(call, method, pixel)
+
+
+@pytest.mark.parametrize("method", laws.PRECISE)
+@settings(max_examples=8, deadline=None)
+@given(call=calls(ranks=(4,)))
+def test_four_spatial_axes(method, call):
+    laws.equals_definition(call, method)
+    laws.is_adjoint(call, method)
+
+
+@pytest.mark.parametrize("golden", goldens.load(), ids=lambda golden: golden.name)
+@pytest.mark.parametrize("method", [*laws.PRECISE, "reference"])
+def test_gives_tensorflows_stored_result(method, golden):
+    if method == "vjp" and golden.dtype == "int32":
+        with pytest.raises(TypeError, match="none for integers"):
+            laws.equals_tensorflow(golden, method)
+    else:
+        laws.equals_tensorflow(golden, method)
+
+
+def test_the_reference_on_the_founding_example_by_hand():
+    # The one computation that is written out: the centre of the five-by-five canvas, under all four stamps.
+    call = Call((1, 2, 2, 1), (3, 3, 1, 1), {"strides": 2, "padding": "VALID"})
+    example = goldens.load()[0]
+    y = laws.definition(call, example.input, example.filters)[0, :, :, 0]
+    assert y[0, 0] == -67 * -1
+    assert y[2, 2] == -67 * -9 + -77 * -7 + -117 * -3 + -127 * -1 == 1620
+    assert y[4, 4] == -127 * -9
