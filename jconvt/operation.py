@@ -62,12 +62,19 @@ def transposed_convolution(
     out_sharding: Any = None,
 ) -> jax.Array:
     """``x``, ``(batch, spatial..., c)`` in ``layout``, convolved transposed with ``w``, ``(k..., o / groups, c)``."""
-    if method != "auto" and method not in METHODS:
+    if method != "auto" and not (isinstance(method, str) and method in METHODS):
         raise ArgumentError(
             "unknown method",
             got=f"method = {method!r}",
             legal=", ".join(map(repr, ("auto", *METHODS))),
             fix="leave it out for 'auto'",
+        )
+    if not isinstance(name, str):
+        raise ArgumentTypeError(
+            "name must be a string",
+            got=f"name = {name!r}",
+            legal="a name for the operation in profiles and compiled programs",
+            fix="leave it out for the function's own name",
         )
     dtype = _result_dtype(x.dtype, preferred_element_type)
     precision = _precision(precision)

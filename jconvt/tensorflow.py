@@ -257,7 +257,7 @@ def atrous_conv2d_transpose(
     """
     arguments = locals()
     arguments["dilations"] = arguments.pop("rate")
-    return _call(arguments, "atrous_conv2d_transpose", 2, ("value", "filters"))
+    return _call(arguments, "atrous_conv2d_transpose", 2, convention.Names(input="value", dilations="rate"))
 
 
 def conv2d_backprop_input(
@@ -321,8 +321,8 @@ def conv2d_backprop_input(
             legal="filter, or its other name filters",
             fix="pass filter=...",
         )
-    for argument, value in (("out_backprop", out_backprop), ("strides", strides), ("padding", padding)):
-        if value is None:
+    for argument in ("input_sizes", "out_backprop", "strides", "padding"):
+        if arguments[argument] is None:
             raise ArgumentTypeError(
                 f"conv2d_backprop_input needs {argument}",
                 got=f"{argument} = None",
@@ -333,7 +333,7 @@ def conv2d_backprop_input(
     del arguments["filters"]
     arguments["output_shape"] = arguments.pop("input_sizes")
     arguments["padding"] = _explicit(padding, arguments.pop("explicit_paddings"))
-    return _call(arguments, "conv2d_backprop_input", 2, ("out_backprop", "filter"))
+    return _call(arguments, "conv2d_backprop_input", 2, convention.Names("out_backprop", "filter", "input_sizes"))
 
 
 def _explicit(padding: Any, explicit_paddings: Sequence[int]) -> Any:
@@ -350,14 +350,14 @@ def _explicit(padding: Any, explicit_paddings: Sequence[int]) -> Any:
 
 
 def _call(
-    arguments: dict[str, Any], function: str, rank: int | None = None, operands: tuple[str, str] = ("input", "filters")
+    arguments: dict[str, Any], function: str, rank: int | None = None, names: convention.Names = convention.NAMES
 ) -> jax.Array:
-    """Makes the call that a function's arguments describe, by their names in ``conv_transpose``.
+    """Makes the call that a function's arguments describe, by their names in ``conv_transpose`` but for the operands'.
 
-    On a function's first line its ``locals()`` are its arguments.
+    On a function's first line its ``locals()`` are its arguments. ``names`` are the function's own, for errors.
     """
-    x, w = operation.operands(**{operand: arguments.pop(operand) for operand in operands})
+    x, w = operation.operands(**{name: arguments.pop(name) for name in (names.input, names.filters)})
     geometry = {argument: arguments.pop(argument) for argument in _GEOMETRY if argument in arguments}
-    resolved = convention.resolve(x.shape, w.shape, rank=rank, **geometry)
-    arguments["name"] = arguments["name"] or function
+    resolved = convention.resolve(x.shape, w.shape, rank=rank, names=names, **geometry)
+    arguments["name"] = function if arguments["name"] is None else arguments["name"]
     return operation.transposed_convolution(x, w, Spec(resolved.axes, resolved.groups), resolved.layout, **arguments)

@@ -29,6 +29,19 @@ Padding = str | tuple[int, int]
 """Along one axis: "SAME", "VALID", or the explicit (before, after)."""
 
 
+class Names(NamedTuple):
+    """What the function that was called calls the arguments that errors speak of."""
+
+    input: str = "input"
+    filters: str = "filters"
+    output_shape: str = "output_shape"
+    dilations: str = "dilations"
+
+
+NAMES = Names()
+"""What ``conv_transpose`` calls them."""
+
+
 class Resolved(NamedTuple):
     """What a call comes down to: the geometry of each axis, the groups, and where the axes of the arrays lie."""
 
@@ -49,22 +62,24 @@ def resolve(
     output_padding: Any = None,
     groups: int = 1,
     rank: int | None = None,
+    names: Names = NAMES,
 ) -> Resolved:
     """Resolves a call of ``conv_transpose`` on operands of these shapes.
 
     ``rank`` is the number of spatial axes, where the function that was called fixes it.
     """
-    rank = _rank(input_shape, filters_shape, rank)
+    operands = _Operands(input_shape, filters_shape, names)
+    rank = _rank(operands, rank)
     layout = _layout(data_format, rank)
     strides = per_axis(1 if strides is None else strides, "strides", rank, layout)
-    dilations = per_axis(1 if dilations is None else dilations, "dilations", rank, layout)
+    dilations = per_axis(1 if dilations is None else dilations, names.dilations, rank, layout)
     paddings = _paddings(padding, rank, layout)
-    shape = None if output_shape is None else _output_shape(output_shape, rank)
-    groups = _groups(groups, input_shape, filters_shape, shape, layout)
+    shape = None if output_shape is None else _output_shape(output_shape, rank, names)
+    groups = _groups(groups, operands, shape, layout)
     requested: Sequence[Any] = [None] * rank
     added: Sequence[Any] = [None] * rank
     if shape is not None:
-        requested = _requested_sizes(shape, input_shape, filters_shape, layout, groups)
+        requested = _requested_sizes(shape, operands, layout, groups)
     if output_padding is not None:
         if shape is not None:
             raise ArgumentError(
@@ -75,12 +90,24 @@ def resolve(
             )
         added = per_axis(output_padding, "output_padding", rank, lowest=0)
     axes = tuple(
-        _axis(_Along(position, input_shape[position], kernel, stride, dilation, pad), out, plus)
+        _axis(_Along(position, input_shape[position], kernel, stride, dilation, pad), out, plus, names)
         for position, kernel, stride, dilation, pad, out, plus in zip(
             layout.spatial_axes, filters_shape, strides, dilations, paddings, requested, added, strict=False
         )
     )
     return Resolved(axes, groups, layout)
+
+
+class _Operands(NamedTuple):
+    """The operands' shapes, and what to call them."""
+
+    input: Sequence[Size]
+    filters: Sequence[int]
+    names: Names
+
+    def __str__(self) -> str:
+        names = self.names
+        return f"{names.input} of shape {tuple(self.input)}, {names.filters} of shape {tuple(self.filters)}"
 
 
 class _Along(NamedTuple):
@@ -119,7 +146,7 @@ class _Sizes(NamedTuple):
         return f"{lowest}" if self.lowest == self.highest else f"{lowest} to {highest}"
 
 
-def _axis(along: _Along, requested: Size | None, output_padding: int | None) -> Axis:
+def _axis(along: _Along, requested: Size | None, output_padding: int | None, names: Names) -> Axis:
     """The crop along one axis."""
     bare = Axis(along.kernel, along.stride, along.dilation)
     n, s, e = along.size, along.stride, bare.extent
@@ -141,18 +168,20 @@ def _axis(along: _Along, requested: Size | None, output_padding: int | None) -> 
     sizes = _Sizes(flush, asked, lowest, highest, default)
     if not isinstance(asked, int):
         raise ArgumentTypeError(
-            f"output_shape along axis {along.position} is at no fixed distance from stride * input size",
+            f"{names.output_shape} along axis {along.position} is at no fixed distance from stride * input size",
             got=f"size {requested} ({along})",
             legal=f"{sizes.legal(flush)}",
-            fix="write the size as stride * input size plus a constant, or leave output_shape out",
+            fix=f"write the size as stride * input size plus a constant, or leave {names.output_shape} out",
         )
     if not lowest <= asked <= highest:
-        raise _illegal_size(along, sizes, a + b, output_padding)
+        raise _illegal_size(along, sizes, a + b, output_padding, names)
     lo = max(0, -asked) // 2 if same else a
     return Axis(along.kernel, s, along.dilation, lo, a + b - asked - lo)
 
 
-def _illegal_size(along: _Along, sizes: _Sizes, removed: int, output_padding: int | None) -> ArgumentError:
+def _illegal_size(
+    along: _Along, sizes: _Sizes, removed: int, output_padding: int | None, names: Names
+) -> ArgumentError:
     if sizes.lowest > sizes.highest:
         return ArgumentError(
             f"padding removes more than there is along axis {along.position}",
@@ -172,32 +201,32 @@ def _illegal_size(along: _Along, sizes: _Sizes, removed: int, output_padding: in
     uncounted = 0 if along.padding == "SAME" else (along.kernel - 1) * along.dilation - removed
     forward = max(0, -((uncounted - asked) // along.stride))
     return ArgumentError(
-        f"output_shape is illegal along axis {along.position}",
+        f"{names.output_shape} is illegal along axis {along.position}",
         got=f"size {asked}, which the forward convolution would take to size {forward}, not {along.size} ({along})",
         legal=sizes.legal(sizes.flush),
-        fix=f"pass a legal size, or leave output_shape out for {default}",
+        fix=f"pass a legal size, or leave {names.output_shape} out for {default}",
     )
 
 
-def _rank(input_shape: Sequence[Size], filters_shape: Sequence[int], rank: int | None) -> int:
-    got = f"input of shape {tuple(input_shape)}, filters of shape {tuple(filters_shape)}"
+def _rank(operands: _Operands, rank: int | None) -> int:
+    names = operands.names
     if rank is None:
-        rank = max(1, len(filters_shape) - 2)
+        rank = max(1, len(operands.filters) - 2)
     for name, shape, axes in (
-        ("filters", filters_shape, "one for each kernel axis, out / groups, in"),
-        ("input", input_shape, "batch, channels, and one for each kernel axis"),
+        (names.filters, operands.filters, "one for each kernel axis, out / groups, in"),
+        (names.input, operands.input, "batch, channels, and one for each kernel axis"),
     ):
         if len(shape) != rank + 2:
             raise ArgumentError(
                 f"{name} has the wrong number of axes for a {rank}-D transposed convolution",
-                got=got,
+                got=operands,
                 legal=f"{rank + 2} axes: {axes}",
                 fix="add the missing axis with x[None], or call the function of the other rank",
             )
-    if min(filters_shape[:rank]) < 1:
+    if min(operands.filters[:rank]) < 1:
         raise ArgumentError(
-            "filters have an axis without taps",
-            got=got,
+            f"{names.filters} has an axis without taps",
+            got=operands,
             legal="kernel sizes of at least 1",
             fix="check the order of the axes: (k..., out / groups, in)",
         )
@@ -251,29 +280,27 @@ def _paddings(padding: Any, rank: int, layout: Layout) -> list[Padding]:
     return [found[axis] for axis in layout.spatial_axes]
 
 
-def _output_shape(output_shape: Any, rank: int) -> list[Size]:
+def _output_shape(output_shape: Any, rank: int, names: Names) -> list[Size]:
     legal = f"{rank + 2} sizes, or the {rank} spatial ones"
-    shape = [size(v, f"output_shape[{i}]") for i, v in enumerate(sequence(output_shape, "output_shape", legal))]
+    name = names.output_shape
+    shape = [size(v, f"{name}[{i}]") for i, v in enumerate(sequence(output_shape, name, legal))]
     if len(shape) not in (rank, rank + 2):
-        raise wrong_length("output_shape", shape, legal)
+        raise wrong_length(name, shape, legal)
     return shape
 
 
-def _groups(
-    groups: Any, input_shape: Sequence[Size], filters_shape: Sequence[int], shape: list[Size] | None, layout: Layout
-) -> int:
+def _groups(groups: Any, operands: _Operands, shape: list[Size] | None, layout: Layout) -> int:
     """The groups: as given or, as in TensorFlow, what the channels of a full ``output_shape`` imply."""
     groups = integer(groups, "groups", lowest=1)
-    channels, (out, taken) = input_shape[layout.channel_axis], filters_shape[-2:]
+    names, channels, (out, taken) = operands.names, operands.input[layout.channel_axis], operands.filters[-2:]
     if channels != taken:
         raise ArgumentError(
-            "the channels of input and filters differ",
-            got=f"{channels} in input of shape {tuple(input_shape)}, "
-            f"{taken} in filters of shape {tuple(filters_shape)}",
-            legal="filters of shape (k..., out / groups, in), with the input's channels last",
-            fix="swap the last two axes of filters, or check data_format",
+            f"the channels of {names.input} and {names.filters} differ",
+            got=f"{channels} in {names.input}, {taken} in {names.filters}: {operands}",
+            legal=f"{names.filters} of shape (k..., out / groups, in), with the other's channels last",
+            fix=f"swap the last two axes of {names.filters}, or check data_format",
         )
-    if groups == 1 and out > 0 and shape is not None and len(shape) == len(input_shape):
+    if groups == 1 and out > 0 and shape is not None and len(shape) == layout.rank + 2:
         implied, rest = divmod(shape[layout.channel_axis], out)
         if rest == 0 and implied > 0 and taken % implied == 0:
             groups = implied
@@ -287,22 +314,19 @@ def _groups(
     return groups
 
 
-def _requested_sizes(
-    shape: list[Size], input_shape: Sequence[Size], filters_shape: Sequence[int], layout: Layout, groups: int
-) -> Sequence[Size]:
+def _requested_sizes(shape: list[Size], operands: _Operands, layout: Layout, groups: int) -> Sequence[Size]:
     """The spatial sizes of ``output_shape``, once its batch and channels are seen to be right."""
     if len(shape) == layout.rank:
         return shape
     for name, axis, expected in (
-        ("batch", 0, input_shape[0]),
-        ("channels", layout.channel_axis, filters_shape[-2] * groups),
+        ("batch", 0, operands.input[0]),
+        ("channels", layout.channel_axis, operands.filters[-2] * groups),
     ):
         if shape[axis] != expected:
             raise ArgumentError(
-                f"the {name} of output_shape differs from what the operands give",
-                got=f"output_shape[{axis}] = {shape[axis]}",
-                legal=f"{expected}, from input of shape {tuple(input_shape)}, filters of shape {tuple(filters_shape)} "
-                f"and groups {groups}",
+                f"the {name} of {operands.names.output_shape} differs from what the operands give",
+                got=f"{operands.names.output_shape}[{axis}] = {shape[axis]}",
+                legal=f"{expected}, from {operands} and groups {groups}",
                 fix=f"pass {expected}, or the spatial sizes alone",
             )
     return layout.spatial(shape)

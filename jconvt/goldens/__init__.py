@@ -1,8 +1,8 @@
 """Results that TensorFlow computed once, stored so that they can be compared with where TensorFlow is not installed.
 
 ``manifest.json`` holds TensorFlow's version, the script that asked it, and the arguments of each call; ``arrays.npz``
-its operands and results. Where ``exact`` is set, operands are small integers, and any correct method gives the same digits
-in any floating dtype that has TensorFlow's precision or more.
+its operands and results. Where ``exact`` is set, operands are small integers, and any correct method gives the same
+digits.
 """
 
 import dataclasses
