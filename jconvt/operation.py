@@ -195,7 +195,21 @@ def _bytes(count: float) -> str:
 
 def _sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
     """``y`` laid out as asked, on a mesh whose axes are explicit or automatic."""
+    if not isinstance(out_sharding, jax.sharding.NamedSharding | jax.sharding.PartitionSpec):
+        raise ArgumentTypeError(
+            "out_sharding is no sharding",
+            got=f"out_sharding = {out_sharding!r}",
+            legal="a jax.sharding.NamedSharding, or a PartitionSpec of the mesh in context",
+            fix="pass jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(...))",
+        )
     mesh = getattr(out_sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        raise ArgumentError(
+            "out_sharding names axes of a mesh, and there is none",
+            got=f"out_sharding = {out_sharding!r}, and no mesh in context",
+            legal="a NamedSharding, which has its mesh, or a PartitionSpec under jax.set_mesh",
+            fix="pass jax.sharding.NamedSharding(mesh, spec), or enter jax.set_mesh(mesh)",
+        )
     if jax.sharding.AxisType.Explicit in mesh.axis_types:
         return jax.sharding.reshard(y, out_sharding)
     return lax.with_sharding_constraint(y, out_sharding)

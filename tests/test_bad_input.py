@@ -156,6 +156,8 @@ CASES = [
     (TWO, (X, W), {"preferred_element_type": "float33"}, ArgumentTypeError, "preferred_element_type does not fit"),
     (TWO, (X.astype(int), W.astype(int)), {"method": "vjp"}, ArgumentTypeError, "none for integers.*'dilated' or"),
     (TWO, (X, W), {"name": 3}, ArgumentTypeError, "name must be a string"),
+    (TWO, (X, W), {"out_sharding": "batch"}, ArgumentTypeError, "out_sharding is no sharding.*'batch'"),
+    (TWO, (X, W), {"out_sharding": jax.P("batch")}, ArgumentError, "there is none.*jax.set_mesh"),
     # too large
     (TWO, (X, W), {"strides": 2**31}, ArgumentError, "strides is out of range.*2147483647"),
     (TWO, (X, W), {"dilations": 2**40}, ArgumentError, "dilations is out of range"),

@@ -15,18 +15,10 @@ IN_TENSORFLOWS_ORDER = {
     "conv3d_transpose": CONV_TRANSPOSE,
     "atrous_conv2d_transpose": ["value", "filters", "output_shape", "rate", "padding", "name"],
     "conv2d_backprop_input": [
-        "input_sizes",
-        "filter",
-        "out_backprop",
-        "strides",
-        "padding",
-        "use_cudnn_on_gpu",
-        "data_format",
-        "dilations",
-        "name",
-        "filters",
+        "input_sizes", "filter", "out_backprop", "strides", "padding",
+        "use_cudnn_on_gpu", "data_format", "dilations", "name", "filters",
     ],
-}
+}  # fmt: skip
 OPTIONS = ["method", "precision", "preferred_element_type", "out_sharding"]
 
 
