@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -24,15 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from . import goldens, tensorflow
+from . import goldens
 from .algorithms import METHODS, reference
 from .algorithms.vjp import forward_convolution
-from .conventions import tensorflow as convention
+from .cases import CASES, PRECISION, Case
 from .layout import Layout
-from .spec import Spec
 
-# TPUs multiply float32 in bfloat16 unless told otherwise.
-_PRECISION = "highest"
 _DTYPES = ("float32", "bfloat16", "float16", "int32", "complex64", "float64")
 # What not every platform can convolve, and how that shows.
 _OPTIONAL_DTYPES = ("int32", "complex64", "float64")
@@ -40,105 +36,25 @@ _REFUSALS = (TypeError, NotImplementedError, jax.errors.JaxRuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
-    """A call of ``conv_transpose``, without its operands' values."""
-
-    name: str
-    input: tuple[int, ...]
-    filters: tuple[int, ...]
-    arguments: dict[str, Any]
-
-    @property
-    def geometry(self) -> tuple[Spec, Layout]:
-        resolved = convention.resolve(self.input, self.filters, **self.arguments)
-        return Spec(resolved.axes, resolved.groups), resolved.layout
-
-    def operands(self, dtype: str, whole: bool = False) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Input, filters and an array of the output's shape: drawn, and the same each time."""
-        spec, layout = self.geometry
-        sizes = spec.output_sizes(layout.spatial(self.input))
-        output = layout.shape(self.input[0], sizes, self.filters[-2] * spec.groups)
-        rng = np.random.default_rng(zlib.crc32(self.name.encode()))
-
-        def draw(shape: tuple[int, ...]) -> NDArray[Any]:
-            if whole or jnp.issubdtype(dtype, jnp.integer):
-                return rng.integers(-9, 10, shape).astype(dtype)
-            values = rng.standard_normal(shape)
-            if jnp.issubdtype(dtype, jnp.complexfloating):
-                values = values + 1j * rng.standard_normal(shape)
-            return values.astype(jnp.dtype(dtype))
-
-        return draw(self.input), draw(self.filters), draw(output)
-
-    def compute(self, x: Any, w: Any, method: str) -> jax.Array:
-        return tensorflow.conv_transpose(x, w, **self.arguments, method=method, precision=_PRECISION)
-
-    def __str__(self) -> str:
-        arguments = "".join(f", {name}={value!r}" for name, value in self.arguments.items())
-        return f"conv_transpose(<input {self.input}>, <filters {self.filters}>{arguments})"
-
-
-_ALL_SIZES = [
-    *((f"1d-same-{n}", (1, 3, 2), (4, 3, 2), dict(output_shape=[n], strides=3)) for n in (7, 8, 9)),
-    *(
-        (f"1d-valid-{n}", (1, 3, 2), (4, 3, 2), dict(output_shape=[n], strides=3, padding="VALID"))
-        for n in (10, 11, 12)
-    ),
-    *((f"1d-gaps-{n}", (1, 3, 2), (2, 3, 2), dict(output_shape=[n], strides=3)) for n in (7, 8, 9)),
-    *((f"1d-pads-{n}", (1, 3, 2), (5, 3, 2), dict(output_shape=[n], strides=2, padding=[(2, 1)])) for n in (6, 7)),
-    *(
-        (f"2d-valid-{m}-{n}", (1, 2, 3, 2), (3, 2, 2, 2), dict(output_shape=[m, n], strides=2, padding="VALID"))
-        for m, n in itertools.product((5, 6), (6, 7))
-    ),
-]
-CASES = [
-    Case(*case)
-    for case in [
-        ("1d", (2, 5, 3), (3, 2, 3), dict(strides=2)),
-        ("1d-one-pixel", (2, 1, 3), (7, 2, 3), dict(strides=2)),
-        ("1d-channels-first", (2, 3, 4), (4, 2, 3), dict(strides=2, data_format="NCW", padding="VALID")),
-        ("1d-dilated", (1, 4, 2), (3, 3, 2), dict(strides=2, dilations=3)),
-        *_ALL_SIZES,
-        ("2d", (2, 3, 4, 3), (3, 3, 2, 3), dict(strides=2)),
-        ("2d-stride-1", (1, 4, 3, 2), (3, 2, 3, 2), dict()),
-        ("2d-even", (1, 3, 3, 4), (4, 4, 2, 4), dict(strides=2)),
-        ("2d-gaps", (1, 3, 2, 2), (2, 1, 3, 2), dict(strides=(3, 4))),
-        ("2d-unequal", (1, 3, 4, 2), (2, 5, 3, 2), dict(strides=(3, 1), padding="VALID")),
-        ("2d-explicit", (1, 4, 3, 2), (4, 3, 3, 2), dict(strides=2, padding=[(1, 2), (0, 1)])),
-        ("2d-output-padding", (1, 3, 3, 2), (3, 3, 3, 2), dict(strides=2, output_padding=1)),
-        ("2d-dilated", (1, 3, 3, 2), (3, 2, 3, 2), dict(strides=2, dilations=(2, 3))),
-        ("2d-groups", (1, 3, 3, 4), (3, 3, 3, 4), dict(strides=2, groups=2)),
-        ("2d-depthwise", (2, 3, 3, 4), (4, 4, 1, 4), dict(strides=2, groups=4)),
-        ("2d-channels-first", (1, 3, 4, 3), (3, 2, 2, 3), dict(strides=2, data_format="NCHW")),
-        (
-            "2d-everything",
-            (2, 4, 3, 2),
-            (3, 2, 2, 4),
-            dict(strides=(2, 3), dilations=(2, 1), groups=2, padding=[(1, 0), (0, 1)], data_format="NCHW"),
-        ),
-        ("3d", (1, 2, 3, 2, 2), (3, 2, 3, 2, 2), dict(strides=2)),
-        ("3d-valid", (1, 2, 2, 3, 2), (2, 3, 4, 3, 2), dict(strides=(3, 1, 2), padding="VALID")),
-        (
-            "3d-groups",
-            (1, 4, 2, 2, 2),
-            (3, 2, 2, 1, 4),
-            dict(strides=(2, 1, 2), dilations=(1, 2, 1), groups=4, data_format="NCDHW"),
-        ),
-    ]
-]
-
-
-@dataclasses.dataclass(frozen=True)
 class Check:
-    """One thing to verify. As text, it is the expression that does so and gives the worst error in tolerances."""
+    """One thing to verify. ``subject`` names a golden or a case."""
 
     kind: str
     subject: str
     method: str
     dtype: str
 
+    @property
+    def call(self) -> str:
+        """The call that is checked, with the shapes of its operands in their place."""
+        if self.kind == "golden":
+            stored = _goldens()[self.subject]
+            return _call(stored.function, stored.input.shape, stored.filters.shape, stored.arguments, self)
+        case = _case(self.subject)
+        return _call("conv_transpose", case.input, case.filters, case.arguments, self)
+
     def __str__(self) -> str:
-        return f"jconvt.check.{self.kind}({self.subject!r}, {self.method!r}, {self.dtype!r})"
+        return f"jconvt.check.perform(jconvt.check.{self!r})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +74,6 @@ class Row:
     kind: str
     method: str
     dtype: str
-    run: int
     passed: int
     failed: int
     unsupported: int
@@ -167,12 +82,12 @@ class Row:
 
 def golden(name: str, method: str, dtype: str) -> float:
     """The worst error of a call against what TensorFlow answered."""
-    stored = next(stored for stored in goldens.load() if stored.name == name)
+    stored = _goldens()[name]
 
     def definition(x: NDArray[Any], w: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(dataclasses.replace(stored, input=x, filters=w).compute(method="reference"))
 
-    found = stored.compute(method=method, precision=_PRECISION)
+    found = stored.compute(method=method, precision=PRECISION)
     return _units(found, stored.output, definition, stored.input, stored.filters, stored.exact)
 
 
@@ -189,7 +104,7 @@ def adjoint(name: str, method: str, dtype: str) -> float:
     """The error of <F(z, w), x> = <z, T(x, w)>, with F the forward convolution, on whole numbers."""
     case = _case(name)
     x, w, z = case.operands(dtype, whole=True)
-    forward = forward_convolution(jnp.asarray(z), jnp.asarray(w), *case.geometry, _PRECISION)
+    forward = forward_convolution(jnp.asarray(z), jnp.asarray(w), *case.geometry, PRECISION)
     left = np.vdot(np.float64(forward), np.float64(x))
     right = np.vdot(np.float64(z), np.float64(case.compute(x, w, method)))
     return float(abs(left - right) / 0.5)
@@ -200,8 +115,12 @@ def gradient(name: str, method: str, dtype: str) -> float:
     case = _case(name)
     spec, layout = case.geometry
     x, w, z = case.operands(dtype)
-    _, pull = jax.vjp(lambda x, w: case.compute(x, w, method), jnp.asarray(x), jnp.asarray(w))
-    in_x, in_w = pull(jnp.asarray(z))
+
+    @jax.jit
+    def gradients(x: jax.Array, w: jax.Array, z: jax.Array) -> Any:
+        return jax.vjp(lambda x, w: case.compute(x, w, method), x, w)[1](z)
+
+    in_x, in_w = gradients(x, w, z)
     x, z = _channels_last(x, layout), _channels_last(z, layout)
     return max(
         _compare(_channels_last(in_x, layout), functools.partial(reference.forward, spec=spec), z, w),
@@ -218,17 +137,15 @@ def plan(methods: Sequence[str] | None = None, quick: bool = False) -> list[Chec
     differentiable = [method for method in methods if method != "reference"]
     names = [case.name for case in CASES]
     parts = [
-        [Check("golden", stored.name, method, stored.dtype) for stored in goldens.load() for method in methods],
+        [Check("golden", stored.name, method, stored.dtype) for stored in _goldens().values() for method in methods],
         [Check("result", *each) for each in itertools.product(names, differentiable, _DTYPES)],
         [Check("adjoint", *each) for each in itertools.product(names, methods, ["float32"])],
         [Check("gradient", *each) for each in itertools.product(names, differentiable, ["float32"])],
     ]
-    counts: dict[tuple[str, ...], int] = {}
-    checks = []
-    for check in itertools.chain(*parts):
-        seen = counts[_row(check)] = counts.get(_row(check), -1) + 1
-        if not quick or seen % 10 == 0:
-            checks.append(check)
+    checks = list(itertools.chain(*parts))
+    if quick:
+        rows = {_row(check): itertools.count() for check in checks}
+        checks = [check for check in checks if next(rows[_row(check)]) % 10 == 0]
     return checks
 
 
@@ -249,25 +166,33 @@ def perform(check: Check) -> Outcome:
 
 def summarize(outcomes: Iterable[Outcome]) -> list[Row]:
     """The outcomes counted by kind, method and dtype, in the order in which these came first."""
-    rows: dict[tuple[str, ...], list[Outcome]] = {}
+    rows: dict[tuple[str, str, str], list[Outcome]] = {}
     for outcome in outcomes:
         rows.setdefault(_row(outcome.check), []).append(outcome)
     summary = []
-    for (kind, method, dtype), group in rows.items():
-        passed, failed, unsupported = (
-            sum(outcome.status == status for outcome in group) for status in ("passed", "failed", "unsupported")
-        )
-        worst = max(outcome.error for outcome in group)
-        summary.append(Row(kind, method, dtype, passed + failed, passed, failed, unsupported, worst))
+    for row, group in rows.items():
+        statuses = [outcome.status for outcome in group]
+        passed, failed, unsupported = map(statuses.count, ("passed", "failed", "unsupported"))
+        summary.append(Row(*row, passed, failed, unsupported, worst=max(outcome.error for outcome in group)))
     return summary
 
 
-def _row(check: Check) -> tuple[str, ...]:
+def _row(check: Check) -> tuple[str, str, str]:
     return check.kind, check.method, check.dtype
+
+
+@functools.cache
+def _goldens() -> dict[str, goldens.Golden]:
+    return {stored.name: stored for stored in goldens.load()}
 
 
 def _case(name: str) -> Case:
     return next(case for case in CASES if case.name == name)
+
+
+def _call(function: str, input: Any, filters: Any, arguments: dict[str, Any], check: Check) -> str:
+    given = "".join(f", {name}={value!r}" for name, value in arguments.items())
+    return f"jconvt.tensorflow.{function}({check.dtype} {input}, {filters}{given}, method={check.method!r})"
 
 
 def _channels_last(array: Any, layout: Layout) -> NDArray[Any]:
@@ -292,7 +217,7 @@ def _units(found: Any, wanted: Any, definition: Product, a: NDArray[Any], b: NDA
     tolerance = 0.5
     if not exact:
         eps = float(jnp.finfo(found.dtype).eps)
-        terms, sums = definition(np.ones_like(a), np.ones_like(b)).real.max(), definition(abs(a), abs(b)).max()
+        terms, sums = (definition(*both).max() for both in ((abs(a) ** 0, abs(b) ** 0), (abs(a), abs(b))))
         tolerance = eps * abs(wanted) + terms * min(eps, float(jnp.finfo("float32").eps)) * sums
     worst = (abs(found.astype(np.result_type(wanted.dtype, np.float64)) - wanted) / tolerance).max()
     return float(np.nan_to_num(worst, nan=np.inf))

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from . import example, goldens
 from .algorithms import METHODS
 from .algorithms.vjp import forward_convolution
+from .cases import PRECISION
 from .conventions import tensorflow as convention
 from .spec import Spec
 from .tensorflow import conv2d_transpose
 
-# TPUs multiply float32 in bfloat16 unless told otherwise, which cannot hold these products.
-_PRECISION = "highest"
 _TIMED_RUNS = 30
 
 
@@ -112,7 +111,7 @@ def run() -> Demo:
 
 def _result(method: str, expected: NDArray[Any]) -> Result:
     def call(x: Any, w: Any) -> jax.Array:
-        return conv2d_transpose(x, w, **example.ARGUMENTS, method=method, precision=_PRECISION)
+        return conv2d_transpose(x, w, **example.ARGUMENTS, method=method, precision=PRECISION)
 
     # NumPy loops cannot be traced: they are timed as they are.
     compute = call if method == "reference" else jax.jit(call)
@@ -147,9 +146,9 @@ def _gradient() -> Gradient:
     z = jnp.asarray(np.arange(25) % 7 - 3, x.dtype).reshape(example.ARGUMENTS["output_shape"])
 
     def forward(z: jax.Array) -> jax.Array:
-        return forward_convolution(z, w, spec, resolved.layout, _PRECISION)
+        return forward_convolution(z, w, spec, resolved.layout, PRECISION)
 
-    y = np.asarray(conv2d_transpose(x, w, **example.ARGUMENTS, precision=_PRECISION))
+    y = np.asarray(conv2d_transpose(x, w, **example.ARGUMENTS, precision=PRECISION))
     return Gradient(
         z=np.asarray(z)[0, :, :, 0],
         forward_product=float(np.vdot(forward(z), x)),
