@@ -54,19 +54,24 @@ class Case:
         return conv_transpose(x, w, **self.arguments, method=method, precision=PRECISION)
 
 
-_ALL_SIZES = [
-    *((f"1d-same-{n}", (1, 3, 2), (4, 3, 2), dict(output_shape=[n], strides=3)) for n in (7, 8, 9)),
-    *(
-        (f"1d-valid-{n}", (1, 3, 2), (4, 3, 2), dict(output_shape=[n], strides=3, padding="VALID"))
-        for n in (10, 11, 12)
-    ),
-    *((f"1d-gaps-{n}", (1, 3, 2), (2, 3, 2), dict(output_shape=[n], strides=3)) for n in (7, 8, 9)),
-    *((f"1d-pads-{n}", (1, 3, 2), (5, 3, 2), dict(output_shape=[n], strides=2, padding=[(2, 1)])) for n in (6, 7)),
-    *(
-        (f"2d-valid-{m}-{n}", (1, 2, 3, 2), (3, 2, 2, 2), dict(output_shape=[m, n], strides=2, padding="VALID"))
-        for m, n in itertools.product((5, 6), (6, 7))
-    ),
+SIZES = [
+    Case(*case)
+    for case in [
+        *((f"1d-same-{n}", (1, 3, 2), (4, 3, 2), dict(output_shape=[n], strides=3)) for n in (7, 8, 9)),
+        *(
+            (f"1d-valid-{n}", (1, 3, 2), (4, 3, 2), dict(output_shape=[n], strides=3, padding="VALID"))
+            for n in (10, 11, 12)
+        ),
+        *((f"1d-gaps-{n}", (1, 3, 2), (2, 3, 2), dict(output_shape=[n], strides=3)) for n in (7, 8, 9)),
+        *((f"1d-pads-{n}", (1, 3, 2), (5, 3, 2), dict(output_shape=[n], strides=2, padding=[(2, 1)])) for n in (6, 7)),
+        *(
+            (f"2d-valid-{m}-{n}", (1, 2, 3, 2), (3, 2, 2, 2), dict(output_shape=[m, n], strides=2, padding="VALID"))
+            for m, n in itertools.product((5, 6), (6, 7))
+        ),
+    ]
 ]
+"""Every legal output size of some geometries."""
+
 CASES = [
     Case(*case)
     for case in [
@@ -74,7 +79,6 @@ CASES = [
         ("1d-one-pixel", (2, 1, 3), (7, 2, 3), dict(strides=2)),
         ("1d-channels-first", (2, 3, 4), (4, 2, 3), dict(strides=2, data_format="NCW", padding="VALID")),
         ("1d-dilated", (1, 4, 2), (3, 3, 2), dict(strides=2, dilations=3)),
-        *_ALL_SIZES,
         ("2d", (2, 3, 4, 3), (3, 3, 2, 3), dict(strides=2)),
         ("2d-stride-1", (1, 4, 3, 2), (3, 2, 3, 2), dict()),
         ("2d-even", (1, 3, 3, 4), (4, 4, 2, 4), dict(strides=2)),
@@ -102,3 +106,4 @@ CASES = [
         ),
     ]
 ]
+"""One case for each feature of the geometry, and some with several."""

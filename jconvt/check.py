@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from . import goldens
 from .algorithms import METHODS, reference
 from .algorithms.vjp import forward_convolution
-from .cases import CASES, PRECISION, Case
+from .cases import CASES, PRECISION, SIZES, Case
 from .layout import Layout
 
 _DTYPES = ("float32", "bfloat16", "float16", "int32", "complex64", "float64")
@@ -135,12 +135,13 @@ def plan(methods: Sequence[str] | None = None, quick: bool = False) -> list[Chec
     """All checks of these methods, or of every method; with ``quick``, each tenth of a kind, method and dtype."""
     methods = methods or ("auto", *METHODS)
     differentiable = [method for method in methods if method != "reference"]
-    names = [case.name for case in CASES]
+    features, sizes = [case.name for case in CASES], [case.name for case in SIZES]
     parts = [
         [Check("golden", stored.name, method, stored.dtype) for stored in _goldens().values() for method in methods],
-        [Check("result", *each) for each in itertools.product(names, differentiable, _DTYPES)],
-        [Check("adjoint", *each) for each in itertools.product(names, methods, ["float32"])],
-        [Check("gradient", *each) for each in itertools.product(names, differentiable, ["float32"])],
+        [Check("result", *each) for each in itertools.product(features, differentiable, _DTYPES)],
+        [Check("result", *each) for each in itertools.product(sizes, differentiable, ["float32"])],
+        [Check("adjoint", *each) for each in itertools.product(features + sizes, methods, ["float32"])],
+        [Check("gradient", *each) for each in itertools.product(features + sizes, differentiable, ["float32"])],
     ]
     checks = list(itertools.chain(*parts))
     if quick:
@@ -187,7 +188,7 @@ def _goldens() -> dict[str, goldens.Golden]:
 
 
 def _case(name: str) -> Case:
-    return next(case for case in CASES if case.name == name)
+    return next(case for case in CASES + SIZES if case.name == name)
 
 
 def _call(function: str, input: Any, filters: Any, arguments: dict[str, Any], check: Check) -> str:

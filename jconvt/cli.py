@@ -47,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("jax").setLevel(logging.ERROR)
     console = Console(highlight=False)
     try:
+        demo.device()
+    except RuntimeError as error:
+        print(f"jconvt: JAX finds no device: {error}", file=sys.stderr)
+        return 2
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return arguments.command(arguments, console)
@@ -79,7 +84,7 @@ def _demo(arguments: argparse.Namespace, console: Console) -> int:
     matrices = Table.grid(padding=(0, 2))
     matrices.add_row("input", "kernel", "output, stride 2, padding VALID", style="bold")
     matrices.add_row(_matrix(shown.input), _matrix(shown.filters), _matrix(shown.output))
-    console.print(Padding(matrices, (1, 0, 0, 2)))
+    console.print(Padding(matrices, (1, 2)))
     console.print(
         Padding(
             f"The corner is {corner} = {pixel} * {first}, not {pixel * last} = {pixel} * {last}: each input pixel "
@@ -90,21 +95,20 @@ def _demo(arguments: argparse.Namespace, console: Console) -> int:
         )
     )
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("method", no_wrap=True)
     table.add_column("how it computes")
     table.add_column("corner", justify="right")
-    table.add_column(f"off TensorFlow {shown.tensorflow}", justify="right")
-    table.add_column("microseconds", justify="right")
+    table.add_column(f"off TensorFlow\n{shown.tensorflow}", justify="right")
+    table.add_column("time, micro-\nseconds", justify="right")
     for result in shown.results:
         verdict = Text(f"{result.error:g}", _GOOD if result.error == 0 else _BAD)
         time = f"{result.microseconds:,.0f}"
         table.add_row(Text(result.method, "bold"), Text(result.how), f"{result.output[0, 0]:g}", verdict, time)
-    console.print(Padding(table, (0, 2)))
+    console.print(Padding(table, (0, 1)))
     fine = _verdict(shown.spread == 0)
-    console.print(
-        Padding(Text.assemble(f"Largest difference between any two methods: {shown.spread:g}  ", fine), (0, 2))
-    )
+    spread = Text.assemble("Largest difference between any two methods: ", f"{shown.spread:g}  ", fine)
+    console.print(Padding(spread, (1, 2, 0, 2)))
 
     gradient = shown.gradient
     relation = Table.grid(padding=(0, 2))
@@ -183,7 +187,12 @@ def _report(rows: list[check.Row], outcomes: list[check.Outcome], passed: int, f
         "failed": failed,
         "rows": [finite(dataclasses.asdict(row)) for row in rows],
         "exceptions": [
-            {"status": outcome.status, "detail": outcome.detail, "call": outcome.check.call, "run": str(outcome.check)}
+            {
+                "status": outcome.status,
+                "detail": outcome.detail,
+                "call": outcome.check.call,
+                "reproduce": str(outcome.check),
+            }
             for outcome in outcomes
             if outcome.status != "passed"
         ],
@@ -193,8 +202,8 @@ def _report(rows: list[check.Row], outcomes: list[check.Outcome], passed: int, f
 def _summary(rows: list[check.Row]) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
-        caption="Errors are in tolerances; more than 1 fails. Whole numbers must be equal. Other sums of m products may "
-        "differ by m eps times the sum of absolute products, and by one rounding.",
+        caption="Errors are in tolerances; more than 1 fails. Whole numbers must be equal. Other sums of m products "
+        "may differ by m eps times the sum of absolute products, and by one rounding.\n",
         caption_style=_QUIET,
         caption_justify="left",
     )
@@ -223,7 +232,7 @@ def _list_unsupported(console: Console, outcomes: list[check.Outcome]) -> None:
     """One line for each reason, as most checks of a dtype share it."""
     reasons = collections.Counter((each.check.method, each.check.dtype, each.detail) for each in outcomes)
     for (method, dtype, detail), count in reasons.items():
-        console.print(Text(f"Not supported here: {method}, {dtype}, {count} checks: {detail}"))
+        console.print(Text(f"Not supported here: {method}, {dtype}, {count} of the checks: {detail}"))
     if reasons:
         console.print()
 

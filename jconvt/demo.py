@@ -32,7 +32,7 @@ class Device:
     jax: str
 
     def __str__(self) -> str:
-        return f"{self.platform}, {self.kind}, JAX {self.jax}"
+        return f"platform {self.platform}, device {self.kind}, JAX {self.jax}"
 
 
 @dataclasses.dataclass(frozen=True)
