@@ -54,7 +54,7 @@ class Check:
         return _call("conv_transpose", case.input, case.filters, case.arguments, self)
 
     def __str__(self) -> str:
-        return f"jconvt.check.perform(jconvt.check.{self!r})"
+        return f"jconvt.check.perform(jconvt.check.Check{dataclasses.astuple(self)})"
 
 
 @dataclasses.dataclass(frozen=True)

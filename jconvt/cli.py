@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from rich.box import SIMPLE_HEAD, Box
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.padding import Padding
 from rich.progress import Progress
@@ -81,9 +82,14 @@ def _demo(arguments: argparse.Namespace, console: Console) -> int:
     shown = demo.run()
     corner, pixel = int(shown.output[0, 0]), int(shown.input[0, 0])
     first, last = int(shown.filters[0, 0]), int(shown.filters[-1, -1])
-    matrices = Table.grid(padding=(0, 2))
-    matrices.add_row("input", "kernel", "output, stride 2, padding VALID", style="bold")
-    matrices.add_row(_matrix(shown.input), _matrix(shown.filters), _matrix(shown.output))
+    matrices = Columns(
+        [
+            _matrix("input", shown.input),
+            _matrix("kernel", shown.filters),
+            _matrix("output, stride 2, padding VALID", shown.output),
+        ],
+        padding=(0, 2),
+    )
     console.print(Padding(matrices, (1, 2)))
     console.print(
         Padding(
@@ -100,7 +106,7 @@ def _demo(arguments: argparse.Namespace, console: Console) -> int:
     table.add_column("how it computes")
     table.add_column("corner", justify="right")
     table.add_column(f"off TensorFlow\n{shown.tensorflow}", justify="right")
-    table.add_column("time, micro-\nseconds", justify="right")
+    table.add_column("time\nmicroseconds", justify="right")
     for result in shown.results:
         verdict = Text(f"{result.error:g}", _GOOD if result.error == 0 else _BAD)
         time = f"{result.microseconds:,.0f}"
@@ -123,14 +129,14 @@ def _demo(arguments: argparse.Namespace, console: Console) -> int:
     return 0 if shown.agrees else 1
 
 
-def _matrix(values: Any) -> Table:
+def _matrix(title: str, values: Any) -> Group:
     """A matrix in brackets, with what makes the corner marked: the first entry."""
-    table = Table(box=_BRACKETS, show_header=False, padding=(0, 1))
-    for _ in values[0]:
-        table.add_column(justify="right", no_wrap=True)
+    table = Table(box=_BRACKETS, show_header=False)
+    for column in values.T:
+        table.add_column(justify="right", min_width=max(len(f"{value:g}") for value in column))
     for i, row in enumerate(values):
         table.add_row(*(Text(f"{value:g}", _MARKED if i == j == 0 else "") for j, value in enumerate(row)))
-    return table
+    return Group(Text(title, "bold"), table)
 
 
 def _verdict(fine: bool) -> Text:
@@ -209,7 +215,7 @@ def _summary(rows: list[check.Row]) -> Table:
     )
     for name in ("checked against", "method", "dtype"):
         table.add_column(name, no_wrap=True)
-    for name in ("run", "passed", "worst error", "unsupported"):
+    for name in ("run", "passed", "worst\nerror", "un-\nsupported"):
         table.add_column(name, justify="right")
     for kind, group in itertools.groupby(rows, key=lambda row: row.kind):
         table.add_section()
@@ -240,7 +246,7 @@ def _list_unsupported(console: Console, outcomes: list[check.Outcome]) -> None:
 def _list_failed(console: Console, outcomes: list[check.Outcome]) -> None:
     for outcome in outcomes[:_LISTED]:
         console.print(Text.assemble((f"Failed: {_KINDS[outcome.check.kind]}: ", _BAD), outcome.detail))
-        console.print(Padding(Text(f"{outcome.check.call}\n{outcome.check}"), (0, 2)), soft_wrap=True)
+        console.print(Text(f"  {outcome.check.call}\n  {outcome.check}"), soft_wrap=True)
     if outcomes[_LISTED:]:
         console.print(f"and {len(outcomes) - _LISTED} more, which --json lists")
     if outcomes:
