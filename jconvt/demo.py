@@ -1,0 +1,157 @@
+"""The five-by-five example by every method, compared, timed, and shown to be a gradient."""
+
+import dataclasses
+import inspect
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from . import example, goldens
+from .algorithms import METHODS
+from .algorithms.vjp import forward_convolution
+from .cases import PRECISION
+from .conventions import tensorflow as convention
+from .spec import Spec
+from .tensorflow import conv2d_transpose
+
+_TIMED_RUNS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """What JAX computes on, by default."""
+
+    platform: str
+    kind: str
+    jax: str
+
+    def __str__(self) -> str:
+        return f"platform {self.platform}, device {self.kind}, JAX {self.jax}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one method answers to the example. ``error`` is its largest difference from TensorFlow's stored answer."""
+
+    method: str
+    how: str
+    output: NDArray[Any]
+    error: float
+    microseconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """Transposed convolution T(x) as a gradient, in numbers: F is the forward convolution, ``z`` fixed."""
+
+    z: NDArray[Any]
+    forward_product: float
+    """<F(z), x>"""
+    transpose_product: float
+    """<z, T(x)>"""
+    gradient_error: float
+    """The largest difference of the gradient of <F(z), x> in z, as ``jax.grad`` computes it, from T(x)."""
+
+    @property
+    def agrees(self) -> bool:
+        return self.forward_product == self.transpose_product and self.gradient_error == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Demo:
+    """The example, each method's answer, and the gradient. All numbers are small integers, so equality is exact."""
+
+    input: NDArray[Any]
+    filters: NDArray[Any]
+    output: NDArray[Any]
+    tensorflow: str
+    results: list[Result]
+    gradient: Gradient
+
+    @property
+    def spread(self) -> float:
+        """The largest difference between any two methods."""
+        return float(np.ptp([result.output for result in self.results], axis=0).max())
+
+    @property
+    def agrees(self) -> bool:
+        return self.spread == 0 and all(result.error == 0 for result in self.results) and self.gradient.agrees
+
+
+def device() -> Device:
+    """The device that JAX computes on by default."""
+    first = jax.devices()[0]
+    return Device(first.platform, first.device_kind, jax.__version__)
+
+
+def run() -> Demo:
+    """Computes the example by every method.
+
+    >>> shown = run()
+    >>> shown.agrees, shown.output[0].tolist()
+    (True, [67.0, -134.0, 278.0, -154.0, 231.0])
+    """
+    golden = next(golden for golden in goldens.load() if golden.name == "example")
+    output = golden.output[0, :, :, 0]
+    return Demo(
+        input=golden.input[0, :, :, 0],
+        filters=golden.filters[:, :, 0, 0],
+        output=output,
+        tensorflow=goldens.manifest()["tensorflow"],
+        results=[_result(method, output) for method in ("auto", *METHODS)],
+        gradient=_gradient(),
+    )
+
+
+def _result(method: str, expected: NDArray[Any]) -> Result:
+    def call(x: Any, w: Any) -> jax.Array:
+        return conv2d_transpose(x, w, **example.ARGUMENTS, method=method, precision=PRECISION)
+
+    # NumPy loops cannot be traced: they are timed as they are.
+    compute = call if method == "reference" else jax.jit(call)
+    x, w = jnp.asarray(example.INPUT), jnp.asarray(example.FILTERS)
+    output = np.asarray(compute(x, w))[0, :, :, 0]
+    error = float(np.abs(output - expected).max())
+    return Result(method, _how(method), output, error, _microseconds(lambda: compute(x, w)))
+
+
+def _how(method: str) -> str:
+    """How a method computes: the first line of its file."""
+    if method == "auto":
+        return "the method that jconvt chooses"
+    line = (inspect.getdoc(inspect.getmodule(METHODS[method])) or "").partition("\n")[0]
+    return line.removeprefix("Transposed convolution as ").removesuffix(".")
+
+
+def _microseconds(call: Callable[[], jax.Array]) -> float:
+    """The median time of a call that has been made before."""
+    times = []
+    for _ in range(_TIMED_RUNS):
+        start = time.perf_counter()
+        call().block_until_ready()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6
+
+
+def _gradient() -> Gradient:
+    x, w = jnp.asarray(example.INPUT), jnp.asarray(example.FILTERS)
+    resolved = convention.resolve(x.shape, w.shape, **example.ARGUMENTS)
+    spec = Spec(resolved.axes, resolved.groups)
+    z = jnp.asarray(np.arange(25) % 7 - 3, x.dtype).reshape(example.ARGUMENTS["output_shape"])
+
+    def forward(z: jax.Array) -> jax.Array:
+        return forward_convolution(z, w, spec, resolved.layout, PRECISION)
+
+    y = np.asarray(conv2d_transpose(x, w, **example.ARGUMENTS, precision=PRECISION))
+    return Gradient(
+        z=np.asarray(z)[0, :, :, 0],
+        forward_product=float(np.vdot(forward(z), x)),
+        transpose_product=float(np.vdot(z, y)),
+        gradient_error=float(np.abs(jax.grad(lambda z: jnp.sum(forward(z) * x))(z) - y).max()),
+    )
