@@ -18,6 +18,7 @@ from jconvt import example
 TARGET = pathlib.Path(__file__).parent / "_static" / "stamps.png"
 WIDTH, HEIGHT, DPI = 1600, 960, 100  # in pixels, as all lengths below are
 INK, FAINT, EMPTY = "#1d2129", "#5b6270", "#eef0f3"
+TIMES = "\N{MULTIPLICATION SIGN}"
 # Okabe and Ito's colours, which the colour-blind can tell apart; the darker ones are for words.
 COLOURS = {(0, 0): "#0072B2", (0, 1): "#E69F00", (1, 0): "#009E73", (1, 1): "#CC79A7"}
 WORDS = {(0, 0): "#005a8d", (0, 1): "#9a6200", (1, 0): "#00745a", (1, 1): "#a04a7d"}
@@ -112,7 +113,7 @@ def draw_stamps(axes: Axes) -> None:
     side = 64
     for pixel, values in STAMPS.items():
         left, top = 346 + pixel[1] * 344, 208 + pixel[0] * 378
-        text(axes, left + 2.5 * side, top - 24, f"{written(X[pixel])} × kernel", 24, WORDS[pixel], weight="bold")
+        text(axes, left + 2.5 * side, top - 24, f"{written(X[pixel])} {TIMES} kernel", 24, WORDS[pixel], weight="bold")
         table(axes, values, left, top, side, 18.5, lambda row, column, p=pixel, v=values: [p] if v[row, column] else [])
         square(axes, left + pixel[1] * STRIDE * side, top + pixel[0] * STRIDE * side, 3 * side, COLOURS[pixel], 3)
         for row, column in (CORNER, CENTRE):
@@ -130,7 +131,7 @@ def draw_result(axes: Axes) -> None:
 
     (pixel,) = stamped_by(*CORNER)
     assert RESULT[CORNER] == X[pixel] * KERNEL[CORNER]
-    product = f"{written(X[pixel])} × {written(KERNEL[CORNER])}"
+    product = f"{written(X[pixel])} {TIMES} {written(KERNEL[CORNER])}"
     sentence(axes, left, top - 60, 26, [(f"{written(RESULT[CORNER])} = ", INK), (product, WORDS[pixel])])
     leader(axes, left + side / 4, top - 38, top)
 
