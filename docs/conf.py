@@ -14,6 +14,8 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = f"jconvt {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more than "Any" does
