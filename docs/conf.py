@@ -20,5 +20,3 @@ html_css_files = ["wide.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more than "Any" does
 add_module_names = False
-# Types of other projects, whose pages the build does not read.
-nitpick_ignore_regex = [("py:.*", r"(jax|numpy|typing|collections)\..*"), ("py:class", "ValueError|TypeError")]
