@@ -42,7 +42,7 @@ def conv_transpose(
     """The transpose of a convolution, in any number of spatial dimensions, as ``tf.nn.conv_transpose``.
 
     Each input pixel stamps the kernel, scaled by its value, on a canvas; where stamps overlap they add up; the canvas
-    is cropped to the output size. It is the gradient of ``tf.nn.convolution`` with respect to its input:
+    is cropped to the output size. It is the gradient of ``tf.nn.convolution`` with respect to its input::
 
         output[n, i * stride + t * dilation - lo, o]  =  sum over i, t, c of  input[n, i, c] * filters[t, o, c]
 

@@ -34,7 +34,8 @@ def test_a_dependency_that_points_back_is_seen(monkeypatch, tmp_path):
         axis.write_text(f"{whole}\n{line}\n")
         found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert found.returncode == 1
-        assert "1 broken" in found.stdout
+        assert " broken" in found.stdout
+        assert f"jconvt.axis -> {line.split()[1].replace('.', 'jconvt.')}" in found.stdout
 
 
 def test_import_brings_jax_and_numpy_alone():
