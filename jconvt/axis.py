@@ -12,16 +12,8 @@ expressions with integer arithmetic (those of ``jax.export``); the five numbers 
 """
 
 import dataclasses
-import operator
-from typing import Any
 
-from .errors import ArgumentError, ArgumentTypeError
-
-Size = Any
-"""A size along an axis: an ``int``, or a symbolic expression that does integer arithmetic."""
-
-LARGEST = 2**31 - 1
-"""The largest kernel size, stride, dilation and canvas that compilers can index."""
+from .integers import LARGEST, Size, integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,25 +38,8 @@ class Axis:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            try:
-                value = operator.index(value)
-            except TypeError:
-                raise ArgumentTypeError(
-                    f"{field.name} of an axis must be an integer",
-                    got=f"{field.name} = {value!r}",
-                    legal="a Python integer, known before tracing",
-                    fix=f"pass {field.name} as an int",
-                ) from None
             lowest = -LARGEST if field.name in ("lo", "hi") else 1
-            if not lowest <= value <= LARGEST:
-                raise ArgumentError(
-                    f"{field.name} is out of range",
-                    got=f"{field.name} = {value}",
-                    legal=f"{lowest} to {LARGEST}",
-                    fix=f"pass a {field.name} in that range",
-                )
-            object.__setattr__(self, field.name, value)
+            object.__setattr__(self, field.name, integer(getattr(self, field.name), field.name, lowest))
 
     @property
     def extent(self) -> int:

@@ -5,19 +5,30 @@ would be legal, and what to change.
 """
 
 
-def _message(problem: str, got: object, legal: str, fix: str) -> str:
-    return f"{problem}\n  got:   {got}\n  legal: {legal}\n  fix:   {fix}"
+def _message(problem: str, parts: dict[str, object]) -> str:
+    labels = {"got": "got:  ", "legal": "legal:", "fix": "fix:  "}
+    return "\n  ".join([problem, *(f"{labels[part]} {text}" for part, text in parts.items())])
 
 
 class ArgumentError(ValueError):
-    """An argument has a value that the operation is not defined for."""
+    """An argument has a value that the operation is not defined for.
 
-    def __init__(self, problem: str, *, got: object, legal: str, fix: str):
-        super().__init__(_message(problem, got, legal, fix))
+    >>> raise ArgumentError("strides is out of range", got="strides = 0", legal="1 or more", fix="pass 1 or more")
+    Traceback (most recent call last):
+    ...
+    jconvt.errors.ArgumentError: strides is out of range
+      got:   strides = 0
+      legal: 1 or more
+      fix:   pass 1 or more
+    """
+
+    def __init__(self, problem: str, **parts: object):
+        # With no parts the problem is a whole message already, as it is when an error is copied or unpickled.
+        super().__init__(_message(problem, parts))
 
 
 class ArgumentTypeError(TypeError):
-    """An argument is of a kind that the operation cannot use."""
+    """An argument is of a kind that the operation cannot use. Its message has the same four parts."""
 
-    def __init__(self, problem: str, *, got: object, legal: str, fix: str):
-        super().__init__(_message(problem, got, legal, fix))
+    def __init__(self, problem: str, **parts: object):
+        super().__init__(_message(problem, parts))

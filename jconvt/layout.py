@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from .axis import Size
+from .integers import Size
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Everything here is the same for every convention; what a convention says has become a ``Spec`` and a ``Layout``.
 """
 
+import dataclasses
 import functools
 import math
 import os
@@ -14,12 +15,13 @@ from jax import lax
 from jax.core import Tracer
 
 from .algorithms import METHODS
-from .axis import LARGEST
+from .axis import Axis
 from .errors import ArgumentError, ArgumentTypeError
+from .integers import LARGEST
 from .layout import Layout
 from .spec import Spec
 
-_KINDS = (jnp.integer, jnp.floating, jnp.complexfloating)
+_KINDS = (jnp.signedinteger, jnp.unsignedinteger, jnp.floating, jnp.complexfloating)
 
 
 def operands(**arrays: Any) -> list[jax.Array]:
@@ -29,10 +31,13 @@ def operands(**arrays: Any) -> list[jax.Array]:
     ``jax.numpy_dtype_promotion("strict")`` is an error.
     """
     found = [_array(value, name) for name, value in arrays.items()]
-    given = ", ".join(f"{name} {array.dtype}" for name, array in zip(arrays, found, strict=True))
-    if any(array.dtype == jnp.bool_ for array in found):
+    dtypes = [array.dtype for array in found]
+    if dtypes[0] == dtypes[1] and _kind(dtypes[0]) is not None:
+        return found
+    given = ", ".join(f"{name} {dtype}" for name, dtype in zip(arrays, dtypes, strict=True))
+    if any(_kind(dtype) is None for dtype in dtypes):
         raise ArgumentTypeError(
-            "booleans have no products to sum",
+            "booleans and keys have no products to sum",
             got=given,
             legal="integer, floating or complex dtypes",
             fix="convert with .astype(jnp.float32)",
@@ -41,10 +46,10 @@ def operands(**arrays: Any) -> list[jax.Array]:
         dtype = jnp.result_type(*found)
     except ValueError as error:
         raise ArgumentTypeError(
-            f"the dtypes of {' and '.join(arrays)} differ, and promotion is off",
+            f"the dtypes of {' and '.join(arrays)} differ, and JAX does not promote them",
             got=given,
-            legal="one dtype",
-            fix="convert one with .astype, or allow promotion: jax.numpy_dtype_promotion('standard')",
+            legal="one dtype, or two that JAX promotes: none under jax_numpy_dtype_promotion='strict'",
+            fix="convert one with .astype",
         ) from error
     return [array.astype(dtype) for array in found]
 
@@ -62,7 +67,7 @@ def transposed_convolution(
     out_sharding: Any = None,
 ) -> jax.Array:
     """``x``, ``(batch, spatial..., c)`` in ``layout``, convolved transposed with ``w``, ``(k..., o / groups, c)``."""
-    if method != "auto" and not (isinstance(method, str) and method in METHODS):
+    if not isinstance(method, str) or method not in ("auto", *METHODS):
         raise ArgumentError(
             "unknown method",
             got=f"method = {method!r}",
@@ -83,9 +88,10 @@ def transposed_convolution(
     _check_size(shape, dtype, x, w, spec, layout)
     with jax.named_scope(name):
         if any(isinstance(size, int) and size == 0 for size in (*shape, *x.shape)):
-            y = jnp.zeros(shape, dtype)  # no pixel, no channel or no output: nothing to sum
+            # No pixel, no channel or no output: nothing to sum. The empty sum is where x is, and zero.
+            y = jnp.broadcast_to(jnp.sum(x, dtype=dtype), shape)
         elif method == "reference":
-            y = METHODS[method](x, w, spec, layout, dtype, precision)
+            y = jax.device_put(METHODS[method](x, w, spec, layout, dtype, precision), next(iter(x.devices())))
         else:
             y = _compute(x, w, spec, layout, dtype, precision, "dilated" if method == "auto" else method)
         return y if out_sharding is None else _sharded(y, out_sharding)
@@ -93,13 +99,31 @@ def transposed_convolution(
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
 def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str) -> jax.Array:
-    return METHODS[method](x, w, spec, layout, dtype, precision)
+    wider = Spec(tuple(_unmistakable(axis) for axis in spec.axes), spec.groups)
+    y = METHODS[method](x, w, wider, layout, dtype, precision)
+    if wider == spec:
+        return y
+    sizes = spec.output_sizes(layout.spatial(x.shape))
+    return lax.slice(y, (0,) * y.ndim, layout.shape(y.shape[0], sizes, y.shape[layout.channel_axis]))
+
+
+def _unmistakable(axis: Axis) -> Axis:
+    """``axis``, with one output more at its end where XLA could take the convolution along it for a batch of products.
+
+    XLA writes a batch axis of a product as a convolution without padding, whose input dilation is the kernel's size and
+    whose stride is one less. It takes any such convolution for a batch, also where sizes do not fit, as with kernel 2,
+    stride 2 and crop (1, 1); if it then swaps the operands, the process aborts (seen with jaxlib 0.10.2 on CPU). A
+    convolution over the dilated input is without padding if the crop is ``extent - 1`` at both ends.
+    """
+    if axis.kernel > 1 and axis.stride > 1 and axis.lo == axis.hi == axis.extent - 1:
+        return dataclasses.replace(axis, hi=axis.hi - 1)
+    return axis
 
 
 def _array(value: Any, name: str) -> jax.Array:
     try:
         return jnp.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ArgumentTypeError(
             f"{name} is not an array of numbers",
             got=f"{name} of type {type(value).__name__}",
@@ -118,9 +142,13 @@ def _result_dtype(dtype: Any, preferred: Any) -> Any:
         return dtype
     try:
         wanted = jax.dtypes.canonicalize_dtype(preferred)
-    except TypeError:
+    except (TypeError, ValueError):
         wanted = None
-    kinds = (_KINDS[0], _KINDS[1]) if _kind(dtype) is jnp.integer else (_kind(dtype),)
+    # Integers may become wider ones of their sign, or of either sign from none, or floating.
+    kinds = {
+        jnp.signedinteger: (jnp.signedinteger, jnp.floating),
+        jnp.unsignedinteger: (jnp.unsignedinteger, jnp.signedinteger, jnp.floating),
+    }.get(_kind(dtype), (_kind(dtype),))
     if wanted is None or _kind(wanted) not in kinds or wanted.itemsize < dtype.itemsize:
         raise ArgumentTypeError(
             "preferred_element_type does not fit the operands",
@@ -132,22 +160,21 @@ def _result_dtype(dtype: Any, preferred: Any) -> Any:
 
 
 def _precision(precision: Any) -> Any:
-    """``precision`` as ``jax.lax`` takes it, and hashable."""
-    each = precision if isinstance(precision, tuple | list) else (precision,)
+    """``precision`` as ``jax.lax`` takes it: one for both operands, or a pair; hashable."""
+    if precision is None or isinstance(precision, lax.DotAlgorithm | lax.DotAlgorithmPreset):
+        return precision
+    each = tuple(precision) if isinstance(precision, tuple | list) else (precision, precision)
     try:
-        if len(each) not in (1, 2):
+        if len(each) != 2 or not all(isinstance(one, str | lax.Precision) for one in each):
             raise ValueError
-        for one in each:
-            if one is not None and not isinstance(one, lax.DotAlgorithm | lax.DotAlgorithmPreset):
-                lax.Precision(one)
+        return tuple(lax.Precision(one) for one in each)
     except ValueError:
         raise ArgumentError(
             "unknown precision",
             got=f"precision = {precision!r}",
-            legal="None, 'default', 'high', 'highest', a jax.lax.Precision, or a pair of them",
+            legal="None, 'default', 'high', 'highest', a jax.lax.Precision or DotAlgorithm, or a pair of the first",
             fix="leave it out, or pass 'highest' for full float32 on TPU and GPU",
         ) from None
-    return tuple(precision) if isinstance(precision, list) else precision
 
 
 def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, w: jax.Array, spec: Spec, layout: Layout) -> None:
@@ -195,14 +222,17 @@ def _bytes(count: float) -> str:
 
 def _sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
     """``y`` laid out as asked, on a mesh whose axes are explicit or automatic."""
-    if not isinstance(out_sharding, jax.sharding.NamedSharding | jax.sharding.PartitionSpec):
+    if isinstance(out_sharding, jax.sharding.NamedSharding):
+        mesh, spec = out_sharding.mesh, out_sharding.spec
+    elif isinstance(out_sharding, jax.sharding.PartitionSpec):
+        mesh, spec = jax.sharding.get_abstract_mesh(), out_sharding
+    else:
         raise ArgumentTypeError(
             "out_sharding is no sharding",
             got=f"out_sharding = {out_sharding!r}",
             legal="a jax.sharding.NamedSharding, or a PartitionSpec of the mesh in context",
             fix="pass jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(...))",
         )
-    mesh = getattr(out_sharding, "mesh", None) or jax.sharding.get_abstract_mesh()
     if mesh.empty:
         raise ArgumentError(
             "out_sharding names axes of a mesh, and there is none",
@@ -210,6 +240,16 @@ def _sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
             legal="a NamedSharding, which has its mesh, or a PartitionSpec under jax.set_mesh",
             fix="pass jax.sharding.NamedSharding(mesh, spec), or enter jax.set_mesh(mesh)",
         )
-    if jax.sharding.AxisType.Explicit in mesh.axis_types:
-        return jax.sharding.reshard(y, out_sharding)
-    return lax.with_sharding_constraint(y, out_sharding)
+    try:
+        if len(spec) > y.ndim:
+            raise ValueError(f"{len(spec)} entries for {y.ndim} axes")
+        if jax.sharding.AxisType.Explicit in mesh.axis_types:
+            return jax.sharding.reshard(y, out_sharding)
+        return lax.with_sharding_constraint(y, out_sharding)
+    except ValueError as error:
+        raise ArgumentError(
+            "out_sharding does not fit the result",
+            got=f"{spec} for a result of shape {y.shape}: {error}",
+            legal=f"at most {y.ndim} entries, each None or axes of {mesh.axis_names} whose size divides the result's",
+            fix="shard another axis of the result, or leave out_sharding out",
+        ) from error

@@ -1,13 +1,13 @@
 """The resolved geometry: what every convention's arguments come down to."""
 
 import dataclasses
-import operator
 from collections.abc import Sequence
 from typing import Any
 
-from .axis import LARGEST, Axis, Size
+from .axis import Axis
 from .conventions import tensorflow
 from .errors import ArgumentError, ArgumentTypeError
+from .integers import Size, integer, sequence, size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Spec:
     groups: int = 1
 
     def __post_init__(self):
-        axes = tuple(self.axes)
+        axes = tuple(sequence(self.axes, "axes", "one jconvt.Axis for each spatial axis"))
         if not all(isinstance(axis, Axis) for axis in axes):
             raise ArgumentTypeError(
                 "axes must hold one Axis for each spatial axis",
@@ -49,36 +49,30 @@ class Spec:
                 legal="one Axis or more",
                 fix="a product without spatial axes is jax.numpy.matmul",
             )
-        try:
-            groups = operator.index(self.groups)
-        except TypeError:
-            raise ArgumentTypeError(
-                "groups must be an integer",
-                got=f"groups = {self.groups!r}",
-                legal=f"1 to {LARGEST}",
-                fix="pass groups as an int, known before tracing",
-            ) from None
-        if not 1 <= groups <= LARGEST:
-            raise ArgumentError(
-                "groups is out of range",
-                got=f"groups = {groups}",
-                legal=f"1 to {LARGEST}",
-                fix="pass groups=1 for a dense convolution, groups=channels for a depthwise one",
-            )
         object.__setattr__(self, "axes", axes)
-        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "groups", integer(self.groups, "groups", lowest=1))
 
     @classmethod
     def from_tensorflow(
-        cls, input_shape: Sequence[Size], filters_shape: Sequence[int], output_shape: Any = None, **arguments: Any
+        cls,
+        input_shape: Sequence[Size],
+        filters_shape: Sequence[int],
+        output_shape: Sequence[Size] | None = None,
+        strides: Any = 1,
+        padding: Any = "SAME",
+        data_format: str | None = None,
+        dilations: Any = None,
+        *,
+        output_padding: Any = None,
+        groups: int = 1,
     ) -> "Spec":
         """The geometry of ``jconvt.conv_transpose`` called with arrays of these shapes and these arguments.
 
         Args:
           input_shape: the input's shape, batch and channels included.
           filters_shape: ``(k..., out / groups, in)``.
-          output_shape: as ``conv_transpose`` takes it.
-          **arguments: ``strides``, ``padding``, ``data_format``, ``dilations``, ``output_padding``, ``groups``.
+          output_shape, strides, padding, data_format, dilations: as ``conv_transpose`` takes them.
+          output_padding, groups: likewise.
 
         Raises:
           ArgumentError, ArgumentTypeError: as ``conv_transpose`` raises them.
@@ -86,8 +80,18 @@ class Spec:
         >>> Spec.from_tensorflow((1, 4, 1), (3, 1, 1), output_shape=[7], strides=2)
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=1),), groups=1)
         """
-        resolved = tensorflow.resolve(input_shape, filters_shape, output_shape, **arguments)
-        return cls(resolved.axes, resolved.groups)
+        axes, groups, _ = tensorflow.resolve(
+            input_shape,
+            filters_shape,
+            output_shape,
+            strides,
+            padding,
+            data_format,
+            dilations,
+            output_padding=output_padding,
+            groups=groups,
+        )
+        return cls(axes, groups)
 
     @property
     def rank(self) -> int:
@@ -96,11 +100,20 @@ class Spec:
 
     def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
         """The transposed convolution's spatial output sizes for these spatial input sizes."""
-        return tuple(axis.output_size(size) for axis, size in zip(self.axes, sizes, strict=True))
+        return tuple(axis.output_size(size) for axis, size in zip(self.axes, self._one_each(sizes), strict=True))
 
     def input_sizes(self, output_sizes: Sequence[Size]) -> tuple[Size, ...]:
         """The forward convolution's spatial output sizes: the inverse of ``output_sizes``."""
-        return tuple(axis.input_size(size) for axis, size in zip(self.axes, output_sizes, strict=True))
+        return tuple(axis.input_size(size) for axis, size in zip(self.axes, self._one_each(output_sizes), strict=True))
+
+    def _one_each(self, sizes: Sequence[Size]) -> list[Size]:
+        legal = f"{self.rank} sizes, one for each spatial axis"
+        found = [size(value, f"sizes[{i}]") for i, value in enumerate(sequence(sizes, "sizes", legal))]
+        if len(found) != self.rank:
+            raise ArgumentError(
+                "sizes has the wrong length", got=found, legal=legal, fix="leave batch and channels out"
+            )
+        return found
 
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [("axis", "kernel", "stride", "dilation", "crop", "output size")]

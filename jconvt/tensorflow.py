@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from . import operation
 from .conventions import tensorflow as convention
 from .errors import ArgumentError, ArgumentTypeError
+from .integers import integer, sequence
 from .spec import Spec
 
 Sizes = Any
@@ -57,9 +58,11 @@ def conv_transpose(
     (a, b)    VALID's, less a + b           a                           VALID's, less a + b
     ========  ============================  ==========================  ======================
 
+    No size is below 0, also where a + b is more than there is to crop.
+
     Args:
       input: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` where ``data_format`` starts with "NC". Any
-        integer, floating or complex dtype; batch and sizes may be 0.
+        integer, floating or complex dtype that XLA can convolve on the device; batch and sizes may be 0.
       filters: ``(k..., out / groups, in)``, of ``input``'s dtype; dtypes that differ are promoted as ``jax.numpy``
         promotes them. Output channel ``g * out / groups + o`` belongs to group ``g``.
       output_shape: the output's full shape in the order of ``data_format``, or its spatial sizes alone. Under
@@ -71,11 +74,12 @@ def conv_transpose(
       data_format: "NWC", "NCW", "NHWC", "NCHW", "NDHWC" or "NCDHW"; ``None`` is channels last. With four spatial axes
         or more, any other letters may name them.
       dilations: spacing of the kernel's taps, as ``strides``; ``None`` is 1.
-      name: the name of the operation in profiles and compiled programs.
+      name: the name of the operation in compiled programs and their profiles.
       output_padding: chooses the output size where ``output_shape`` does not, as ``tf.keras.layers.Conv2DTranspose``
         does: ``s(n-1) + e + p``, under SAME less ``2 * (e // 2)``, under explicit padding less ``a + b``. An integer,
         or one for each spatial axis. Legal where the size is.
-      groups: splits the channels of input and output into as many independent transposed convolutions.
+      groups: splits the channels of input and output into as many independent transposed convolutions. With a full
+        ``output_shape`` of more channels, 1 is read as in TensorFlow: see there.
       method: "auto"; "dilated", a convolution over a dilated input with a flipped kernel; "vjp", the vector-Jacobian
         product of the forward convolution; "reference", NumPy loops that define the result.
       precision: as in ``jax.lax.conv_general_dilated``.
@@ -256,7 +260,7 @@ def atrous_conv2d_transpose(
     (1, 9, 9, 4)
     """
     arguments = locals()
-    arguments["dilations"] = arguments.pop("rate")
+    arguments["dilations"] = integer(arguments.pop("rate"), "rate", lowest=1)
     return _call(arguments, "atrous_conv2d_transpose", 2, convention.Names(input="value", dilations="rate"))
 
 
@@ -338,15 +342,15 @@ def conv2d_backprop_input(
 
 def _explicit(padding: Any, explicit_paddings: Sequence[int]) -> Any:
     """The pairs that the raw operation takes as ``padding="EXPLICIT"`` and a flat list."""
-    named = isinstance(padding, str) and padding.upper() == "EXPLICIT"
-    if named != (len(explicit_paddings) > 0) or len(explicit_paddings) % 2:
+    numbers = sequence(explicit_paddings, "explicit_paddings", "8 numbers")
+    if len(numbers) != (8 if isinstance(padding, str) and padding.upper() == "EXPLICIT" else 0):
         raise ArgumentError(
             "explicit_paddings goes with padding='EXPLICIT', and holds a pair for each axis",
-            got=f"padding = {padding!r}, explicit_paddings = {explicit_paddings!r}",
+            got=f"padding = {padding!r}, explicit_paddings = {numbers}",
             legal="padding='EXPLICIT' with 8 numbers, or no explicit_paddings",
             fix="pass both, or the pairs themselves as padding",
         )
-    return list(zip(explicit_paddings[::2], explicit_paddings[1::2], strict=True)) if named else padding
+    return list(zip(numbers[::2], numbers[1::2], strict=True)) if numbers else padding
 
 
 def _call(

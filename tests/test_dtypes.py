@@ -1,6 +1,7 @@
 """Dtypes, the precision of sums, and promotion."""
 
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,11 @@ def test_preferred_element_type_of_integers():
 
 @pytest.mark.parametrize(
     ("dtype", "preferred"),
-    [*itertools.product(("int8", "uint8", "float16", "float32", "complex64"), (*DTYPES, "int8", "bool"))],
+    [
+        *itertools.product(
+            ("int8", "uint8", "int32", "float16", "float32", "complex64"), (*DTYPES, "int8", "uint32", "bool")
+        )
+    ],
 )
 def test_preferred_element_type_is_what_lax_allows(dtype, preferred):
     x, w = jnp.ones((1, 3, 1), dtype), jnp.ones((2, 1, 1), dtype)
@@ -100,21 +105,15 @@ def test_preferred_element_type_is_what_lax_allows(dtype, preferred):
 )
 def test_precision_reaches_the_program(precision):
     x, w = CALL.operands(np.float32)
+    each = precision if isinstance(precision, tuple | list) else (precision, precision)
+    names = [str(one.name if isinstance(one, lax.Precision) else one or "default").upper() for one in each]
     for method in ("dilated", "vjp", "auto"):
-        text = (
-            jax.jit(lambda x, w, m=method: jconvt.conv_transpose(x, w, precision=precision, method=m, **CALL.arguments))
-            .lower(x, w)
-            .as_text()
-        )
-        each = precision if isinstance(precision, tuple | list) else (precision, precision)
-        names = [str(one.name if isinstance(one, lax.Precision) else one or "default").upper() for one in each]
-        assert sorted(names) == sorted(
-            text.split("precision_config = [")[1]
-            .split("]")[0]
-            .replace("#stablehlo<precision ", "")
-            .replace(">", "")
-            .split(", ")
-        )
+
+        def call(x, w, method=method):
+            return jconvt.conv_transpose(x, w, precision=precision, method=method, **CALL.arguments)
+
+        (config,) = re.findall(r"precision_config = \[(.*?)\]", jax.jit(call).lower(x, w).as_text())
+        assert re.findall(r"#stablehlo<precision (\w+)>", config) == names
 
 
 def test_operands_of_two_dtypes_are_promoted_unless_promotion_is_strict():

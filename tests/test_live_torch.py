@@ -48,3 +48,33 @@ def test_equals_pytorch(rank, data):
         data_format=("NCW", "NCHW", "NCDHW")[rank - 1],
     )
     np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_uneven_padding_is_a_crop_of_pytorchs_whole_canvas(rank, data):
+    axes, groups, taken, out = data.draw(torch_calls(rank))
+    sizes, kernel, stride, dilation, *_ = zip(*axes, strict=True)
+    rng = np.random.default_rng(0)
+    x = rng.integers(-9, 10, (2, taken, *sizes)).astype(np.float64)
+    w = rng.integers(-9, 10, (taken, out, *kernel)).astype(np.float64)
+    call = getattr(torch.nn.functional, f"conv_transpose{rank}d")
+    canvas = call(*map(torch.tensor, (x, w)), None, stride, groups=groups, dilation=dilation).numpy()
+    crops, padding = [slice(None), slice(None)], []
+    for full in canvas.shape[2:]:
+        before = data.draw(st.integers(0, full - 1))
+        after = data.draw(st.integers(0, full - 1 - before))
+        crops.append(slice(before, full - after))
+        padding.append((before, after))
+    expected = canvas[tuple(crops)]
+    y = jconvt.conv_transpose(
+        np.moveaxis(x, 1, -1),
+        np.moveaxis(w, (0, 1), (-1, -2)),
+        expected.shape[2:],
+        stride,
+        padding,
+        dilations=dilation,
+        groups=groups,
+    )
+    np.testing.assert_array_equal(np.moveaxis(y, -1, 1), expected)

@@ -86,11 +86,14 @@ def test_broken_arithmetic_is_seen_by_the_stored_results(monkeypatch, sabotage):
     with broken(monkeypatch, dilated.transposed_convolution, sabotage) as method:
         failed = []
         for golden in goldens.load():
+            grouped = golden.output.shape[-1] != golden.filters.shape[-2]
+            if sabotage is dropped_group and not grouped:
+                continue  # it would drop the only group
             try:
                 laws.equals_tensorflow(golden, method)
             except AssertionError:
                 failed.append(golden.name)
-        assert len(failed) > 5
+        assert len(failed) >= 3
 
 
 @pytest.mark.parametrize("sabotage", [shifted_by_one, spoiled_everywhere])
@@ -99,7 +102,7 @@ def test_a_nan_that_strays_is_seen(monkeypatch, sabotage):
         laws.spreads_nan_under_the_stamp_alone(CALL, method, 0)
 
 
-@pytest.mark.parametrize("method", laws.PRECISE)
+@pytest.mark.parametrize("method", laws.TRACED)
 @pytest.mark.parametrize("law", [laws.equals_definition, laws.is_adjoint, laws.gradients_are_the_definition])
 def test_the_laws_hold_for_the_same_call_unbroken(method, law):
     law(CALL, method)

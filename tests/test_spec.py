@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 from geometries import forward_size, legal_sizes
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import jconvt
@@ -33,14 +33,15 @@ def test_legal_sizes_are_those_that_the_forward_convolution_takes_back(n, k, s, 
 
 
 @given(st.integers(1, 5), numbers, numbers, st.integers(1, 3), paddings)
+@example(1, 2, 2, 1, (0, 3))  # the last stamp ends before the padding begins
 def test_the_default_size_is_legal_and_keras_has_it(n, k, s, d, padding):
     legal = legal_sizes(n, k, s, d, padding)
     if not legal:
         return
-    (out,) = spec_of(n, k, s, d, padding).output_sizes([n]) if legal else (None,)
+    (out,) = spec_of(n, k, s, d, padding).output_sizes([n])
     e = (k - 1) * d + 1
     removed = 0 if isinstance(padding, str) else sum(padding)
-    assert out == (n * s if padding == "SAME" else n * s + max(e - s, 0) - removed)
+    assert out == (n * s if padding == "SAME" else max(n * s + max(e - s, 0) - removed, 0))
     assert out in legal
 
 
@@ -120,6 +121,9 @@ def test_it_prints_itself():
 
 
 def test_numbers_of_numpy_become_integers():
+    assert Spec.from_tensorflow(np.array([1, 4, 1]), np.array([3, 1, 1]), np.array([4])).output_sizes(
+        np.array([4])
+    ) == (4,)
     axis = Axis(np.int64(3), np.int32(2))
     assert axis == Axis(3, 2)
     assert type(axis.kernel) is int

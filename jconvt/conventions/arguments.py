@@ -1,59 +1,12 @@
-"""Arguments made of integers, checked: what every convention's front end is written with."""
+"""Arguments that hold a number or a pair for each axis: what every convention's front end is written with."""
 
 import numbers
-import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..axis import LARGEST, Size
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentError
+from ..integers import integer, sequence
 from ..layout import Layout
-
-_STATIC = "compute it from shapes, or mark it static (static_argnames of jax.jit)"
-
-
-def integer(value: Any, name: str, lowest: int, highest: int = LARGEST) -> int:
-    """``value`` as an ``int`` in the range, or an error that names the argument."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        value = operator.index(value)
-    except TypeError:
-        raise ArgumentTypeError(
-            f"{name} must be an integer that is known before tracing",
-            got=f"{name} = {value!r}",
-            legal="a Python or NumPy integer",
-            fix=_STATIC,
-        ) from None
-    if not lowest <= value <= highest:
-        raise ArgumentError(
-            f"{name} is out of range",
-            got=f"{name} = {value}",
-            legal=f"{lowest} to {highest}",
-            fix=f"pass {lowest} or more" if value < lowest else f"pass {highest} or less",
-        )
-    return value
-
-
-def size(value: Any, name: str) -> Size:
-    """``value`` as a size of at least 0: an ``int``, or a symbolic expression of ``jax.export`` as it is."""
-    symbolic = hasattr(value, "__floordiv__") and not isinstance(value, numbers.Number) and not hasattr(value, "dtype")
-    return value if symbolic else integer(value, name, lowest=0)
-
-
-def sequence(value: Any, name: str, legal: str) -> list[Any]:
-    """``value`` as a list, or an error that says what it should hold."""
-    try:
-        if isinstance(value, str):
-            raise TypeError
-        return list(value)
-    except TypeError:  # a scalar; a traced array's error is a TypeError, too
-        raise ArgumentTypeError(
-            f"{name} must be a sequence that is known before tracing",
-            got=f"{name} = {value!r}",
-            legal=legal,
-            fix=f"pass a list or a tuple; {_STATIC}",
-        ) from None
 
 
 def wrong_length(name: str, value: Any, legal: str) -> ArgumentError:

@@ -11,17 +11,18 @@ legal for input size ``n`` where the forward convolution takes ``out`` to ``n``:
 Where n is 0, every VALID size below ``e`` is legal: none holds a window. (TensorFlow refuses some of these.)
 The rules are those of "Notes on padding" in the documentation of ``tf.nn``. Where no size is asked for, it is that of
 ``tf.keras.layers.Conv2DTranspose``: ``s n`` under SAME, ``s n + max(e - s, 0)`` under VALID, and under explicit padding
-VALID's less ``a + b``; with an ``output_padding`` of ``p``, ``s(n-1) + e + p - 2 (e // 2)``, ``s(n-1) + e + p``, and
-that less ``a + b``.
+VALID's less ``a + b``, if that is not below 0; with an ``output_padding`` of ``p``, ``s(n-1) + e + p - 2 (e // 2)``,
+``s(n-1) + e + p``, and that less ``a + b``.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..axis import Axis, Size
+from ..axis import Axis
 from ..errors import ArgumentError, ArgumentTypeError
+from ..integers import Size, integer, sequence, size
 from ..layout import Layout
-from .arguments import integer, pairs, per_axis, sequence, size, wrong_length
+from .arguments import pairs, per_axis, wrong_length
 
 _DATA_FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 
@@ -68,6 +69,10 @@ def resolve(
 
     ``rank`` is the number of spatial axes, where the function that was called fixes it.
     """
+    input_shape = [size(n, f"{names.input}.shape[{i}]") for i, n in enumerate(_shape(input_shape, names.input))]
+    filters_shape = [
+        integer(n, f"{names.filters}.shape[{i}]", 0) for i, n in enumerate(_shape(filters_shape, names.filters))
+    ]
     operands = _Operands(input_shape, filters_shape, names)
     rank = _rank(operands, rank)
     layout = _layout(data_format, rank)
@@ -153,25 +158,25 @@ def _axis(along: _Along, requested: Size | None, output_padding: int | None, nam
     same = along.padding == "SAME"
     a, b = (0, 0) if isinstance(along.padding, str) else along.padding
     flush = bare.full_size(n) - a - b
-    default = s - e if same else max(s - e, 0)
+    lowest, highest, default = (1 - e, s - e, s - e) if same else (0, s - 1, max(s - e, 0))
+    if isinstance(n, int):
+        if n == 0:  # no pixel: under SAME no output either, else too few outputs for the first window
+            lowest = highest if same else -flush
+        lowest = max(lowest, -flush)
+        default = max(default, lowest)
     if requested is not None:
         asked = requested - flush
     elif output_padding is not None:
         asked = output_padding - (2 * (e // 2) if same else 0)
     else:
         asked = default
-    lowest, highest = (1 - e, s - e) if same else (0, s - 1)
-    if isinstance(n, int):
-        if n == 0:  # no pixel: under SAME no output either, else too few outputs for the first window
-            lowest = highest if same else -flush
-        lowest = max(lowest, -flush)
     sizes = _Sizes(flush, asked, lowest, highest, default)
     if not isinstance(asked, int):
         raise ArgumentTypeError(
             f"{names.output_shape} along axis {along.position} is at no fixed distance from stride * input size",
             got=f"size {requested} ({along})",
             legal=f"{sizes.legal(flush)}",
-            fix=f"write the size as stride * input size plus a constant, or leave {names.output_shape} out",
+            fix="write the size as stride * input size plus a constant",
         )
     if not lowest <= asked <= highest:
         raise _illegal_size(along, sizes, a + b, output_padding, names)
@@ -195,7 +200,7 @@ def _illegal_size(
             f"output_padding is illegal along axis {along.position}",
             got=f"output_padding {output_padding}, for output size {asked} ({along})",
             legal=f"{sizes.legal(output_padding - sizes.asked)}, for output size {sizes.legal(sizes.flush)}",
-            fix=f"pass a legal one, or leave output_padding out for output size {default}",
+            fix=f"pass a legal one; without output_padding, the output size is {default}",
         )
     # Either forward size is the ceiling of a quotient, written as the floor of its negative.
     uncounted = 0 if along.padding == "SAME" else (along.kernel - 1) * along.dilation - removed
@@ -204,8 +209,12 @@ def _illegal_size(
         f"{names.output_shape} is illegal along axis {along.position}",
         got=f"size {asked}, which the forward convolution would take to size {forward}, not {along.size} ({along})",
         legal=sizes.legal(sizes.flush),
-        fix=f"pass a legal size, or leave {names.output_shape} out for {default}",
+        fix=f"pass a legal size; the default is {default}",
     )
+
+
+def _shape(shape: Any, name: str) -> list[Any]:
+    return sequence(shape, f"{name}.shape", "one size for each axis")
 
 
 def _rank(operands: _Operands, rank: int | None) -> int:
@@ -221,7 +230,7 @@ def _rank(operands: _Operands, rank: int | None) -> int:
                 f"{name} has the wrong number of axes for a {rank}-D transposed convolution",
                 got=operands,
                 legal=f"{rank + 2} axes: {axes}",
-                fix="add the missing axis with x[None], or call the function of the other rank",
+                fix=f"reshape to {rank + 2} axes, or call the function of the other rank",
             )
     if min(operands.filters[:rank]) < 1:
         raise ArgumentError(
@@ -237,10 +246,12 @@ def _layout(data_format: Any, rank: int) -> Layout:
     if data_format is None:
         return Layout(rank)
     named = _DATA_FORMATS.get(rank)
-    if named is not None:
+    if isinstance(data_format, str) and named is not None:
         if data_format in named:
             return Layout(rank, channels_first=data_format == named[1])
-    elif isinstance(data_format, str) and len(set(data_format)) == len(data_format) == rank + 2:
+    elif (
+        isinstance(data_format, str) and data_format.isalpha() and len(set(data_format)) == len(data_format) == rank + 2
+    ):
         # Beyond three axes TensorFlow has no names; any letters serve for the spatial axes.
         if data_format.startswith("NC"):
             return Layout(rank, channels_first=True)
@@ -319,12 +330,12 @@ def _requested_sizes(shape: list[Size], operands: _Operands, layout: Layout, gro
     if len(shape) == layout.rank:
         return shape
     for name, axis, expected in (
-        ("batch", 0, operands.input[0]),
-        ("channels", layout.channel_axis, operands.filters[-2] * groups),
+        ("batch size", 0, operands.input[0]),
+        ("number of channels", layout.channel_axis, operands.filters[-2] * groups),
     ):
         if shape[axis] != expected:
             raise ArgumentError(
-                f"the {name} of {operands.names.output_shape} differs from what the operands give",
+                f"{operands.names.output_shape} has another {name} than the operands give",
                 got=f"{operands.names.output_shape}[{axis}] = {shape[axis]}",
                 legal=f"{expected}, from {operands} and groups {groups}",
                 fix=f"pass {expected}, or the spatial sizes alone",
