@@ -81,9 +81,9 @@ def test_every_public_class_and_method_is_documented():
         value = getattr(jconvt, name)
         assert inspect.getdoc(value)
         if inspect.isclass(value):
-            for member in vars(value).values():
-                if (inspect.isfunction(member) or isinstance(member, property)) and "__" not in str(member):
-                    assert inspect.getdoc(member)
+            for label, member in vars(value).items():
+                if not label.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                    assert inspect.getdoc(member), (name, label)
 
 
 def test_spec_and_axis_are_frozen_and_hashable():
