@@ -81,7 +81,8 @@ def conv_transpose(
       groups: splits the channels of input and output into as many independent transposed convolutions. With a full
         ``output_shape`` of more channels, 1 is read as in TensorFlow: see there.
       method: "auto"; "dilated", a convolution over a dilated input with a flipped kernel; "vjp", the vector-Jacobian
-        product of the forward convolution; "reference", NumPy loops that define the result.
+        product of the forward convolution; "polyphase", a dense convolution for each output phase; "gemm", matrix
+        products that overlap and add; "reference", NumPy loops that define the result.
       precision: as in ``jax.lax.conv_general_dilated``.
       preferred_element_type: dtype of the sums and of the result, no narrower than the operands'. Without it, the sums
         of float16 and bfloat16 are held in float32 and rounded once.

@@ -11,6 +11,7 @@ from geometries import calls, legal_sizes
 from hypothesis import given, settings
 
 import jconvt
+from jconvt.algorithms import METHODS
 
 tf = pytest.importorskip("tensorflow")
 
@@ -37,7 +38,7 @@ def test_equals_tensorflows_cpu_kernels(call):
         expected = np.zeros(call.arguments["output_shape"], np.float32)
     else:
         expected = answer(tf.nn.conv_transpose, x, w, **call.arguments)
-    for method in ("dilated", "vjp", "reference"):
+    for method in METHODS:
         y = jconvt.conv_transpose(x, w, method=method, **call.arguments)
         assert y.dtype == expected.dtype
         np.testing.assert_array_equal(y, expected)
@@ -123,7 +124,7 @@ def test_half_precision_errs_no_more_than_tensorflow(dtype, channels):
     exact = tf.nn.conv2d_transpose(*wide, **arguments).numpy()
     theirs = tf.nn.conv2d_transpose(*(tf.cast(operand, dtype) for operand in wide), **arguments).numpy()
     most = np.abs(theirs.astype(np.float64) - exact).max()
-    for method in ("dilated", "vjp", "auto"):
+    for method in ("auto", "dilated", "vjp", "polyphase", "gemm"):
         y = jconvt.conv2d_transpose(x, w, method=method, **arguments)
         assert y.dtype == x.dtype
         assert np.abs(np.asarray(y, np.float64) - exact).max() <= most

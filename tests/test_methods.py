@@ -66,15 +66,13 @@ def test_xla_mistakes_no_axis_for_a_batch():
     script = """
 import numpy as np, jconvt
 x, w = np.ones((1, 2, 3, 1), np.float32), np.arange(8, dtype=np.float32).reshape(4, 2, 1, 1)
-for method in ("dilated", "vjp", "auto"):
+for method in ("dilated", "vjp", "polyphase", "gemm", "auto"):
     y, expected = (jconvt.conv2d_transpose(x, w, None, 2, [(0, 0), (1, 1)], method=m) for m in (method, "reference"))
     np.testing.assert_array_equal(y, expected)
     print(method, y.shape)
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert found.stdout.split("\n")[:3] == [f"{method} (1, 6, 4, 1)" for method in ("dilated", "vjp", "auto")], (
-        found.stderr
-    )
+    assert found.stdout.count("(1, 6, 4, 1)") == 5, found.stderr
 
 
 def test_the_reference_on_the_founding_example_by_hand():

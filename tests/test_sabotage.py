@@ -9,7 +9,7 @@ from geometries import Call
 
 import jconvt
 from jconvt import goldens
-from jconvt.algorithms import METHODS, dilated, vjp
+from jconvt.algorithms import METHODS, dilated, gemm, polyphase, vjp
 
 # Along each axis stamps overlap, stay inside the canvas, and are cropped; three groups of two channels.
 CALL = Call(
@@ -73,7 +73,7 @@ def broken(monkeypatch, compute, sabotage):
     yield name
 
 
-@pytest.mark.parametrize("compute", [dilated.transposed_convolution, vjp.transposed_convolution])
+@pytest.mark.parametrize("compute", [a.transposed_convolution for a in (dilated, vjp, polyphase, gemm)])
 @pytest.mark.parametrize("sabotage", ARITHMETIC)
 @pytest.mark.parametrize("law", [laws.equals_definition, laws.is_adjoint, laws.gradients_are_the_definition])
 def test_broken_arithmetic_is_seen(monkeypatch, compute, sabotage, law):

@@ -11,10 +11,12 @@
 - an input pixel that is not a number reaches the outputs under its stamp and no other.
 """
 
-from . import dilated, reference, vjp
+from . import dilated, gemm, polyphase, reference, vjp
 
 METHODS = {
     "dilated": dilated.transposed_convolution,
     "vjp": vjp.transposed_convolution,
+    "polyphase": polyphase.transposed_convolution,
+    "gemm": gemm.transposed_convolution,
     "reference": reference.transposed_convolution,
 }
