@@ -83,6 +83,7 @@ def transposed_convolution(
         )
     dtype = _result_dtype(x.dtype, preferred_element_type)
     precision = _precision(precision)
+    mesh = None if out_sharding is None else _mesh(out_sharding)
     sizes = spec.output_sizes(layout.spatial(x.shape))
     shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
     _check_size(shape, dtype, x, w, spec, layout)
@@ -94,7 +95,7 @@ def transposed_convolution(
             y = jax.device_put(METHODS[method](x, w, spec, layout, dtype, precision), next(iter(x.devices())))
         else:
             y = _compute(x, w, spec, layout, dtype, precision, "dilated" if method == "auto" else method)
-        return y if out_sharding is None else _sharded(y, out_sharding)
+        return y if mesh is None else _sharded(y, out_sharding, mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
@@ -220,19 +221,18 @@ def _bytes(count: float) -> str:
     return f"{count / 1024**unit:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[unit]}"
 
 
-def _sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
-    """``y`` laid out as asked, on a mesh whose axes are explicit or automatic."""
+def _mesh(out_sharding: Any) -> Any:
+    """The mesh that ``out_sharding`` is for, once it is seen to be a sharding and to have one."""
     if isinstance(out_sharding, jax.sharding.NamedSharding):
-        mesh, spec = out_sharding.mesh, out_sharding.spec
-    elif isinstance(out_sharding, jax.sharding.PartitionSpec):
-        mesh, spec = jax.sharding.get_abstract_mesh(), out_sharding
-    else:
+        return out_sharding.mesh
+    if not isinstance(out_sharding, jax.sharding.PartitionSpec):
         raise ArgumentTypeError(
             "out_sharding is no sharding",
             got=f"out_sharding = {out_sharding!r}",
             legal="a jax.sharding.NamedSharding, or a PartitionSpec of the mesh in context",
             fix="pass jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(...))",
         )
+    mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
         raise ArgumentError(
             "out_sharding names axes of a mesh, and there is none",
@@ -240,6 +240,12 @@ def _sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
             legal="a NamedSharding, which has its mesh, or a PartitionSpec under jax.set_mesh",
             fix="pass jax.sharding.NamedSharding(mesh, spec), or enter jax.set_mesh(mesh)",
         )
+    return mesh
+
+
+def _sharded(y: jax.Array, out_sharding: Any, mesh: Any) -> jax.Array:
+    """``y`` laid out as asked, on a mesh whose axes are explicit or automatic."""
+    spec = out_sharding.spec if isinstance(out_sharding, jax.sharding.NamedSharding) else out_sharding
     try:
         if len(spec) > y.ndim:
             raise ValueError(f"{len(spec)} entries for {y.ndim} axes")

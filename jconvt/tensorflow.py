@@ -82,7 +82,8 @@ def conv_transpose(
         ``output_shape`` of more channels, 1 is read as in TensorFlow: see there.
       method: "auto"; "dilated", a convolution over a dilated input with a flipped kernel; "vjp", the vector-Jacobian
         product of the forward convolution; "polyphase", a dense convolution for each output phase; "gemm", matrix
-        products that overlap and add; "reference", NumPy loops that define the result.
+        products that overlap and add; "reference", NumPy loops that define the result. The programs of "polyphase"
+        and "gemm" grow with the stride and with the kernel's size over it; beyond a bound they are refused.
       precision: as in ``jax.lax.conv_general_dilated``.
       preferred_element_type: dtype of the sums and of the result, no narrower than the operands'. Without it, the sums
         of float16 and bfloat16 are held in float32 and rounded once.
@@ -303,7 +304,7 @@ def conv2d_backprop_input(
       groups, method, precision, preferred_element_type, out_sharding: as in ``conv_transpose``.
 
     Returns:
-      The gradient, of shape ``input_sizes``.
+      The gradient, of the shape of the forward convolution's input, in the order of ``data_format``.
 
     Raises:
       ArgumentError, ArgumentTypeError: as ``conv_transpose``.

@@ -176,7 +176,7 @@ CASES = [
     ),
     (TWO, (X, W), {"preferred_element_type": "bfloat16"}, ArgumentTypeError, "at least as wide as float32"),
     (TWO, (X, W), {"preferred_element_type": "float33"}, ArgumentTypeError, "preferred_element_type does not fit"),
-    (TWO, (X.astype(int), W.astype(int)), {"method": "vjp"}, ArgumentTypeError, "none for integers.*'dilated' or"),
+    (TWO, (X.astype(int), W.astype(int)), {"method": "vjp"}, ArgumentTypeError, "none for integers.*'auto'"),
     (TWO, (X, W), {"name": 3}, ArgumentTypeError, "name must be a string"),
     (TWO, (X, W), {"out_sharding": "batch"}, ArgumentTypeError, "out_sharding is no sharding.*'batch'"),
     (TWO, (X, W), {"out_sharding": jax.P("batch")}, ArgumentError, "there is none.*jax.set_mesh"),
@@ -196,6 +196,8 @@ CASES = [
     (TWO, (X, W), {"strides": b"22"}, ArgumentTypeError, "strides must be a sequence"),
     (TWO, (X, W), {"strides": itertools.repeat(2)}, ArgumentError, "strides has the wrong length"),
     (TWO, (X, W, [datetime.timedelta(8)] * 2), {}, ArgumentTypeError, r"output_shape\[0\] must be an integer"),
+    (TWO, (X, W), {"method": "polyphase", "strides": 2000}, ArgumentError, "too many convolutions.*'auto'"),
+    (ONE, (LINE, jnp.ones((2000, 5, 6))), {"method": "gemm"}, ArgumentError, "too many products.*at most 1024"),
     # too large
     (TWO, (X, W), {"strides": 2**31}, ArgumentError, "strides is out of range.*2147483647"),
     (TWO, (X, W), {"dilations": 2**40}, ArgumentError, "dilations is out of range"),

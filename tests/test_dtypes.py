@@ -12,6 +12,7 @@ from geometries import Call
 from jax import lax
 
 import jconvt
+from jconvt.algorithms import reference
 
 CALL = Call((2, 3, 4, 4), (3, 2, 3, 4), {"strides": 2, "groups": 2, "padding": "SAME"})
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
@@ -22,7 +23,7 @@ DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
 def test_every_dtype_is_kept_and_exact_on_small_integers(method, dtype):
     x, w = CALL.operands(np.complex128 if dtype.startswith("complex") else np.float64)
     if method == "vjp" and "int" in dtype:
-        with pytest.raises(jconvt.ArgumentTypeError, match="'dilated' or 'reference'"):
+        with pytest.raises(jconvt.ArgumentTypeError, match="leave method out for 'auto'"):
             jconvt.conv_transpose(x.astype(dtype), w.astype(dtype), method=method, **CALL.arguments)
         return
     if dtype in ("bfloat16", "int8", "uint8"):
@@ -46,6 +47,22 @@ def test_half_precision_is_summed_in_float32_and_rounded_once(method, dtype):
     exact = laws.definition(call, np.asarray(x, np.float64), np.asarray(w, np.float64))
     # Half a unit in the last place for the rounding, and a trace for the sums in float32.
     assert (np.abs(y - exact) <= 0.51 * float(jnp.finfo(dtype).eps) * np.abs(exact) + 1e-3).all()
+
+
+@pytest.mark.parametrize("method", laws.TRACED)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_in_half_precision_are_summed_in_float32_and_rounded_once(method, dtype):
+    rng = np.random.default_rng(1)
+    call = Call((2, 5, 5, 32), (5, 5, 16, 32), {"strides": 2})
+    x, w = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in (call.input, call.filters))
+    y, pull = jax.vjp(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2, method=method), x, w)
+    z = jnp.asarray(rng.standard_normal(y.shape), dtype)
+    spec = laws.spec_of(call)
+    wide = [np.asarray(array, np.float64) for array in (x, w, z)]
+    exact = reference.forward(wide[2], wide[1], spec), reference.kernel_gradient(wide[0], wide[2], spec)
+    for found, wanted in zip(pull(z), exact, strict=True):
+        error = np.abs(np.asarray(found, np.float64) - wanted)
+        assert (error <= 0.51 * float(jnp.finfo(dtype).eps) * np.abs(wanted) + 1e-3).all()
 
 
 @pytest.mark.parametrize("method", [*laws.TRACED, "reference"])

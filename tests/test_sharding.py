@@ -26,6 +26,14 @@ for kind in (AxisType.Auto, AxisType.Explicit):
                     spec = P("batch") if asked is None else getattr(asked, "spec", asked)
                     assert y.sharding.is_equivalent_to(NamedSharding(mesh, spec), y.ndim), (kind, method, asked)
                     count += 1
+    for method in ("polyphase", "gemm"):
+        with jax.set_mesh(mesh):
+            try:
+                np.testing.assert_array_equal(jconvt.conv2d_transpose(split, w, strides=2, method=method), expected)
+                assert kind is AxisType.Auto
+            except jconvt.ArgumentError as error:
+                assert kind is AxisType.Explicit and "'auto', 'dilated' or 'vjp'" in str(error)
+            count += 1
     with jax.set_mesh(mesh):
         for spec, said in ((P("rows"), "not fit"), (P(*"NHWCX"), "5 entries"), (P(None, None, None, "batch"), "fit")):
             try:
@@ -42,4 +50,4 @@ def test_operands_split_over_the_batch():
     found = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=os.environ | environment, capture_output=True, text=True, timeout=300
     )
-    assert found.stdout.strip() == "54 layouts", found.stderr
+    assert found.stdout.strip() == "58 layouts", found.stderr

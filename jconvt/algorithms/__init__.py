@@ -1,4 +1,4 @@
-"""One file for each way to compute a transposed convolution, all under one contract.
+"""One file for each way to compute a transposed convolution, all under one contract; ``blocks`` is what two share.
 
     transposed_convolution(x, w, spec, layout, dtype, precision) -> y
 

@@ -10,6 +10,7 @@ multiplied, and no kernel is flipped.
 """
 
 import itertools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from jax import lax
 from ..axis import Axis
 from ..layout import Layout
 from ..spec import Spec
-from .blocks import count, interleave
+from .blocks import MOST_PARTS, count, interleave, prepare, refuse
 
 
 def transposed_convolution(
@@ -27,14 +28,17 @@ def transposed_convolution(
 ) -> jax.Array:
     rank, groups, channel = spec.rank, spec.groups, layout.channel_axis
     sizes = layout.spatial(x.shape)
+    every = [_rows(axis) for axis in spec.axes]
+    if math.prod(map(len, every)) > MOST_PARTS:
+        raise refuse("gemm", "products", spec)
+    x, w = prepare(x, w, dtype, "gemm")
     x = x.reshape(*x.shape[:channel], groups, x.shape[channel] // groups, *x.shape[channel + 1 :])
     w = w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)
     contracted = ((channel + 1,), (rank + 2,)), ((channel,), (rank + 1,))
-    # Half precision is summed in float32 over the rows, too, and rounded once.
-    wide = jnp.dtype(jnp.float32) if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4 else dtype
+    wide = x.dtype if jnp.issubdtype(dtype, jnp.floating) else dtype
     counts = [count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
     total = None
-    for rows in itertools.product(*map(_rows, spec.axes)):
+    for rows in itertools.product(*every):
         taps = w[tuple(slice(row.first, row.last) for row in rows)]
         # (groups, batch, pixels..., taps..., o / groups)
         product = lax.dot_general(x, taps, contracted, precision=precision, preferred_element_type=wide)

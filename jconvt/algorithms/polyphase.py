@@ -19,7 +19,7 @@ from jax import lax
 from ..axis import Axis
 from ..layout import Layout
 from ..spec import Spec
-from .blocks import count, interleave
+from .blocks import MOST_PARTS, count, interleave, prepare, refuse
 
 
 def transposed_convolution(
@@ -28,7 +28,13 @@ def transposed_convolution(
     rank, groups, out = spec.rank, spec.groups, w.shape[spec.rank]
     sizes = layout.spatial(x.shape)
     counts = [count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
+    if max(axis.stride for axis in spec.axes) > MOST_PARTS:
+        raise refuse("polyphase", "convolutions", spec)
     shares = [_shares(axis) for axis in spec.axes]
+    if math.prod(map(len, shares)) > MOST_PARTS:
+        raise refuse("polyphase", "convolutions", spec)
+    x, w = prepare(x, w, dtype, "polyphase")
+    wide = x.dtype if jnp.issubdtype(dtype, jnp.floating) else dtype
 
     def phases(chosen: tuple[_Share, ...]) -> jax.Array:
         """``(groups, batch, blocks..., phases..., o / groups)`` of the phases that these shares have."""
@@ -37,7 +43,7 @@ def transposed_convolution(
             return lax.concatenate([phases((*chosen, share)) for share in shares[axis]], 2 + rank + axis)
         widths = [share.width for share in chosen]
         if not all(share.taps for share in chosen):
-            return jnp.zeros((groups, x.shape[0], *counts, *widths, out), dtype)
+            return jnp.zeros((groups, x.shape[0], *counts, *widths, out), wide)
         y = lax.conv_general_dilated(
             x,
             _kernel(w, chosen, groups),
@@ -54,11 +60,11 @@ def transposed_convolution(
             ),
             feature_group_count=groups,
             precision=precision,
-            preferred_element_type=dtype,
+            preferred_element_type=wide,
         )
         return jnp.moveaxis(y.reshape(*y.shape[:-1], groups, *widths, out), rank + 1, 0)
 
-    return interleave(phases(()), spec, layout, spec.output_sizes(sizes))
+    return interleave(phases(()), spec, layout, spec.output_sizes(sizes)).astype(dtype)
 
 
 class _Share(NamedTuple):

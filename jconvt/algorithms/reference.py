@@ -81,7 +81,7 @@ def transposed_convolution(
             "method 'reference' is a NumPy loop and cannot be traced",
             got="traced operands: the call is inside jit, grad, vmap or another transformation",
             legal="arrays whose values are known",
-            fix="call it outside the transformation, or pass method='dilated' or 'vjp'",
+            fix="call it outside the transformation, or leave method out for 'auto'",
         )
     first, last = layout.channel_axis, layout.rank + 1
     y = transpose(np.moveaxis(np.asarray(x), first, last), np.asarray(w), spec)

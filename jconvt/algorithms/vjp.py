@@ -24,7 +24,7 @@ def transposed_convolution(
             "method 'vjp' is a derivative, and JAX has none for integers",
             got=f"dtype {dtype}",
             legal="a floating or complex dtype",
-            fix="pass method='dilated' or 'reference', or convert the operands",
+            fix="leave method out for 'auto', or convert the operands",
         )
     x, w = x.astype(dtype), w.astype(dtype)
     channels = w.shape[spec.rank] * spec.groups
