@@ -213,10 +213,11 @@ def _summary(rows: list[check.Row]) -> Table:
         caption_style=_QUIET,
         caption_justify="left",
     )
-    for name in ("checked against", "method", "dtype"):
+    table.add_column("checked against")
+    for name in ("method", "dtype"):
         table.add_column(name, no_wrap=True)
     for name in ("run", "passed", "worst\nerror", "un-\nsupported"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", min_width=max(map(len, name.split("\n"))))
     for kind, group in itertools.groupby(rows, key=lambda row: row.kind):
         table.add_section()
         for number, row in enumerate(group):
