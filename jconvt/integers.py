@@ -17,8 +17,8 @@ _MOST_ENTRIES = 100  # more than any array has axes, and an end to endless itera
 _STATIC = "compute it from shapes, or mark it static (static_argnames of jax.jit)"
 
 
-def integer(value: Any, name: str, lowest: int, highest: int = LARGEST) -> int:
-    """``value`` as an ``int`` in the range, or an error that names the argument."""
+def integer(value: Any, name: str, lowest: int) -> int:
+    """``value`` as an ``int`` from ``lowest`` to ``LARGEST``, or an error that names the argument."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -30,12 +30,12 @@ def integer(value: Any, name: str, lowest: int, highest: int = LARGEST) -> int:
             legal="a Python or NumPy integer",
             fix=_STATIC,
         ) from None
-    if not lowest <= value <= highest:
+    if not lowest <= value <= LARGEST:
         raise ArgumentError(
             f"{name} is out of range",
             got=f"{name} = {value}",
-            legal=f"{lowest} to {highest}",
-            fix=f"pass {lowest} or more" if value < lowest else f"pass {highest} or less",
+            legal=f"{lowest} to {LARGEST}",
+            fix=f"pass {lowest} or more" if value < lowest else f"pass {LARGEST} or less",
         )
     return value
 
