@@ -104,7 +104,7 @@ def adjoint(name: str, method: str, dtype: str) -> float:
     """The error of <F(z, w), x> = <z, T(x, w)>, with F the forward convolution, on whole numbers."""
     case = _case(name)
     x, w, z = case.operands(dtype, whole=True)
-    forward = forward_convolution(jnp.asarray(z), jnp.asarray(w), *case.geometry, PRECISION)
+    forward = forward_convolution(jnp.asarray(z), jnp.asarray(w), *case.geometry, z.dtype, PRECISION)
     left = np.vdot(np.float64(forward), np.float64(x))
     right = np.vdot(np.float64(z), np.float64(case.compute(x, w, method)))
     return float(abs(left - right) / 0.5)

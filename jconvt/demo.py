@@ -146,7 +146,7 @@ def _gradient() -> Gradient:
     z = jnp.asarray(np.arange(25) % 7 - 3, x.dtype).reshape(example.ARGUMENTS["output_shape"])
 
     def forward(z: jax.Array) -> jax.Array:
-        return forward_convolution(z, w, spec, resolved.layout, PRECISION)
+        return forward_convolution(z, w, spec, resolved.layout, z.dtype, PRECISION)
 
     y = np.asarray(conv2d_transpose(x, w, **example.ARGUMENTS, precision=PRECISION))
     return Gradient(

@@ -3,7 +3,6 @@
 Everything here is the same for every convention; what a convention says has become a ``Spec`` and a ``Layout``.
 """
 
-import dataclasses
 import functools
 import math
 import os
@@ -14,12 +13,15 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
-from .algorithms import METHODS
-from .axis import Axis
+from . import triad
+from .algorithms import METHODS, REFUSALS
 from .errors import ArgumentError, ArgumentTypeError
 from .integers import LARGEST
 from .layout import Layout
 from .spec import Spec
+
+_IN_TRIAD = ("auto", "polyphase", "gemm")
+"""The methods that have their own forward convolution and kernel gradient; JAX differentiates the others."""
 
 _KINDS = (jnp.signedinteger, jnp.unsignedinteger, jnp.floating, jnp.complexfloating)
 
@@ -94,31 +96,34 @@ def transposed_convolution(
         elif method == "reference":
             y = jax.device_put(METHODS[method](x, w, spec, layout, dtype, precision), next(iter(x.devices())))
         else:
-            y = _compute(x, w, spec, layout, dtype, precision, "dilated" if method == "auto" else method)
+            y = _compute(x, w, spec, layout, dtype, precision, _served(method, spec, x, w))
         return y if mesh is None else _sharded(y, out_sharding, mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
 def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str) -> jax.Array:
-    wider = Spec(tuple(_unmistakable(axis) for axis in spec.axes), spec.groups)
-    y = METHODS[method](x, w, wider, layout, dtype, precision)
-    if wider == spec:
-        return y
-    sizes = spec.output_sizes(layout.spatial(x.shape))
-    return lax.slice(y, (0,) * y.ndim, layout.shape(y.shape[0], sizes, y.shape[layout.channel_axis]))
+    if method in _IN_TRIAD:
+        return triad.transposed_convolution(x, w, spec, layout, dtype, precision, method)
+    return METHODS[method](x, w, spec, layout, dtype, precision)
 
 
-def _unmistakable(axis: Axis) -> Axis:
-    """``axis``, with one output more at its end where XLA could take the convolution along it for a batch of products.
-
-    XLA writes a batch axis of a product as a convolution without padding, whose input dilation is the kernel's size and
-    whose stride is one less. It takes any such convolution for a batch, also where sizes do not fit, as with kernel 2,
-    stride 2 and crop (1, 1); if it then swaps the operands, the process aborts (seen with jaxlib 0.10.2 on CPU). A
-    convolution over the dilated input is without padding if the crop is ``extent - 1`` at both ends.
-    """
-    if axis.kernel > 1 and axis.stride > 1 and axis.lo == axis.hi == axis.extent - 1:
-        return dataclasses.replace(axis, hi=axis.hi - 1)
-    return axis
+def _served(method: str, spec: Spec, x: jax.Array, w: jax.Array) -> str:
+    """``method``, if it serves the geometry and the sharding; ``auto`` always does."""
+    error = REFUSALS[method](spec) if method in REFUSALS else None
+    if error is not None:
+        raise error
+    if method not in _IN_TRIAD:
+        return method
+    if all(part is None for operand in (x, w) for part in jax.typeof(operand).sharding.spec):
+        return method
+    if method == "auto":
+        return "dilated"  # JAX knows how its sharded operands become a sharded result
+    raise ArgumentError(
+        f"method {method!r} reshapes, which the explicit axes of a mesh do not allow",
+        got=f"operands sharded as {jax.typeof(x)} and {jax.typeof(w)}",
+        legal="'auto', 'dilated' or 'vjp', or a mesh with automatic axes",
+        fix="pass another method, or make the mesh with axis_types=(jax.sharding.AxisType.Auto,)",
+    )
 
 
 def _array(value: Any, name: str) -> jax.Array:

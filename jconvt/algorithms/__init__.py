@@ -1,13 +1,17 @@
-"""One file for each way to compute a transposed convolution, all under one contract; ``blocks`` is what two share.
+"""One file for each way to compute; what several share is in ``blocks``, ``sums`` and ``mistaken``.
 
-    transposed_convolution(x, w, spec, layout, dtype, precision) -> y
+There are three maps to compute, all under one contract:
 
-``x`` is ``(batch, spatial..., c)`` in ``layout``; ``w`` is ``(k..., o / groups, c)``, TensorFlow's order; ``y`` is
-``(batch, spec.output_sizes(...)..., o)`` in ``layout``, of ``dtype``. The operands have one dtype and no axis of size
-0: the caller has seen to both. Laws that every algorithm keeps:
+    transposed_convolution(x, w, spec, layout, dtype, precision) -> z
+    forward_convolution(z, w, spec, layout, dtype, precision) -> x
+    kernel_gradient(x, z, spec, layout, dtype, precision) -> w
+
+``x`` is ``(batch, spatial..., c)`` in ``layout``; ``w`` is ``(k..., o / groups, c)``, TensorFlow's order; ``z`` is
+``(batch, spec.output_sizes(...)..., o)`` in ``layout``. The result is of ``dtype``. No axis is of size 0: the caller
+has seen to that. Laws that every algorithm keeps:
 
 - its result is that of ``reference``, up to the rounding of its sums;
-- it is linear in ``x`` and in ``w``;
+- it is linear in each operand;
 - an input pixel that is not a number reaches the outputs under its stamp and no other.
 """
 
@@ -20,3 +24,21 @@ METHODS = {
     "gemm": gemm.transposed_convolution,
     "reference": reference.transposed_convolution,
 }
+
+MAPS = {
+    "transposed_convolution": {name: METHODS[name] for name in ("dilated", "polyphase", "gemm")},
+    "forward_convolution": {
+        "vjp": vjp.forward_convolution,
+        "polyphase": polyphase.forward_convolution,
+        "gemm": gemm.forward_convolution,
+    },
+    "kernel_gradient": {
+        "vjp": vjp.kernel_gradient,
+        "polyphase": polyphase.kernel_gradient,
+        "gemm": gemm.kernel_gradient,
+    },
+}
+"""For each map, what there is to choose from."""
+
+REFUSALS = {"polyphase": polyphase.refusal, "gemm": gemm.refusal}
+"""For each method that does not serve every geometry, the error of one that it does not serve."""

@@ -3,6 +3,7 @@
 Position ``q * stride + p`` is of block ``q`` and phase ``p``.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,24 +18,6 @@ from ..spec import Spec
 
 MOST_PARTS = 1024
 """The most products or convolutions that one call is written out as: programs beyond take minutes to compile."""
-
-
-def prepare(x: jax.Array, w: jax.Array, dtype: Any, method: str) -> tuple[jax.Array, jax.Array]:
-    """The operands in the dtype of the sums: the result's, but float32 for half precision.
-
-    Each operand is in many products, so its gradient is a sum of as many: it, too, is to be rounded only once.
-    """
-    if any(part is not None for part in jax.typeof(x).sharding.spec + jax.typeof(w).sharding.spec):
-        raise ArgumentError(
-            f"method {method!r} reshapes, which the explicit axes of a mesh do not allow",
-            got=f"operands sharded as {jax.typeof(x)} and {jax.typeof(w)}",
-            legal="'auto', 'dilated' or 'vjp', or a mesh with automatic axes",
-            fix="pass another method, or make the mesh with axis_types=(jax.sharding.AxisType.Auto,)",
-        )
-    if not jnp.issubdtype(dtype, jnp.floating):
-        return x, w
-    wide = jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
-    return x.astype(wide), w.astype(wide)
 
 
 def refuse(method: str, parts: str, spec: Spec) -> ArgumentError:
@@ -52,7 +35,12 @@ def count(axis: Axis, size: Size) -> Size:
     return size - (axis.stride - axis.extent + axis.lo + axis.hi) // axis.stride
 
 
-def interleave(blocks: jax.Array, spec: Spec, layout: Layout, sizes: tuple[Size, ...]) -> jax.Array:
+def counts(spec: Spec, sizes: Sequence[Size]) -> list[Size]:
+    """The number of blocks along each axis, for ``sizes`` pixels."""
+    return [count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
+
+
+def interleave(blocks: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
     """``(groups, batch, blocks..., phases..., o / groups)`` as ``(batch, sizes..., o)`` in ``layout``."""
     rank, last = spec.rank, blocks.ndim - 1
     spatial = [axis for pair in zip(range(2, 2 + rank), range(2 + rank, last), strict=True) for axis in pair]
@@ -61,3 +49,17 @@ def interleave(blocks: jax.Array, spec: Spec, layout: Layout, sizes: tuple[Size,
     batch, channels = blocks.shape[1], blocks.shape[0] * blocks.shape[last]
     y = blocks.transpose(order).reshape(layout.shape(batch, covered, channels))
     return lax.slice(y, (0,) * y.ndim, layout.shape(batch, sizes, channels))
+
+
+def blocked(z: jax.Array, spec: Spec, layout: Layout, numbers: Sequence[Size]) -> jax.Array:
+    """The inverse of ``interleave``, for ``numbers`` blocks: what they have beyond the output is zero."""
+    rank, groups = spec.rank, spec.groups
+    spatial, channels = layout.spatial(z.shape), z.shape[layout.channel_axis]
+    missing = [number * a.stride - size for number, a, size in zip(numbers, spec.axes, spatial, strict=True)]
+    z = lax.pad(z, jnp.zeros((), z.dtype), [(0, more, 0) for more in layout.shape(0, missing, 0)])
+    split = [part for number, a in zip(numbers, spec.axes, strict=True) for part in (number, a.stride)]
+    within = (groups, channels // groups)
+    z = z.reshape(z.shape[0], *within, *split) if layout.channels_first else z.reshape(z.shape[0], *split, *within)
+    first, group = (3, 1) if layout.channels_first else (1, 2 * rank + 1)
+    blocks, phases = range(first, first + 2 * rank, 2), range(first + 1, first + 2 * rank, 2)
+    return z.transpose(group, 0, *blocks, *phases, group + 1)

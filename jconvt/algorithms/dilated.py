@@ -14,8 +14,10 @@ from jax import lax
 
 from ..layout import Layout
 from ..spec import Spec
+from .mistaken import avoiding_mistaken_axes
 
 
+@avoiding_mistaken_axes
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:

@@ -7,6 +7,9 @@ reach it, each from another pixel:
 
 so each phase is a convolution of stride 1, with its own share of the taps. Neighbouring phases that meet the same
 pixels with neighbouring taps are the output channels of one convolution. No zero is multiplied.
+
+JAX transposes these convolutions: in their input they are the forward convolution, a sum of one dense convolution for
+each phase, and in their kernel they are the kernel gradient.
 """
 
 import math
@@ -17,40 +20,75 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..axis import Axis
+from ..errors import ArgumentError
 from ..layout import Layout
 from ..spec import Spec
-from .blocks import MOST_PARTS, count, interleave, prepare, refuse
+from .blocks import MOST_PARTS, counts, interleave, refuse
+from .sums import alike, sums_in
 
 
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
+    x, w = alike(x, w, sums_in(dtype))
+    return _phases(x, w, spec, layout, sums_in(dtype), precision).astype(dtype)
+
+
+def forward_convolution(
+    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> jax.Array:
+    wide = sums_in(dtype)
+    shape = layout.shape(z.shape[0], spec.input_sizes(layout.spatial(z.shape)), w.shape[spec.rank + 1])
+    w = w.astype(wide)
+    transpose = jax.linear_transpose(
+        lambda x: _phases(x, w, spec, layout, wide, precision), jax.ShapeDtypeStruct(shape, wide)
+    )
+    (x,) = transpose(z.astype(wide))
+    return x.astype(dtype)
+
+
+def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+    wide = sums_in(dtype)
+    channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
+    shape = (*kernel, z.shape[channel] // spec.groups, x.shape[channel])
+    x = x.astype(wide)
+    transpose = jax.linear_transpose(
+        lambda w: _phases(x, w, spec, layout, wide, precision), jax.ShapeDtypeStruct(shape, wide)
+    )
+    (w,) = transpose(z.astype(wide))
+    return w.astype(dtype)
+
+
+def refusal(spec: Spec) -> ArgumentError | None:
+    """The error for a geometry that takes too many convolutions."""
+    many = max(axis.stride for axis in spec.axes) > MOST_PARTS  # then do not count them one by one
+    if many or math.prod(len(_shares(axis)) for axis in spec.axes) > MOST_PARTS:
+        return refuse("polyphase", "convolutions", spec)
+    return None
+
+
+def _phases(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, wide: Any, precision: Any) -> jax.Array:
+    """The transposed convolution, of the dtype ``wide``."""
     rank, groups, out = spec.rank, spec.groups, w.shape[spec.rank]
     sizes = layout.spatial(x.shape)
-    counts = [count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
-    if max(axis.stride for axis in spec.axes) > MOST_PARTS:
-        raise refuse("polyphase", "convolutions", spec)
-    shares = [_shares(axis) for axis in spec.axes]
-    if math.prod(map(len, shares)) > MOST_PARTS:
-        raise refuse("polyphase", "convolutions", spec)
-    x, w = prepare(x, w, dtype, "polyphase")
-    wide = x.dtype if jnp.issubdtype(dtype, jnp.floating) else dtype
+    numbers = counts(spec, sizes)
 
     def phases(chosen: tuple[_Share, ...]) -> jax.Array:
         """``(groups, batch, blocks..., phases..., o / groups)`` of the phases that these shares have."""
         axis = len(chosen)
         if axis < rank:
-            return lax.concatenate([phases((*chosen, share)) for share in shares[axis]], 2 + rank + axis)
+            each = [phases((*chosen, share)) for share in _shares(spec.axes[axis])]
+            return lax.concatenate(each, 2 + rank + axis)
         widths = [share.width for share in chosen]
         if not all(share.taps for share in chosen):
-            return jnp.zeros((groups, x.shape[0], *counts, *widths, out), wide)
+            return jnp.zeros((groups, x.shape[0], *numbers, *widths, out), wide)
         y = lax.conv_general_dilated(
             x,
             _kernel(w, chosen, groups),
             window_strides=(1,) * rank,
             padding=[
                 (share.reach - share.ahead, number - size + share.ahead)
-                for share, number, size in zip(chosen, counts, sizes, strict=True)
+                for share, number, size in zip(chosen, numbers, sizes, strict=True)
             ],
             rhs_dilation=[share.spacing for share in chosen],
             dimension_numbers=lax.ConvDimensionNumbers(
@@ -64,7 +102,7 @@ def transposed_convolution(
         )
         return jnp.moveaxis(y.reshape(*y.shape[:-1], groups, *widths, out), rank + 1, 0)
 
-    return interleave(phases(()), spec, layout, spec.output_sizes(sizes)).astype(dtype)
+    return interleave(phases(()), spec, layout, spec.output_sizes(sizes))
 
 
 class _Share(NamedTuple):

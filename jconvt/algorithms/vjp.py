@@ -14,8 +14,11 @@ from jax import lax
 from ..errors import ArgumentTypeError
 from ..layout import Layout
 from ..spec import Spec
+from .mistaken import avoiding_mistaken_axes
+from .sums import alike, sums_in
 
 
+@avoiding_mistaken_axes
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
@@ -29,15 +32,16 @@ def transposed_convolution(
     x, w = x.astype(dtype), w.astype(dtype)
     channels = w.shape[spec.rank] * spec.groups
     z = jax.ShapeDtypeStruct(layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
-    (y,) = jax.linear_transpose(lambda z: forward_convolution(z, w, spec, layout, precision), z)(x)
+    (y,) = jax.linear_transpose(lambda z: forward_convolution(z, w, spec, layout, dtype, precision), z)(x)
     return y
 
 
-def forward_convolution(z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, precision: Any = None) -> jax.Array:
+def forward_convolution(
+    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> jax.Array:
     """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F takes o to c channels."""
     return lax.conv_general_dilated(
-        z,
-        w,
+        *alike(z, w, dtype),
         window_strides=[axis.stride for axis in spec.axes],
         padding=[(axis.lo, axis.hi) for axis in spec.axes],
         rhs_dilation=[axis.dilation for axis in spec.axes],
@@ -48,4 +52,15 @@ def forward_convolution(z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, 
         ),
         feature_group_count=spec.groups,
         precision=precision,
+        preferred_element_type=dtype,
     )
+
+
+def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+    """G: the vector-Jacobian product with ``x`` of the same convolution, in its kernel."""
+    wide = sums_in(dtype)
+    x, z = x.astype(wide), z.astype(wide)
+    channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
+    w = jax.ShapeDtypeStruct((*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
+    (w,) = jax.linear_transpose(lambda w: forward_convolution(z, w, spec, layout, wide, precision), w)(x)
+    return w.astype(dtype)

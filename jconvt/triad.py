@@ -1,0 +1,181 @@
+"""Three primitives that are each other's transposes: one trilinear form, read three ways.
+
+    <z, T(x, w)>  =  sum over n, i, t, c, o of   x[n, i, c] * w[t, o, c] * z[n, i * stride + t * dilation - lo, o]
+
+    T(x, w) -> z   transposed convolution
+    F(z, w) -> x   forward convolution
+    G(x, z) -> w   kernel gradient
+
+Each takes two of ``x``, ``w`` and ``z``, and gives the third. That is all there is to know for their rules:
+
+- a derivative in one operand is the map itself, with the tangent in that operand's place;
+- the transpose in one operand is the map that gives this operand, from the other one and the cotangent. So derivatives
+  of every order stay among the three, and keep nothing but operands;
+- ``vmap`` over one operand moves the mapped axis into the axis that this operand and the result share and the other
+  operand has not: the batch for ``x`` and ``z``, the input channels for ``x`` and ``w``, the output channels for ``z``
+  and ``w``; over both operands, it moves into the groups, which all three have;
+- what a map is computed by is decided when the program is lowered, for the platform that it is lowered for.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from .algorithms import MAPS
+from .choice import decide
+from .integers import Size
+from .layout import Layout
+from .spec import Spec
+
+_OPERANDS = {"z": "xw", "x": "zw", "w": "xz"}
+"""What each map takes, by what it gives."""
+
+_NAMES = {"z": "transposed_convolution", "x": "forward_convolution", "w": "kernel_gradient"}
+
+
+def transposed_convolution(
+    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str = "auto"
+) -> jax.Array:
+    """T, by ``method`` or by what ``choice.decide`` picks; so are its derivatives."""
+    return _bind("z", x, w, spec=spec, layout=layout, dtype=dtype, precision=precision, method=method)
+
+
+def _bind(given: str, *operands: jax.Array, **parameters: Any) -> jax.Array:
+    return _PRIMITIVES[given].bind(*_vary_alike(operands), **parameters)
+
+
+def _vary_alike(operands: Sequence[jax.Array]) -> list[jax.Array]:
+    """Under ``shard_map``, an operand that is the same on all devices meets one that is not: its gradient is a sum."""
+    axes = [jax.typeof(operand).manual_axis_type.varying for operand in operands]
+    missing = [tuple(frozenset.union(*axes) - own) for own in axes]
+    return [
+        lax.pcast(operand, names, to="varying") if names else operand
+        for operand, names in zip(operands, missing, strict=True)
+    ]
+
+
+def _shape(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> tuple[Size, ...]:
+    """The shape of what a map gives."""
+    if given == "w":
+        kernel = [axis.kernel for axis in spec.axes]
+        return (*kernel, b.shape[layout.channel_axis] // spec.groups, a.shape[layout.channel_axis])
+    if given == "z":
+        sizes, channels = spec.output_sizes(layout.spatial(a.shape)), b.shape[spec.rank] * spec.groups
+    else:
+        sizes, channels = spec.input_sizes(layout.spatial(a.shape)), b.shape[spec.rank + 1]
+    return layout.shape(a.shape[0], sizes, channels)
+
+
+def _abstract(given: str, a: Any, b: Any, *, spec: Spec, layout: Layout, dtype: Any, **_: Any) -> Any:
+    shape = _shape(given, a, b, spec, layout)
+    whole = jax.sharding.PartitionSpec(*[None] * len(shape))
+    return a.update(shape=shape, dtype=dtype, weak_type=False, sharding=a.sharding.update(spec=whole))
+
+
+def _transposed(given: str, wanted: str, cotangent: Any, a: Any, b: Any, *, dtype: Any, **parameters: Any) -> Any:
+    """The cotangent of the operand ``wanted`` of the map that gives ``given``."""
+    del dtype  # the cotangent's; what is wanted has its own
+    known = dict(zip(_OPERANDS[given], (a, b), strict=True)) | {given: cotangent}
+    operands = [known[name] for name in _OPERANDS[wanted]]
+    return _bind(wanted, *operands, dtype=known[wanted].aval.dtype, **parameters)
+
+
+def _batched(given: str, operands: Any, mapped: Any, *, spec: Spec, layout: Layout, **parameters: Any) -> Any:
+    names = _OPERANDS[given]
+    count = next(a.shape[axis] for a, axis in zip(operands, mapped, strict=True) if axis is not None)
+    if isinstance(count, int) and count == 0:
+        single = [jax.typeof(a) if axis is None else _without(a, axis) for a, axis in zip(operands, mapped, strict=True)]
+        return jnp.zeros((0, *_shape(given, *single, spec, layout)), parameters["dtype"]), 0
+    if None not in mapped:
+        into, folded_spec = "groups", dataclasses.replace(spec, groups=spec.groups * count)
+    else:
+        into = _SHARED[frozenset(names + given) - {names[mapped.index(None)]}]
+        folded_spec = spec
+    folded = [
+        a if axis is None else _fold(a, axis, *_place(name, into, spec, layout))
+        for name, a, axis in zip(names, operands, mapped, strict=True)
+    ]
+    result = _bind(given, *folded, spec=folded_spec, layout=layout, **parameters)
+    return _unfold(result, count, *_place(given, into, spec, layout)), 0
+
+
+_SHARED = {
+    frozenset("xz"): "batch",
+    frozenset("xw"): "input channels",
+    frozenset("zw"): "output channels",
+}
+"""The axis that two of the three have, and the third has not."""
+
+
+def _without(a: jax.Array, axis: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((*a.shape[:axis], *a.shape[axis + 1 :]), a.dtype)
+
+
+def _place(name: str, into: str, spec: Spec, layout: Layout) -> tuple[int, int]:
+    """The axis of ``x``, ``w`` or ``z`` that a mapped axis is folded into, and how many parts of it go before.
+
+    Channels are (groups, channels of a group), but for the output channels of ``w``, which are those of a group.
+    """
+    if into == "batch":
+        return 0, 1
+    if name == "w" and into == "output channels":
+        return spec.rank, 1
+    axis = spec.rank + 1 if name == "w" else layout.channel_axis
+    return axis, 1 if into == "groups" else spec.groups
+
+
+def _fold(a: jax.Array, mapped: int, axis: int, before: int) -> jax.Array:
+    """``a`` with the axis ``mapped`` folded into ``axis`` of the others."""
+    count = a.shape[mapped]
+    a = jnp.moveaxis(a, mapped, axis)
+    size = a.shape[axis + 1]
+    a = a.reshape(*a.shape[: axis + 1], before, size // before, *a.shape[axis + 2 :])
+    return jnp.moveaxis(a, axis, axis + 1).reshape(*a.shape[:axis], count * size, *a.shape[axis + 3 :])
+
+
+def _unfold(a: jax.Array, count: Size, axis: int, before: int) -> jax.Array:
+    """The inverse of ``_fold``, with the mapped axis first."""
+    size = a.shape[axis] // count
+    a = a.reshape(*a.shape[:axis], before, count, size // before, *a.shape[axis + 1 :])
+    a = jnp.moveaxis(a, axis + 1, 0)
+    return a.reshape(*a.shape[: axis + 1], size, *a.shape[axis + 3 :])
+
+
+def _computed(
+    a: jax.Array, b: jax.Array, *, given: str, platform: str | None, method: str, spec: Spec, layout: Layout, **options: Any
+) -> jax.Array:
+    """What a map gives, as the operations that it is lowered to for ``platform``."""
+    shape = _shape(given, a, b, spec, layout)
+    if any(isinstance(size, int) and size == 0 for size in (*a.shape, *b.shape, *shape)):
+        return jnp.zeros(shape, options["dtype"])
+    if method == "auto":
+        method = decide(_NAMES[given], spec, layout, a, b, options["dtype"], platform).method
+    return MAPS[_NAMES[given]][method](a, b, spec, layout, options["dtype"], options["precision"])
+
+
+def _primitive(given: str) -> Primitive:
+    primitive = Primitive(f"jconvt_{_NAMES[given]}")
+    compiled = jax.jit(primitive.bind, static_argnames=("spec", "layout", "dtype", "precision", "method"))
+
+    @primitive.def_impl
+    def evaluate(a: jax.Array, b: jax.Array, **parameters: Any) -> jax.Array:
+        with jax.disable_jit(False):  # only a program that is lowered knows its platform
+            return compiled(a, b, **parameters)
+
+    primitive.def_abstract_eval(functools.partial(_abstract, given))
+    ad.defbilinear(primitive, *(functools.partial(_transposed, given, wanted) for wanted in _OPERANDS[given]))
+    batching.primitive_batchers[primitive] = functools.partial(_batched, given)
+    for platform in (None, "cpu", "cuda", "rocm", "tpu"):
+        lowering = functools.partial(_computed, given=given, platform=platform)
+        mlir.register_lowering(primitive, mlir.lower_fun(lowering, multiple_results=False), platform=platform)
+    return primitive
+
+
+_PRIMITIVES = {given: _primitive(given) for given in _OPERANDS}
