@@ -29,7 +29,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from .algorithms import MAPS
-from .choice import decide
+from .algorithms.turns import in_turns
+from .choice import Map, Sizes, decide, images
 from .integers import Size
 from .layout import Layout
 from .spec import Spec
@@ -37,7 +38,7 @@ from .spec import Spec
 _OPERANDS = {"z": "xw", "x": "zw", "w": "xz"}
 """What each map takes, by what it gives."""
 
-_NAMES = {"z": "transposed_convolution", "x": "forward_convolution", "w": "kernel_gradient"}
+_NAMES: dict[str, Map] = {"z": "transposed_convolution", "x": "forward_convolution", "w": "kernel_gradient"}
 
 
 def transposed_convolution(
@@ -91,7 +92,9 @@ def _batched(given: str, operands: Any, mapped: Any, *, spec: Spec, layout: Layo
     names = _OPERANDS[given]
     count = next(a.shape[axis] for a, axis in zip(operands, mapped, strict=True) if axis is not None)
     if isinstance(count, int) and count == 0:
-        single = [jax.typeof(a) if axis is None else _without(a, axis) for a, axis in zip(operands, mapped, strict=True)]
+        single = [
+            jax.typeof(a) if axis is None else _without(a, axis) for a, axis in zip(operands, mapped, strict=True)
+        ]
         return jnp.zeros((0, *_shape(given, *single, spec, layout)), parameters["dtype"]), 0
     if None not in mapped:
         into, folded_spec = "groups", dataclasses.replace(spec, groups=spec.groups * count)
@@ -149,15 +152,37 @@ def _unfold(a: jax.Array, count: Size, axis: int, before: int) -> jax.Array:
 
 
 def _computed(
-    a: jax.Array, b: jax.Array, *, given: str, platform: str | None, method: str, spec: Spec, layout: Layout, **options: Any
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    given: str,
+    platform: str | None,
+    spec: Spec,
+    layout: Layout,
+    dtype: Any,
+    precision: Any,
+    method: str,
 ) -> jax.Array:
     """What a map gives, as the operations that it is lowered to for ``platform``."""
     shape = _shape(given, a, b, spec, layout)
     if any(isinstance(size, int) and size == 0 for size in (*a.shape, *b.shape, *shape)):
-        return jnp.zeros(shape, options["dtype"])
+        return jnp.zeros(shape, dtype)
+    name, sizes = _NAMES[given], _sizes(given, a, b, spec, layout)
     if method == "auto":
-        method = decide(_NAMES[given], spec, layout, a, b, options["dtype"], platform).method
-    return MAPS[_NAMES[given]][method](a, b, spec, layout, options["dtype"], options["precision"])
+        method = decide(name, sizes, platform).method
+    turn = images(name, method, sizes, platform) if isinstance(a.shape[0], int) else a.shape[0]
+    return in_turns(MAPS[name][method], turn, shape, given == "w", a, b, spec, layout, dtype, precision)
+
+
+def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
+    """The sizes behind a map's two operands."""
+    channel, spatial = layout.channel_axis, layout.spatial(a.shape)
+    if given == "w":
+        channels = a.shape[channel], b.shape[channel]
+    else:
+        channels = b.shape[spec.rank + 1], b.shape[spec.rank] * spec.groups
+    pixels = spec.input_sizes(spatial) if given == "x" else spatial
+    return Sizes.of(spec, a.shape[0], pixels, channels, a.dtype.itemsize)
 
 
 def _primitive(given: str) -> Primitive:

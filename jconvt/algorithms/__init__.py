@@ -33,6 +33,7 @@ MAPS = {
         "gemm": gemm.forward_convolution,
     },
     "kernel_gradient": {
+        "dilated": dilated.kernel_gradient,
         "vjp": vjp.kernel_gradient,
         "polyphase": polyphase.kernel_gradient,
         "gemm": gemm.kernel_gradient,

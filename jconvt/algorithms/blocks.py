@@ -4,10 +4,8 @@ Position ``q * stride + p`` is of block ``q`` and phase ``p``.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from ..axis import Axis
@@ -30,14 +28,14 @@ def refuse(method: str, parts: str, spec: Spec) -> ArgumentError:
     )
 
 
-def count(axis: Axis, size: Size) -> Size:
+def _count(axis: Axis, size: Size) -> Size:
     """How many blocks cover the output for ``size`` pixels: as many, and what the output has more, rounded up."""
     return size - (axis.stride - axis.extent + axis.lo + axis.hi) // axis.stride
 
 
 def counts(spec: Spec, sizes: Sequence[Size]) -> list[Size]:
     """The number of blocks along each axis, for ``sizes`` pixels."""
-    return [count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
+    return [_count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
 
 
 def interleave(blocks: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
@@ -49,17 +47,3 @@ def interleave(blocks: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Si
     batch, channels = blocks.shape[1], blocks.shape[0] * blocks.shape[last]
     y = blocks.transpose(order).reshape(layout.shape(batch, covered, channels))
     return lax.slice(y, (0,) * y.ndim, layout.shape(batch, sizes, channels))
-
-
-def blocked(z: jax.Array, spec: Spec, layout: Layout, numbers: Sequence[Size]) -> jax.Array:
-    """The inverse of ``interleave``, for ``numbers`` blocks: what they have beyond the output is zero."""
-    rank, groups = spec.rank, spec.groups
-    spatial, channels = layout.spatial(z.shape), z.shape[layout.channel_axis]
-    missing = [number * a.stride - size for number, a, size in zip(numbers, spec.axes, spatial, strict=True)]
-    z = lax.pad(z, jnp.zeros((), z.dtype), [(0, more, 0) for more in layout.shape(0, missing, 0)])
-    split = [part for number, a in zip(numbers, spec.axes, strict=True) for part in (number, a.stride)]
-    within = (groups, channels // groups)
-    z = z.reshape(z.shape[0], *within, *split) if layout.channels_first else z.reshape(z.shape[0], *split, *within)
-    first, group = (3, 1) if layout.channels_first else (1, 2 * rank + 1)
-    blocks, phases = range(first, first + 2 * rank, 2), range(first + 1, first + 2 * rank, 2)
-    return z.transpose(group, 0, *blocks, *phases, group + 1)

@@ -15,6 +15,7 @@ from jax import lax
 from ..layout import Layout
 from ..spec import Spec
 from .mistaken import avoiding_mistaken_axes
+from .sums import sums_in
 
 
 @avoiding_mistaken_axes
@@ -38,6 +39,16 @@ def transposed_convolution(
         precision=precision,
         preferred_element_type=dtype,
     )
+
+
+def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+    """The same convolution, transposed in its kernel by JAX."""
+    wide = sums_in(dtype)
+    x, z = x.astype(wide), z.astype(wide)
+    channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
+    w = jax.ShapeDtypeStruct((*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
+    (w,) = jax.linear_transpose(lambda w: transposed_convolution(x, w, spec, layout, wide, precision), w)(z)
+    return w.astype(dtype)
 
 
 def _outputs_of_all_groups(w: jax.Array, spec: Spec) -> jax.Array:

@@ -1,20 +1,19 @@
-"""Transposed convolution as matrix products that overlap and add.
+"""Transposed convolution as one matrix product whose stamps overlap and add.
 
-A tap's stamps are one product: every pixel's channels times the tap's matrix. A tap ``t`` puts its stamps at
+Every pixel's channels times every tap's matrix is one product: all stamps of all pixels. Tap ``t`` lands at
 
     i * stride + t * dilation - lo  =  (i + row) * stride + phase,    0 <= phase < stride
 
-so the taps of one row never overlap, and go into one product whose columns are their phases, side by side. The products
-of different rows are shifted against each other by whole blocks of ``stride`` outputs, and add up. No zero is
-multiplied, and no kernel is flipped.
+so the taps of one row never overlap, and what is shifted against each other by whole blocks of ``stride`` outputs is
+one slice of the product for each row. They add up to the output. No zero is multiplied, and no kernel is flipped.
 
-Read backwards, a row's product takes what its taps gather from the shifted blocks: times the taps, and summed over
-rows, it is the forward convolution; times the pixels, it is the row's share of the kernel gradient.
+Read backwards, the outputs under every pixel's taps are gathered: the patches. Times the kernel they are the forward
+convolution; times the pixels they are the kernel gradient.
 """
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +25,7 @@ from ..errors import ArgumentError
 from ..integers import Size
 from ..layout import Layout
 from ..spec import Spec
-from .blocks import MOST_PARTS, blocked, counts, interleave, refuse
+from .blocks import MOST_PARTS, counts, interleave, refuse
 from .sums import alike, sums_in
 
 
@@ -35,21 +34,20 @@ def transposed_convolution(
 ) -> jax.Array:
     wide = sums_in(dtype)
     x, w = alike(x, w, wide)
-    rank, channel, sizes = spec.rank, layout.channel_axis, layout.spatial(x.shape)
-    numbers = counts(spec, sizes)
-    x, w = _split(x, channel, spec.groups), _split(w, rank + 1, spec.groups)
-    contracted = ((channel + 1,), (rank + 2,)), ((channel,), (rank + 1,))
+    sizes, numbers = layout.spatial(x.shape), counts(spec, layout.spatial(x.shape))
+    # (groups, batch and pixels, taps and o / groups)
+    stamps = _product(_pixels(x, spec, layout), _taps(w, spec), (2, 2), precision, wide)
+    stamps = stamps.reshape(spec.groups, x.shape[0], *sizes, *w.shape[: spec.rank + 1])
     total = None
-    for rows in _products(spec):
-        # (groups, batch, pixels..., taps..., o / groups)
-        product = lax.dot_general(x, _taps(w, rows), contracted, precision=precision, preferred_element_type=wide)
+    for rows in itertools.product(*map(_rows, spec.axes)):
+        row = stamps[(..., *(slice(row.first, row.last) for row in rows), slice(None))]
         shifts = [(r.number, number - size - r.number, 0) for r, number, size in zip(rows, numbers, sizes, strict=True)]
         phases = [
             (r.phase, a.stride - r.phase - (r.last - r.first - 1) * a.dilation - 1, a.dilation - 1)
             for r, a in zip(rows, spec.axes, strict=True)
         ]
         around = (0, 0, 0)
-        placed = lax.pad(product, jnp.zeros((), wide), [around, around, *shifts, *phases, around])
+        placed = lax.pad(row, jnp.zeros((), wide), [around, around, *shifts, *phases, around])
         total = placed if total is None else total + placed
     assert total is not None  # a kernel has a tap
     return interleave(total, spec, layout, spec.output_sizes(sizes)).astype(dtype)
@@ -61,48 +59,27 @@ def forward_convolution(
     wide = sums_in(dtype)
     z, w = alike(z, w, wide)
     rank, sizes = spec.rank, spec.input_sizes(layout.spatial(z.shape))
-    blocks, w = blocked(z, spec, layout, counts(spec, sizes)), _split(w, rank + 1, spec.groups)
-    # Of the gathered (groups, batch, pixels..., taps..., o / groups) and of (taps..., o / groups, groups, c / groups).
-    contracted = (tuple(range(rank + 2, 2 * rank + 3)), tuple(range(rank + 1))), ((0,), (rank + 1,))
-    total = None
-    for rows in _products(spec):
-        gathered = _gathered(blocks, rows, spec, sizes)
-        product = lax.dot_general(
-            gathered, _taps(w, rows), contracted, precision=precision, preferred_element_type=wide
-        )
-        total = product if total is None else total + product
-    assert total is not None
+    x = _product(_patches(z, spec, layout, sizes), _taps(w, spec), (2, 1), precision, wide)
+    x = x.reshape(spec.groups, z.shape[0], *sizes, x.shape[2])
     spatial = range(2, 2 + rank)
     order = (1, 0, rank + 2, *spatial) if layout.channels_first else (1, *spatial, 0, rank + 2)
-    channels = total.shape[0] * total.shape[-1]
-    return total.transpose(order).reshape(layout.shape(total.shape[1], sizes, channels)).astype(dtype)
+    return x.transpose(order).reshape(layout.shape(z.shape[0], sizes, w.shape[rank + 1])).astype(dtype)
 
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
     wide = sums_in(dtype)
     x, z = alike(x, z, wide)
-    rank, channel, sizes = spec.rank, layout.channel_axis, layout.spatial(x.shape)
-    blocks, x = blocked(z, spec, layout, counts(spec, sizes)), _split(x, channel, spec.groups)
-    spatial = (axis + 1 if axis > channel else axis for axis in layout.spatial_axes)
-    contracted = ((0, *spatial), tuple(range(1, rank + 2))), ((channel,), (0,))
-
-    def taps(rows: tuple[_Row, ...]) -> jax.Array:
-        """``(groups, c / groups, taps..., o / groups)`` of the taps in these rows, and in all along further axes."""
-        axis = len(rows)
-        if axis < rank:
-            return lax.concatenate([taps((*rows, row)) for row in _rows(spec.axes[axis])], 2 + axis)
-        gathered = _gathered(blocks, rows, spec, sizes)
-        return lax.dot_general(x, gathered, contracted, precision=precision, preferred_element_type=wide)
-
-    w = taps(())
-    w = w.transpose(*range(2, rank + 3), 0, 1)
-    return w.reshape(*w.shape[: rank + 1], w.shape[-2] * w.shape[-1]).astype(dtype)
+    patches = _patches(z, spec, layout, layout.spatial(x.shape))
+    w = _product(patches, _pixels(x, spec, layout), (1, 1), precision, wide)
+    shape = [axis.kernel for axis in spec.axes]
+    out, taken = z.shape[layout.channel_axis] // spec.groups, x.shape[layout.channel_axis]
+    return jnp.moveaxis(w, 0, 1).reshape(*shape, out, taken).astype(dtype)
 
 
 def refusal(spec: Spec) -> ArgumentError | None:
-    """The error for a geometry that takes too many products."""
+    """The error for a geometry that takes too many shifted slices."""
     if math.prod(len(_rows(axis)) for axis in spec.axes) > MOST_PARTS:
-        return refuse("gemm", "products", spec)
+        return refuse("gemm", "slices", spec)
     return None
 
 
@@ -123,30 +100,54 @@ def _rows(axis: Axis) -> list[_Row]:
     return [_Row(row, taps[0], taps[-1] + 1, (taps[0] * axis.dilation - axis.lo) % axis.stride) for row, taps in found]
 
 
-def _products(spec: Spec) -> Iterator[tuple[_Row, ...]]:
-    """One row for each axis: what is one product."""
-    return itertools.product(*map(_rows, spec.axes))
+def _pixels(x: jax.Array, spec: Spec, layout: Layout) -> jax.Array:
+    """``(groups, batch and pixels, c / groups)``."""
+    channel = layout.channel_axis
+    x = x.reshape(*x.shape[:channel], spec.groups, x.shape[channel] // spec.groups, *x.shape[channel + 1 :])
+    x = jnp.moveaxis(x, (channel, channel + 1), (0, x.ndim - 1))
+    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
 
 
-def _split(a: jax.Array, axis: int, groups: int) -> jax.Array:
-    """``a`` with the channels at ``axis`` as (groups, channels of a group)."""
-    return a.reshape(*a.shape[:axis], groups, a.shape[axis] // groups, *a.shape[axis + 1 :])
+def _taps(w: jax.Array, spec: Spec) -> jax.Array:
+    """``(groups, taps and o / groups, c / groups)``."""
+    w = w.reshape(math.prod(w.shape[:-1]), spec.groups, w.shape[-1] // spec.groups)
+    return jnp.moveaxis(w, 1, 0)
 
 
-def _taps(w: jax.Array, rows: tuple[_Row, ...]) -> jax.Array:
-    return w[tuple(slice(row.first, row.last) for row in rows)]
+def _patches(z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
+    """``(groups, batch and pixels, taps and o / groups)``: the outputs under the taps of each of ``sizes`` pixels."""
+    rank, channel = spec.rank, layout.channel_axis
+    z = z.reshape(*z.shape[:channel], spec.groups, z.shape[channel] // spec.groups, *z.shape[channel + 1 :])
+    z = jnp.moveaxis(z, (channel, channel + 1), (0, z.ndim - 1))
+    for number, (axis, size) in enumerate(zip(spec.axes, sizes, strict=True)):
+        # This axis, of outputs, becomes one of pixels, and one of taps that goes before the channels.
+        z = jnp.moveaxis(_gathered(z, 2 + number, axis, size), 3 + number, 2 + rank + number)
+    return z.reshape(z.shape[0], z.shape[1] * math.prod(sizes), math.prod(z.shape[2 + rank :]))
 
 
-def _gathered(blocks: jax.Array, rows: tuple[_Row, ...], spec: Spec, sizes: Sequence[Size]) -> jax.Array:
-    """``(groups, batch, pixels..., taps..., o / groups)``: the outputs under each pixel's taps in these rows."""
-    shifts = [
-        (-row.number, size + row.number - number, 0)
-        for row, size, number in zip(rows, sizes, blocks.shape[2:], strict=False)
-    ]
-    around = (0, 0, 0)
-    shifted = lax.pad(blocks, jnp.zeros((), blocks.dtype), [around, around, *shifts, *[around] * (spec.rank + 1)])
-    phases = [
-        slice(row.phase, row.phase + (row.last - row.first - 1) * axis.dilation + 1, axis.dilation)
-        for row, axis in zip(rows, spec.axes, strict=True)
-    ]
-    return shifted[(..., *phases, slice(None))]
+def _gathered(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Array:
+    """``z`` with the outputs at ``position`` gathered into two axes: pixels, and the taps of each."""
+    rows = _rows(axis)
+    first, blocks = rows[0].number, size + rows[-1].number - rows[0].number
+    ends = [(0, 0, 0)] * z.ndim
+    ends[position] = (-first * axis.stride, (blocks + first) * axis.stride - z.shape[position], 0)
+    z = lax.pad(z, jnp.zeros((), z.dtype), ends)
+    z = z.reshape(*z.shape[:position], blocks, axis.stride, *z.shape[position + 1 :])
+    gathered = []
+    for row in rows:
+        shifted = lax.slice_in_dim(z, row.number - first, row.number - first + size, axis=position)
+        last = row.phase + (row.last - row.first - 1) * axis.dilation
+        gathered.append(lax.slice_in_dim(shifted, row.phase, last + 1, axis.dilation, axis=position + 1))
+    return lax.concatenate(gathered, position + 1)
+
+
+def _product(a: jax.Array, b: jax.Array, contracted: tuple[int, int], precision: Any, dtype: Any) -> jax.Array:
+    """The product of ``(groups, rows, columns)`` matrices, summed over one axis of each."""
+    if a.shape[0] == 1:  # XLA would copy an operand of more than two axes
+        (axis, other), a, b = (one - 1 for one in contracted), a[0], b[0]
+        product = lax.dot_general(
+            a, b, (((axis,), (other,)), ((), ())), precision=precision, preferred_element_type=dtype
+        )
+        return product[None]
+    axis, other = contracted
+    return lax.dot_general(a, b, (((axis,), (other,)), ((0,), (0,))), precision=precision, preferred_element_type=dtype)

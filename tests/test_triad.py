@@ -1,0 +1,218 @@
+"""The three primitives: what they keep, what they become, and that all three maps of every method are right."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import laws
+import numpy as np
+import pytest
+from geometries import Call, calls
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jconvt
+from jconvt import triad
+from jconvt.algorithms import MAPS, REFUSALS, reference
+from jconvt.layout import Layout
+
+CALL = Call((2, 3, 2, 4), (3, 2, 2, 4), {"strides": (2, 3), "dilations": (1, 2), "groups": 2, "padding": "VALID"})
+LOOPS = {
+    "transposed_convolution": reference.transpose,
+    "forward_convolution": reference.forward,
+    "kernel_gradient": reference.kernel_gradient,
+}
+
+
+def function(call, method="auto"):
+    return functools.partial(jconvt.conv_transpose, method=method, **call.arguments)
+
+
+def primitives(jaxpr):
+    """The names of all operations, those of inner programs included."""
+    for equation in jaxpr.eqns:
+        inner = [value.jaxpr for value in equation.params.values() if hasattr(value, "jaxpr")]
+        if not inner:
+            yield equation.primitive.name.removeprefix("jconvt_")
+        for one in inner:
+            yield from primitives(one)
+
+
+def maps_of(f, *operands):
+    return sorted(name for name in primitives(jax.make_jaxpr(f)(*operands).jaxpr) if name in LOOPS)
+
+
+def operands_of(call, channels_first=False):
+    """``x``, ``w`` and a ``z``: small integers, ``x`` and ``z`` in the layout that is asked for."""
+    x, w = call.operands()
+    spec, last = laws.spec_of(call), laws.channels_last(x, call)
+    sizes = spec.output_sizes(last.shape[1:-1])
+    z = np.random.default_rng(3).integers(-9, 10, (last.shape[0], *sizes, w.shape[-2] * spec.groups)).astype(float)
+    return {"x": last, "w": w, "z": z}, spec
+
+
+@pytest.mark.parametrize(("name", "method"), [(name, method) for name in MAPS for method in MAPS[name]])
+@settings(max_examples=20, deadline=None)
+@given(call=calls(ranks=(1, 2, 3)), first=st.booleans())
+def test_every_map_of_every_method_is_the_definition(name, method, call, first):
+    operands, spec = operands_of(call)
+    if any(0 in a.shape for a in operands.values()):
+        return  # the triad gives nothing empty to an algorithm
+    taken = {"transposed_convolution": "xw", "forward_convolution": "zw", "kernel_gradient": "xz"}[name]
+    expected = LOOPS[name](*(operands[one] for one in taken), spec)
+    layout = Layout(spec.rank, first)
+    laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
+    compute = jax.jit(lambda a, b: MAPS[name][method](a, b, spec, layout, jnp.dtype(float), "highest"))
+    found = compute(*(laid[one] for one in taken))
+    if first and name != "kernel_gradient":
+        found = np.moveaxis(np.asarray(found), 1, -1)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("method", ["auto", "polyphase", "gemm"])
+def test_the_derivative_keeps_the_operands_and_nothing_else(method):
+    x, w = map(jnp.asarray, CALL.operands())
+    _, pull = jax.vjp(function(CALL, method), x, w)
+    kept = jax.tree.leaves(pull)
+    assert len(kept) == 2
+    for operand in (x, w):
+        assert any(one.shape == operand.shape and (one == operand).all() for one in kept)
+
+
+@pytest.mark.parametrize("method", ["auto", "polyphase", "gemm"])
+def test_derivatives_stay_in_the_triad(method):
+    x, w = CALL.operands()
+    f = function(CALL, method)
+
+    def loss(x, w):
+        return (f(x, w) ** 2).sum()
+
+    assert maps_of(f, x, w) == ["transposed_convolution"]
+    assert maps_of(jax.grad(loss), x, w) == ["forward_convolution", "transposed_convolution"]
+    assert maps_of(jax.grad(loss, 1), x, w) == ["kernel_gradient", "transposed_convolution"]
+    third = jax.jacfwd(jax.jacrev(jax.grad(lambda x, w: (f(x, w) ** 3).sum())))
+    assert set(maps_of(third, x, w)) == {"forward_convolution", "transposed_convolution"}
+    operations = set(primitives(jax.make_jaxpr(third)(x, w).jaxpr))
+    assert not any("conv_general_dilated" in name or "dot_general" in name for name in operations)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 3)])
+@pytest.mark.parametrize("of", ["value", "in_x", "in_w"])
+def test_vmap_of_every_map_is_one_call_of_it(axes, of):
+    x, w = CALL.operands()
+    y = laws.definition(CALL, x, w)
+    f = {
+        "value": function(CALL),
+        "in_x": lambda z, w: jax.linear_transpose(lambda x: function(CALL)(x, w), x)(z)[0],
+        "in_w": lambda x, z: jax.linear_transpose(lambda w: function(CALL)(x, w), w)(z)[0],
+    }[of]
+    single = {"value": (x, w), "in_x": (y, w), "in_w": (x, y)}[of]
+    many = [
+        one if axis is None else np.stack([one, one + 1, -one], axis) for one, axis in zip(single, axes, strict=True)
+    ]
+    mapped = jax.vmap(f, axes)
+    assert len(maps_of(mapped, *many)) == 1
+    found = jax.jit(mapped)(*many)
+    for i in range(3):
+        each = [one if axis is None else np.take(one, i, axis) for one, axis in zip(many, axes, strict=True)]
+        np.testing.assert_array_equal(found[i], f(*each))
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)])
+def test_vmap_over_nothing(axes):
+    x, w = CALL.operands()
+    y = function(CALL)(x, w)
+    none = [one if axis is None else np.zeros((0, *one.shape)) for one, axis in zip((x, w), axes, strict=True)]
+    mapped = jax.vmap(function(CALL), axes)
+    assert mapped(*none).shape == (0, *y.shape)
+    in_x, in_w = jax.grad(lambda x, w: mapped(x, w).sum(), (0, 1))(*none)
+    assert (in_x.shape, in_w.shape) == (none[0].shape, none[1].shape)
+    assert (in_x == 0).all()
+    assert (in_w == 0).all()
+
+
+def test_without_jit_it_is_still_lowered_for_its_platform():
+    x, w = CALL.operands()
+    with jax.disable_jit():
+        y, pull = jax.vjp(function(CALL), x, w)
+        in_x, in_w = pull(y)
+    spec = laws.spec_of(CALL)
+    np.testing.assert_array_equal(y, laws.definition(CALL, x, w))
+    np.testing.assert_array_equal(in_x, reference.forward(np.asarray(y), w, spec))
+    np.testing.assert_array_equal(in_w, reference.kernel_gradient(x, np.asarray(y), spec))
+
+
+def test_third_derivatives_are_exact():
+    # T is bilinear: the third derivative of <T(x, w), T(x, w)> / 2 along (a, 0), (0, b), (0, b) is <T(a, b), T(x, b)> 2.
+    x, w = CALL.operands()
+    a, b = np.roll(x, 1), np.roll(w, 2)
+    f = function(CALL)
+
+    def along_a(w):
+        return jax.jvp(lambda x: (f(x, w) ** 2).sum() / 2, (x,), (a,))[1]
+
+    found = jax.jvp(lambda w: jax.jvp(along_a, (w,), (b,))[1], (w,), (b,))[1]
+    assert found == 2 * (laws.definition(CALL, a, b) * laws.definition(CALL, x, b)).sum()
+
+
+def flipped(compute, a, b, spec, *rest):
+    return compute(a, b[(slice(None, None, -1),) * spec.rank], spec, *rest)
+
+
+def shifted(compute, a, b, spec, *rest):
+    first, *others = spec.axes
+    moved = jconvt.Axis(first.kernel, first.stride, first.dilation, first.lo + 1, first.hi - 1)
+    return compute(a, b, jconvt.Spec((moved, *others), spec.groups), *rest)
+
+
+def rolled_channels(compute, a, b, *rest):
+    return jnp.roll(compute(a, b, *rest), 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("name", "sabotage"),
+    [*itertools.product(("transposed_convolution", "forward_convolution"), (flipped, shifted, rolled_channels)),
+     *itertools.product(("kernel_gradient",), (shifted, rolled_channels))],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["polyphase", "gemm"])
+def test_a_broken_map_is_seen(monkeypatch, name, method, sabotage):
+    def broken(*arguments):
+        return sabotage(MAPS_AS_THEY_ARE[name][method], *arguments)
+
+    monkeypatch.setitem(MAPS[name], method, broken)
+    jax.clear_caches()  # or the unbroken program would be found
+    try:
+        with pytest.raises(AssertionError):
+            laws.gradients_are_the_definition(CALL, method)
+            laws.equals_definition(CALL, method)
+    finally:
+        jax.clear_caches()
+
+
+MAPS_AS_THEY_ARE = {name: dict(methods) for name, methods in MAPS.items()}
+
+
+@pytest.mark.parametrize("given", triad._OPERANDS)
+def test_a_rule_for_each_operand(given):
+    # Each map takes the two others; so a transpose is never missing, and never one of its own operands again.
+    assert {given, *triad._OPERANDS[given]} == set("xwz")
+
+
+@pytest.mark.parametrize("method", REFUSALS)
+def test_what_a_method_cannot_serve_it_refuses_by_name_and_auto_computes(method):
+    # More phases, or more rows of taps, than a program should be written out in.
+    axis = jconvt.Axis(kernel=2049, stride=1, dilation=2) if method == "gemm" else jconvt.Axis(kernel=3, stride=2000)
+    spec = jconvt.Spec((axis,))
+    x, w = np.ones((1, 2, 1)), np.ones((axis.kernel, 1, 1))
+    compute = functools.partial(
+        jconvt.conv_transpose,
+        output_shape=spec.output_sizes((2,)),
+        strides=axis.stride,
+        padding="VALID",
+        dilations=axis.dilation,
+    )
+    with pytest.raises(jconvt.ArgumentError, match=f"method '{method}' would write out too many"):
+        compute(x, w, method=method)
+    y = compute(x, w)
+    np.testing.assert_array_equal(y, reference.transpose(x, w, spec))
