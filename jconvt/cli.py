@@ -1,20 +1,18 @@
-"""The command line: arguments in, tables out. What is shown is computed in ``demo`` and ``check``."""
+"""The command line: arguments in, tables out. What is shown is computed in ``demo``, ``check`` and ``bench``."""
 
 import argparse
 import collections
 import contextlib
 import dataclasses
-import errno
 import itertools
 import json
 import logging
 import math
-import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD, Box
 from rich.columns import Columns
@@ -24,8 +22,9 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from . import __version__, check, demo
+from . import __version__, bench_cli, check, demo
 from .algorithms import METHODS
+from .replacement import replacement
 
 _BRACKETS = Box("┌  ┐\n│  │\n    \n│  │\n    \n    \n│  │\n└  ┘\n")
 _KINDS = {
@@ -75,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument(
         "--method", action="append", choices=("auto", *METHODS), help="check this method alone; may be repeated"
     )
+    bench_cli.add(commands)
     return parser
 
 
@@ -144,7 +144,7 @@ def _verdict(fine: bool) -> Text:
 
 
 def _check(arguments: argparse.Namespace, console: Console) -> int:
-    with contextlib.nullcontext() if arguments.json is None else _replacement(arguments.json) as file:
+    with contextlib.nullcontext() if arguments.json is None else replacement(arguments.json) as file:
         checks = check.plan(arguments.method, arguments.quick)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             outcomes = [check.perform(each) for each in progress.track(checks, description="Checking")]
@@ -159,25 +159,6 @@ def _check(arguments: argparse.Namespace, console: Console) -> int:
     console.print(Text(f"Ran on {demo.device()}", _QUIET))
     console.print(Text(f"{passed} checks passed, {failed} failed", _GOOD if failed == 0 else _BAD))
     return 0 if failed == 0 else 1
-
-
-@contextlib.contextmanager
-def _replacement(path: pathlib.Path) -> Iterator[IO[str]]:
-    """A file that takes the place of ``path`` once all of it is written, and is gone if it never is."""
-    target = path.resolve()
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
-        if target.exists() and not target.is_file():
-            raise OSError(errno.EINVAL, "not a regular file")
-        with temporary.open("x", encoding="utf-8") as file:
-            yield file
-        temporary.replace(target)
-    except OSError as error:
-        print(f"jconvt: cannot write {path}: {error.strerror}", file=sys.stderr)
-        raise SystemExit(2) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _report(rows: list[check.Row], outcomes: list[check.Outcome], passed: int, failed: int) -> dict[str, Any]:

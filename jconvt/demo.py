@@ -2,9 +2,8 @@
 
 import dataclasses
 import inspect
-import statistics
-import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from . import example, goldens
+from . import example, goldens, timing
 from .algorithms import METHODS
 from .algorithms.vjp import forward_convolution
 from .cases import PRECISION
@@ -104,21 +103,31 @@ def run() -> Demo:
         filters=golden.filters[:, :, 0, 0],
         output=output,
         tensorflow=goldens.manifest()["tensorflow"],
-        results=[_result(method, output) for method in ("auto", *METHODS)],
+        results=_results(output),
         gradient=_gradient(),
     )
 
 
-def _result(method: str, expected: NDArray[Any]) -> Result:
+def _results(expected: NDArray[Any]) -> list[Result]:
+    """What each method answers. All are timed once all have answered, side by side."""
+    x, w = jnp.asarray(example.INPUT), jnp.asarray(example.FILTERS)
+    outputs, calls = {}, {}
+    for method in ("auto", *METHODS):
+        compute = _compute(method)
+        outputs[method] = np.asarray(compute(x, w))[0, :, :, 0]
+        calls[method] = lambda compute=compute: compute(x, w).block_until_ready()
+    return [
+        Result(method, _how(method), outputs[method], float(abs(outputs[method] - expected).max()), median(each) * 1e6)
+        for method, each in timing.race(calls, rounds=_TIMED_RUNS).items()
+    ]
+
+
+def _compute(method: str) -> Callable[[Any, Any], jax.Array]:
     def call(x: Any, w: Any) -> jax.Array:
         return conv2d_transpose(x, w, **example.ARGUMENTS, method=method, precision=PRECISION)
 
     # NumPy loops cannot be traced: they are timed as they are.
-    compute = call if method == "reference" else jax.jit(call)
-    x, w = jnp.asarray(example.INPUT), jnp.asarray(example.FILTERS)
-    output = np.asarray(compute(x, w))[0, :, :, 0]
-    error = float(np.abs(output - expected).max())
-    return Result(method, _how(method), output, error, _microseconds(lambda: compute(x, w)))
+    return call if method == "reference" else jax.jit(call)
 
 
 def _how(method: str) -> str:
@@ -127,16 +136,6 @@ def _how(method: str) -> str:
         return "the method that jconvt chooses"
     line = (inspect.getdoc(inspect.getmodule(METHODS[method])) or "").partition("\n")[0]
     return line.removeprefix("Transposed convolution as ").removesuffix(".")
-
-
-def _microseconds(call: Callable[[], jax.Array]) -> float:
-    """The median time of a call that has been made before."""
-    times = []
-    for _ in range(_TIMED_RUNS):
-        start = time.perf_counter()
-        call().block_until_ready()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e6
 
 
 def _gradient() -> Gradient:

@@ -1,0 +1,1 @@
+"""jconvt beside TensorFlow, PyTorch, ``jax.lax`` and Flax: ``python -m benchmarks``, from a checkout."""

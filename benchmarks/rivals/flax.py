@@ -1,0 +1,38 @@
+"""Flax's layer ``flax.linen.ConvTranspose``, with the kernel as TensorFlow has it and without a bias."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen
+
+from jconvt.bench import Contender, Program, Unserved, jax_program
+from jconvt.problem import Problem
+
+from .lax import padding
+
+
+def contenders() -> dict[str, Contender]:
+    return {"flax": _prepare}
+
+
+def _prepare(problem: Problem) -> Program:
+    workload = problem.workload
+    if workload.groups > 1:
+        raise Unserved("flax.linen.ConvTranspose has no groups")
+    dtype = jnp.dtype(problem.array_dtype)
+    layer = linen.ConvTranspose(
+        workload.output_channels,
+        (workload.kernel,) * workload.rank,
+        (workload.stride,) * workload.rank,
+        padding(problem),
+        use_bias=False,
+        transpose_kernel=True,
+        dtype=dtype,
+        param_dtype=dtype,
+        precision=problem.precision,
+    )
+
+    def function(x: Any, w: Any) -> Any:
+        return layer.apply({"params": {"kernel": w}}, x)
+
+    return jax_program(problem, function)
