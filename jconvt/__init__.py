@@ -2,6 +2,7 @@
 
 from . import tensorflow
 from .axis import Axis
+from .choice import Choice, Decision, choose
 from .errors import ArgumentError, ArgumentTypeError
 from .spec import Spec
 from .tensorflow import conv1d_transpose, conv2d_transpose, conv3d_transpose, conv_transpose
@@ -12,7 +13,10 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "Axis",
+    "Choice",
+    "Decision",
     "Spec",
+    "choose",
     "conv1d_transpose",
     "conv2d_transpose",
     "conv3d_transpose",

@@ -15,6 +15,7 @@ from jax.core import Tracer
 
 from . import triad
 from .algorithms import METHODS, REFUSALS
+from .choice import generation
 from .errors import ArgumentError, ArgumentTypeError
 from .integers import LARGEST
 from .layout import Layout
@@ -96,12 +97,13 @@ def transposed_convolution(
         elif method == "reference":
             y = jax.device_put(METHODS[method](x, w, spec, layout, dtype, precision), next(iter(x.devices())))
         else:
-            y = _compute(x, w, spec, layout, dtype, precision, _served(method, spec, x, w))
+            y = _compute(x, w, spec, layout, dtype, precision, _served(method, spec, x, w), generation())
         return y if mesh is None else _sharded(y, out_sharding, mesh)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
-def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6, 7))
+def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str, since: int) -> jax.Array:
+    del since  # what was measured since has to be lowered anew
     if method in _IN_TRIAD:
         return triad.transposed_convolution(x, w, spec, layout, dtype, precision, method)
     return METHODS[method](x, w, spec, layout, dtype, precision)

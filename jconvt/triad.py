@@ -30,15 +30,15 @@ from jax.interpreters import ad, batching, mlir
 
 from .algorithms import MAPS
 from .algorithms.turns import in_turns
-from .choice import Map, Sizes, decide, images
+from .choice import OPERANDS, Sizes, decide, generation, images
 from .integers import Size
 from .layout import Layout
 from .spec import Spec
 
-_OPERANDS = {"z": "xw", "x": "zw", "w": "xz"}
+_OPERANDS = {given: taken for taken, given in OPERANDS.values()}
 """What each map takes, by what it gives."""
 
-_NAMES: dict[str, Map] = {"z": "transposed_convolution", "x": "forward_convolution", "w": "kernel_gradient"}
+_NAMES = {given: name for name, (_, given) in OPERANDS.items()}
 
 
 def transposed_convolution(
@@ -182,17 +182,21 @@ def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
     else:
         channels = b.shape[spec.rank + 1], b.shape[spec.rank] * spec.groups
     pixels = spec.input_sizes(spatial) if given == "x" else spatial
-    return Sizes.of(spec, a.shape[0], pixels, channels, a.dtype.itemsize)
+    return Sizes.of(spec, layout, a.dtype, a.shape[0], pixels, channels)
 
 
 def _primitive(given: str) -> Primitive:
     primitive = Primitive(f"jconvt_{_NAMES[given]}")
-    compiled = jax.jit(primitive.bind, static_argnames=("spec", "layout", "dtype", "precision", "method"))
+
+    @functools.partial(jax.jit, static_argnames=("since", "spec", "layout", "dtype", "precision", "method"))
+    def compiled(a: jax.Array, b: jax.Array, since: int, **parameters: Any) -> jax.Array:
+        del since  # what was measured since has to be lowered anew
+        return primitive.bind(a, b, **parameters)
 
     @primitive.def_impl
     def evaluate(a: jax.Array, b: jax.Array, **parameters: Any) -> jax.Array:
         with jax.disable_jit(False):  # only a program that is lowered knows its platform
-            return compiled(a, b, **parameters)
+            return compiled(a, b, since=generation(), **parameters)
 
     primitive.def_abstract_eval(functools.partial(_abstract, given))
     ad.defbilinear(primitive, *(functools.partial(_transposed, given, wanted) for wanted in _OPERANDS[given]))

@@ -75,7 +75,7 @@ def resolve(
     ]
     operands = _Operands(input_shape, filters_shape, names)
     rank = _rank(operands, rank)
-    layout = _layout(data_format, rank)
+    layout = layout_of(data_format, rank)
     strides = per_axis(1 if strides is None else strides, "strides", rank, layout)
     dilations = per_axis(1 if dilations is None else dilations, names.dilations, rank, layout)
     paddings = _paddings(padding, rank, layout)
@@ -242,7 +242,8 @@ def _rank(operands: _Operands, rank: int | None) -> int:
     return rank
 
 
-def _layout(data_format: Any, rank: int) -> Layout:
+def layout_of(data_format: Any, rank: int) -> Layout:
+    """What a ``data_format`` says."""
     if data_format is None:
         return Layout(rank)
     named = _DATA_FORMATS.get(rank)
