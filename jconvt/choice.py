@@ -179,8 +179,8 @@ def choose(
       ratios matter.
 
     Raises:
-      ArgumentError: the shapes do not fit ``spec`` or each other, the platform is unknown or, with ``measure``, not that
-        of the default device, or the call is traced by ``jax.jit`` while it is to measure.
+      ArgumentError: the shapes do not fit ``spec``, or the platform is unknown. With ``measure``: the platform is not
+        the default device's, or JAX is tracing the call.
       ArgumentTypeError: ``spec`` is no ``Spec``, ``dtype`` no dtype, or ``measure`` no boolean.
 
     >>> spec = Spec.from_tensorflow((8, 16, 16, 256), (5, 5, 128, 256), strides=2)
@@ -320,10 +320,11 @@ def _measured(name: Map, sizes: Sizes, platform: str) -> dict[str, float]:
 
 
 def images(name: Map, method: str, sizes: Sizes, platform: str | None) -> int:
-    """How many images to compute at a time: on a CPU, as many as leave ``gemm``'s patches in the cache."""
-    if platform != "cpu" or method != "gemm" or sizes.batch < 2:
+    """How many images to compute at a time: on a CPU, as many as stay in its cache."""
+    held = {"gemm": sizes.patches_bytes, "vjp": 3 * sizes.output_bytes if name == "forward_convolution" else 0}
+    if platform != "cpu" or sizes.batch < 2:
         return sizes.batch
-    each = sizes.patches_bytes // sizes.batch
+    each = held.get(method, 0) // sizes.batch
     divisors = (count for count in range(sizes.batch, 1, -1) if sizes.batch % count == 0)
     return next((count for count in divisors if count * each <= _CACHE), 1)
 
@@ -343,21 +344,25 @@ _HOW = {
 
 
 def _cpu(name: Map, method: str, sizes: Sizes) -> float:
-    spec = sizes.spec
-    # XLA's library takes products and dense convolutions of two spatial axes; loops do the rest.
+    spec, flops = sizes.spec, sizes.flops
+    # XLA's library takes products and dense convolutions of two spatial axes; slower loops do the rest.
     dense = spec.rank == 2 and spec.groups == 1
-    product, convolution, loops = 100e9, 90e9 if dense else 25e9 / spec.groups, 4e9
-    at_once = sizes.patches_bytes // sizes.batch * images(name, "gemm", sizes, "cpu")
-    move = 12e9 if at_once <= 2 * _CACHE else 4e9
+    product, convolution = 100e9, 90e9 if dense else 60e9 if spec.groups == 1 else 10e9 / spec.groups
     if method == "gemm":
-        return sizes.flops / product + (2 * sizes.patches_bytes + sizes.output_bytes) / move
-    if name == "kernel_gradient":
-        return sizes.flops * (sizes.zeros if method == "dilated" else 1) / loops + sizes.output_bytes / 4e9
+        # Stamps are added up as they are written out; patches are gathered in several passes.
+        passes = 2 if name == "transposed_convolution" else 4
+        held = sizes.patches_bytes // sizes.batch * images(name, method, sizes, "cpu")
+        return flops / product + (passes * sizes.patches_bytes + sizes.output_bytes) / (10e9 if held < 32e6 else 3e9)
     if method == "polyphase":
-        return sizes.flops / convolution + 3 * sizes.output_bytes / 4e9
+        reached = sizes.patches_bytes // sizes.zeros if name == "kernel_gradient" else 0
+        rate = product if name == "kernel_gradient" else convolution
+        return flops / rate + (3 * sizes.output_bytes + 4 * reached) / 6e9
+    if name == "forward_convolution":
+        overlap = any(axis.kernel > axis.stride for axis in spec.axes)
+        return flops / (convolution * min(1, sizes.output_channels / 64) * (1 if overlap else 0.6))
     if method == "vjp":
-        return sizes.flops / convolution
-    return sizes.flops * sizes.zeros / (convolution if sizes.zeros == 1 else loops)
+        return flops / 20e9
+    return flops * sizes.zeros / (convolution if sizes.zeros == 1 else 4e9)
 
 
 def _gpu(name: Map, method: str, sizes: Sizes) -> float:

@@ -30,7 +30,7 @@ from jax.interpreters import ad, batching, mlir
 
 from .algorithms import MAPS
 from .algorithms.turns import in_turns
-from .choice import OPERANDS, Sizes, decide, generation, images
+from .choice import OPERANDS, Map, Sizes, decide, generation, images
 from .integers import Size
 from .layout import Layout
 from .spec import Spec
@@ -38,7 +38,7 @@ from .spec import Spec
 _OPERANDS = {given: taken for taken, given in OPERANDS.values()}
 """What each map takes, by what it gives."""
 
-_NAMES = {given: name for name, (_, given) in OPERANDS.items()}
+_NAMES: dict[str, Map] = {given: name for name, (_, given) in OPERANDS.items()}
 
 
 def transposed_convolution(

@@ -70,7 +70,7 @@ def load() -> dict[str, Workload]:
       0     3       2       1         (0, 0)  2n + 1
       1     3       2       1         (0, 0)  2n + 1
     """
-    text = importlib.resources.files(__package__).joinpath("workloads.json").read_text()
+    text = importlib.resources.files("jconvt").joinpath("workloads.json").read_text()
     found = [
         Workload(**row | {field: tuple(row[field]) for field in ("input_sizes", "output_sizes")})
         for row in json.loads(text)

@@ -6,6 +6,7 @@ Position ``q * stride + p`` is of block ``q`` and phase ``p``.
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from ..axis import Axis
@@ -38,12 +39,46 @@ def counts(spec: Spec, sizes: Sequence[Size]) -> list[Size]:
     return [_count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
 
 
-def interleave(blocks: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
-    """``(groups, batch, blocks..., phases..., o / groups)`` as ``(batch, sizes..., o)`` in ``layout``."""
+def by_group(a: jax.Array, spec: Spec, layout: Layout) -> jax.Array:
+    """``(batch, spatial..., channels)`` in ``layout`` as ``(groups, batch, spatial..., channels / groups)``."""
+    channel = layout.channel_axis
+    a = a.reshape(*a.shape[:channel], spec.groups, a.shape[channel] // spec.groups, *a.shape[channel + 1 :])
+    return jnp.moveaxis(a, (channel, channel + 1), (0, a.ndim - 1))
+
+
+def together(a: jax.Array, layout: Layout) -> jax.Array:
+    """The inverse of ``by_group``."""
+    a = jnp.moveaxis(a, (0, a.ndim - 1), (layout.channel_axis, layout.channel_axis + 1))
+    channel = layout.channel_axis
+    return a.reshape(*a.shape[:channel], a.shape[channel] * a.shape[channel + 1], *a.shape[channel + 2 :])
+
+
+def interleave(
+    blocks: jax.Array, spec: Spec, layout: Layout, starts: Sequence[int], sizes: Sequence[Size]
+) -> jax.Array:
+    """``(groups, batch, blocks..., phases..., o / groups)`` as ``(batch, sizes..., o)`` in ``layout``.
+
+    Along each axis the output begins at position ``start`` of the blocks.
+    """
     rank, last = spec.rank, blocks.ndim - 1
     spatial = [axis for pair in zip(range(2, 2 + rank), range(2 + rank, last), strict=True) for axis in pair]
     order = (1, 0, last, *spatial) if layout.channels_first else (1, *spatial, 0, last)
     covered = [number * axis.stride for number, axis in zip(blocks.shape[2:], spec.axes, strict=False)]
     batch, channels = blocks.shape[1], blocks.shape[0] * blocks.shape[last]
     y = blocks.transpose(order).reshape(layout.shape(batch, covered, channels))
-    return lax.slice(y, (0,) * y.ndim, layout.shape(batch, sizes, channels))
+    ends = [start + size for start, size in zip(starts, sizes, strict=True)]
+    return lax.slice(y, layout.shape(0, starts, 0), layout.shape(batch, ends, channels))
+
+
+def split(z: jax.Array, spec: Spec, starts: Sequence[int], numbers: Sequence[Size]) -> jax.Array:
+    """``(groups, batch, sizes..., o / groups)`` as ``(groups, batch, blocks..., phases..., o / groups)``.
+
+    The inverse of ``interleave``, but for the groups: what the ``numbers`` of blocks have beyond the output is zero.
+    """
+    for position, (axis, start, number) in enumerate(zip(spec.axes, starts, numbers, strict=True), 2):
+        ends = [(0, 0, 0)] * z.ndim
+        ends[position] = (start, number * axis.stride - start - z.shape[position], 0)
+        z = lax.pad(z, jnp.zeros((), z.dtype), ends)
+        z = z.reshape(*z.shape[:position], number, axis.stride, *z.shape[position + 1 :])
+        z = jnp.moveaxis(z, position + 1, z.ndim - 2)
+    return z

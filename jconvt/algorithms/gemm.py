@@ -25,7 +25,8 @@ from ..errors import ArgumentError
 from ..integers import Size
 from ..layout import Layout
 from ..spec import Spec
-from .blocks import MOST_PARTS, counts, interleave, refuse
+from .blocks import MOST_PARTS, by_group, counts, interleave, refuse, together
+from .products import as_matrices, matrix_product
 from .sums import alike, sums_in
 
 
@@ -34,10 +35,11 @@ def transposed_convolution(
 ) -> jax.Array:
     wide = sums_in(dtype)
     x, w = alike(x, w, wide)
-    sizes, numbers = layout.spatial(x.shape), counts(spec, layout.spatial(x.shape))
-    # (groups, batch and pixels, taps and o / groups)
-    stamps = _product(_pixels(x, spec, layout), _taps(w, spec), (2, 2), precision, wide)
-    stamps = stamps.reshape(spec.groups, x.shape[0], *sizes, *w.shape[: spec.rank + 1])
+    rank, sizes = spec.rank, layout.spatial(x.shape)
+    numbers = counts(spec, sizes)
+    pixels = as_matrices(by_group(x, spec, layout), 1 + rank)
+    stamps = matrix_product(pixels, _taps(w, spec), (2, 2), precision, wide)
+    stamps = stamps.reshape(spec.groups, x.shape[0], *sizes, *w.shape[: rank + 1])
     total = None
     for rows in itertools.product(*map(_rows, spec.axes)):
         row = stamps[(..., *(slice(row.first, row.last) for row in rows), slice(None))]
@@ -50,7 +52,7 @@ def transposed_convolution(
         placed = lax.pad(row, jnp.zeros((), wide), [around, around, *shifts, *phases, around])
         total = placed if total is None else total + placed
     assert total is not None  # a kernel has a tap
-    return interleave(total, spec, layout, spec.output_sizes(sizes)).astype(dtype)
+    return interleave(total, spec, layout, (0,) * rank, spec.output_sizes(sizes)).astype(dtype)
 
 
 def forward_convolution(
@@ -58,19 +60,16 @@ def forward_convolution(
 ) -> jax.Array:
     wide = sums_in(dtype)
     z, w = alike(z, w, wide)
-    rank, sizes = spec.rank, spec.input_sizes(layout.spatial(z.shape))
-    x = _product(_patches(z, spec, layout, sizes), _taps(w, spec), (2, 1), precision, wide)
-    x = x.reshape(spec.groups, z.shape[0], *sizes, x.shape[2])
-    spatial = range(2, 2 + rank)
-    order = (1, 0, rank + 2, *spatial) if layout.channels_first else (1, *spatial, 0, rank + 2)
-    return x.transpose(order).reshape(layout.shape(z.shape[0], sizes, w.shape[rank + 1])).astype(dtype)
+    sizes = spec.input_sizes(layout.spatial(z.shape))
+    x = matrix_product(_patches(z, spec, layout, sizes), _taps(w, spec), (2, 1), precision, wide)
+    return together(x.reshape(spec.groups, z.shape[0], *sizes, x.shape[2]), layout).astype(dtype)
 
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
     wide = sums_in(dtype)
     x, z = alike(x, z, wide)
-    patches = _patches(z, spec, layout, layout.spatial(x.shape))
-    w = _product(patches, _pixels(x, spec, layout), (1, 1), precision, wide)
+    pixels = as_matrices(by_group(x, spec, layout), 1 + spec.rank)
+    w = matrix_product(_patches(z, spec, layout, layout.spatial(x.shape)), pixels, (1, 1), precision, wide)
     shape = [axis.kernel for axis in spec.axes]
     out, taken = z.shape[layout.channel_axis] // spec.groups, x.shape[layout.channel_axis]
     return jnp.moveaxis(w, 0, 1).reshape(*shape, out, taken).astype(dtype)
@@ -100,14 +99,6 @@ def _rows(axis: Axis) -> list[_Row]:
     return [_Row(row, taps[0], taps[-1] + 1, (taps[0] * axis.dilation - axis.lo) % axis.stride) for row, taps in found]
 
 
-def _pixels(x: jax.Array, spec: Spec, layout: Layout) -> jax.Array:
-    """``(groups, batch and pixels, c / groups)``."""
-    channel = layout.channel_axis
-    x = x.reshape(*x.shape[:channel], spec.groups, x.shape[channel] // spec.groups, *x.shape[channel + 1 :])
-    x = jnp.moveaxis(x, (channel, channel + 1), (0, x.ndim - 1))
-    return x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
-
-
 def _taps(w: jax.Array, spec: Spec) -> jax.Array:
     """``(groups, taps and o / groups, c / groups)``."""
     w = w.reshape(math.prod(w.shape[:-1]), spec.groups, w.shape[-1] // spec.groups)
@@ -116,13 +107,12 @@ def _taps(w: jax.Array, spec: Spec) -> jax.Array:
 
 def _patches(z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
     """``(groups, batch and pixels, taps and o / groups)``: the outputs under the taps of each of ``sizes`` pixels."""
-    rank, channel = spec.rank, layout.channel_axis
-    z = z.reshape(*z.shape[:channel], spec.groups, z.shape[channel] // spec.groups, *z.shape[channel + 1 :])
-    z = jnp.moveaxis(z, (channel, channel + 1), (0, z.ndim - 1))
-    for number, (axis, size) in enumerate(zip(spec.axes, sizes, strict=True)):
+    z = by_group(z, spec, layout)
+    for position, (axis, size) in enumerate(zip(spec.axes, sizes, strict=True), 2):
         # This axis, of outputs, becomes one of pixels, and one of taps that goes before the channels.
-        z = jnp.moveaxis(_gathered(z, 2 + number, axis, size), 3 + number, 2 + rank + number)
-    return z.reshape(z.shape[0], z.shape[1] * math.prod(sizes), math.prod(z.shape[2 + rank :]))
+        z = _gathered(z, position, axis, size)
+        z = jnp.moveaxis(z, position + 1, z.ndim - 2)
+    return as_matrices(z, 1 + spec.rank)
 
 
 def _gathered(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Array:
@@ -139,15 +129,3 @@ def _gathered(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Array:
         last = row.phase + (row.last - row.first - 1) * axis.dilation
         gathered.append(lax.slice_in_dim(shifted, row.phase, last + 1, axis.dilation, axis=position + 1))
     return lax.concatenate(gathered, position + 1)
-
-
-def _product(a: jax.Array, b: jax.Array, contracted: tuple[int, int], precision: Any, dtype: Any) -> jax.Array:
-    """The product of ``(groups, rows, columns)`` matrices, summed over one axis of each."""
-    if a.shape[0] == 1:  # XLA would copy an operand of more than two axes
-        (axis, other), a, b = (one - 1 for one in contracted), a[0], b[0]
-        product = lax.dot_general(
-            a, b, (((axis,), (other,)), ((), ())), precision=precision, preferred_element_type=dtype
-        )
-        return product[None]
-    axis, other = contracted
-    return lax.dot_general(a, b, (((axis,), (other,)), ((0,), (0,))), precision=precision, preferred_element_type=dtype)

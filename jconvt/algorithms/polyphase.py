@@ -8,11 +8,15 @@ reach it, each from another pixel:
 so each phase is a convolution of stride 1, with its own share of the taps. Neighbouring phases that meet the same
 pixels with neighbouring taps are the output channels of one convolution. No zero is multiplied.
 
-JAX transposes these convolutions: in their input they are the forward convolution, a sum of one dense convolution for
-each phase, and in their kernel they are the kernel gradient.
+JAX transposes these convolutions in their input: that is the forward convolution. The kernel gradient of a share is a
+matrix product: of the pixels that reach each block, and of the block's outputs.
 """
 
+import dataclasses
+import functools
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,9 +25,11 @@ from jax import lax
 
 from ..axis import Axis
 from ..errors import ArgumentError
+from ..integers import Size
 from ..layout import Layout
 from ..spec import Spec
-from .blocks import MOST_PARTS, counts, interleave, refuse
+from .blocks import MOST_PARTS, by_group, counts, interleave, refuse, split
+from .products import as_matrices, matrix_product
 from .sums import alike, sums_in
 
 
@@ -49,20 +55,38 @@ def forward_convolution(
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
     wide = sums_in(dtype)
-    channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
-    shape = (*kernel, z.shape[channel] // spec.groups, x.shape[channel])
-    x = x.astype(wide)
-    transpose = jax.linear_transpose(
-        lambda w: _phases(x, w, spec, layout, wide, precision), jax.ShapeDtypeStruct(shape, wide)
-    )
-    (w,) = transpose(z.astype(wide))
-    return w.astype(dtype)
+    x, z = alike(x, z, wide)
+    rank, sizes = spec.rank, layout.spatial(x.shape)
+    starts, aligned = _aligned(spec)
+    numbers = counts(aligned, sizes)
+    x, z = by_group(x, spec, layout), by_group(z, spec, layout)
+    blocks = split(z, aligned, starts, numbers)
+    ends = [[*itertools.accumulate(share.width for share in _shares(axis))] for axis in aligned.axes]
+    total = None
+    for chosen in itertools.product(
+        *(zip(_shares(a), e, strict=True) for a, e in zip(aligned.axes, ends, strict=True))
+    ):
+        shares = [share for share, _ in chosen]
+        if not all(share.taps for share in shares):
+            continue
+        outputs = blocks[(..., *(slice(end - share.width, end) for share, end in chosen), slice(None))]
+        pixels = x
+        for axis, (share, number) in enumerate(zip(shares, numbers, strict=True)):
+            pixels = _met(pixels, 2 + axis, share, number)
+        # (groups, taps... and c / groups, phases... and o / groups)
+        product = matrix_product(as_matrices(pixels, 1 + rank), as_matrices(outputs, 1 + rank), (1, 1), precision, wide)
+        taps, widths = [len(share.taps) for share in shares], [share.width for share in shares]
+        product = product.reshape(spec.groups, *taps, x.shape[-1], *widths, z.shape[-1])
+        placed = _kernel_of(product, shares, [axis.kernel for axis in spec.axes])
+        total = placed if total is None else total + placed
+    assert total is not None  # every tap is of some phase
+    return total.reshape(*total.shape[:-2], math.prod(total.shape[-2:])).astype(dtype)
 
 
 def refusal(spec: Spec) -> ArgumentError | None:
     """The error for a geometry that takes too many convolutions."""
     many = max(axis.stride for axis in spec.axes) > MOST_PARTS  # then do not count them one by one
-    if many or math.prod(len(_shares(axis)) for axis in spec.axes) > MOST_PARTS:
+    if many or math.prod(len(_shares(axis)) for axis in _aligned(spec)[1].axes) > MOST_PARTS:
         return refuse("polyphase", "convolutions", spec)
     return None
 
@@ -71,13 +95,14 @@ def _phases(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, wide: Any, p
     """The transposed convolution, of the dtype ``wide``."""
     rank, groups, out = spec.rank, spec.groups, w.shape[spec.rank]
     sizes = layout.spatial(x.shape)
-    numbers = counts(spec, sizes)
+    starts, aligned = _aligned(spec)
+    numbers = counts(aligned, sizes)
 
     def phases(chosen: tuple[_Share, ...]) -> jax.Array:
         """``(groups, batch, blocks..., phases..., o / groups)`` of the phases that these shares have."""
         axis = len(chosen)
         if axis < rank:
-            each = [phases((*chosen, share)) for share in _shares(spec.axes[axis])]
+            each = [phases((*chosen, share)) for share in _shares(aligned.axes[axis])]
             return lax.concatenate(each, 2 + rank + axis)
         widths = [share.width for share in chosen]
         if not all(share.taps for share in chosen):
@@ -102,15 +127,32 @@ def _phases(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, wide: Any, p
         )
         return jnp.moveaxis(y.reshape(*y.shape[:-1], groups, *widths, out), rank + 1, 0)
 
-    return interleave(phases(()), spec, layout, spec.output_sizes(sizes))
+    return interleave(phases(()), aligned, layout, starts, spec.output_sizes(sizes))
+
+
+def _aligned(spec: Spec) -> tuple[list[int], Spec]:
+    """Where the output begins in blocks that begin at a multiple of the stride, and the geometry of these blocks.
+
+    There a kernel of a multiple of the stride has but one share: all phases meet the same pixels. Blocks begin with the
+    output, at 0, where this gains nothing.
+    """
+    starts, axes = [], []
+    for axis in spec.axes:
+        start = axis.lo % axis.stride
+        moved = dataclasses.replace(axis, lo=axis.lo - start)
+        gains = len(_shares(moved)) < len(_shares(axis))
+        starts.append(start if gains else 0)
+        axes.append(moved if gains else axis)
+    return starts, Spec(tuple(axes), spec.groups)
 
 
 class _Share(NamedTuple):
-    """Phases side by side that meet the same pixels: ``taps`` are those of the first, and the next one's are one on.
+    """``width`` phases, from ``phase`` on, that meet the same pixels, each with taps one on from the last one's.
 
-    The first tap meets the pixel ``ahead`` of the block; each further one, the pixel ``spacing`` before.
+    ``taps`` are those of the first. The first tap meets the pixel ``ahead`` of the block; each further one, the pixel ``spacing`` before.
     """
 
+    phase: int
     width: int
     taps: tuple[int, ...]
     ahead: int
@@ -122,7 +164,8 @@ class _Share(NamedTuple):
         return (len(self.taps) - 1) * self.spacing
 
 
-def _shares(axis: Axis) -> list[_Share]:
+@functools.lru_cache(1024)
+def _shares(axis: Axis) -> tuple[_Share, ...]:
     found: list[_Share] = []
     for phase in range(axis.stride):
         position = phase + axis.lo
@@ -133,8 +176,8 @@ def _shares(axis: Axis) -> list[_Share]:
         if before and (before.ahead, [tap + before.width for tap in before.taps]) == (ahead, taps):
             found[-1] = before._replace(width=before.width + 1)
         else:
-            found.append(_Share(1, tuple(taps), ahead, spacing))
-    return found
+            found.append(_Share(phase, 1, tuple(taps), ahead, spacing))
+    return tuple(found)
 
 
 def _kernel(w: jax.Array, chosen: tuple[_Share, ...], groups: int) -> jax.Array:
@@ -149,3 +192,34 @@ def _kernel(w: jax.Array, chosen: tuple[_Share, ...], groups: int) -> jax.Array:
     w = w.transpose(*taps, 2 * rank + 2, 2 * rank + 1, *phases, 2 * rank)
     width = math.prod(share.width for share in chosen)
     return w.reshape(*w.shape[: rank + 1], groups * width * out)
+
+
+def _met(pixels: jax.Array, position: int, share: _Share, number: Size) -> jax.Array:
+    """``pixels`` with the axis at ``position`` made one of blocks, and one, before the channels, of what taps meet."""
+    around, size = [(0, 0, 0)] * pixels.ndim, pixels.shape[position]
+    each = []
+    for tap in range(len(share.taps)):
+        ahead = share.ahead - tap * share.spacing
+        around[position] = (-ahead, number - size + ahead, 0)
+        each.append(lax.pad(pixels, jnp.zeros((), pixels.dtype), around))
+    return jnp.stack(each, pixels.ndim - 1)
+
+
+def _kernel_of(product: jax.Array, shares: Sequence[_Share], kernel: Sequence[int]) -> jax.Array:
+    """``(groups, taps..., c / groups, phases..., o / groups)`` as ``(k..., o / groups, groups, c / groups)``.
+
+    Taps that the shares do not have are zero.
+    """
+    rank = len(shares)
+    pairs = [axis for pair in zip(range(1, 1 + rank), range(2 + rank, 2 + 2 * rank), strict=True) for axis in pair]
+    w = product.transpose(*pairs, 2 + 2 * rank, 0, 1 + rank)
+    for axis, (share, size) in enumerate(zip(shares, kernel, strict=True)):
+        first, step = share.taps[0], share.taps[1] - share.taps[0] if len(share.taps) > 1 else share.width
+        around = [(0, 0, 0)] * w.ndim
+        around[axis + 1] = (0, step - share.width, 0)
+        w = lax.pad(w, jnp.zeros((), w.dtype), around)
+        w = w.reshape(*w.shape[:axis], w.shape[axis] * step, *w.shape[axis + 2 :])
+        around = [(0, 0, 0)] * w.ndim
+        around[axis] = (first, size - first - w.shape[axis], 0)
+        w = lax.pad(w, jnp.zeros((), w.dtype), around)
+    return w
