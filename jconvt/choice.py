@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from . import timing
-from .algorithms import MAPS, REFUSALS
+from .algorithms import MAPS, REFUSALS, polyphase
 from .algorithms.turns import in_turns
 from .conventions import tensorflow
 from .errors import ArgumentError, ArgumentTypeError
@@ -101,6 +102,12 @@ class Sizes:
         """Every tap of every pixel: what ``gemm`` holds between its operands and its result."""
         wide = max(self.dtype.itemsize, 4)
         return self.batch * math.prod(self.pixels) * self.taps * self.output_channels * wide
+
+    @property
+    def met_bytes(self) -> int:
+        """Every pixel that a block meets: what ``polyphase`` holds on its way to either gradient."""
+        wide = max(self.dtype.itemsize, 4)
+        return self.batch * math.prod(self.pixels) * self.input_channels * wide * polyphase.pixels_met(self.spec)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,7 +291,7 @@ def _platform() -> str:
 
 
 def _refuse_to_measure(platform: str, here: str) -> None:
-    if isinstance(jnp.zeros(()), jax.core.Tracer):
+    if isinstance(jnp.zeros(()), Tracer):
         raise ArgumentError(
             "measure=True times programs, and inside jax.jit nothing runs yet",
             got="a call that JAX is tracing",
@@ -321,12 +328,22 @@ def _measured(name: Map, sizes: Sizes, platform: str) -> dict[str, float]:
 
 def images(name: Map, method: str, sizes: Sizes, platform: str | None) -> int:
     """How many images to compute at a time: on a CPU, as many as stay in its cache."""
-    held = {"gemm": sizes.patches_bytes, "vjp": 3 * sizes.output_bytes if name == "forward_convolution" else 0}
     if platform != "cpu" or sizes.batch < 2:
         return sizes.batch
-    each = held.get(method, 0) // sizes.batch
+    each = _held_bytes(name, method, sizes) // sizes.batch
     divisors = (count for count in range(sizes.batch, 1, -1) if sizes.batch % count == 0)
     return next((count for count in divisors if count * each <= _CACHE), 1)
+
+
+def _held_bytes(name: Map, method: str, sizes: Sizes) -> int:
+    """What a method holds between its operands and its result, as far as that grows with the batch."""
+    if method == "gemm":
+        return sizes.patches_bytes
+    if method == "polyphase" and name != "transposed_convolution":
+        return sizes.met_bytes
+    if method == "vjp" and name == "forward_convolution":
+        return 3 * sizes.output_bytes  # so it was measured: a strided convolution likes few images
+    return 0
 
 
 _HOW = {
@@ -344,25 +361,25 @@ _HOW = {
 
 
 def _cpu(name: Map, method: str, sizes: Sizes) -> float:
-    spec, flops = sizes.spec, sizes.flops
-    # XLA's library takes products and dense convolutions of two spatial axes; slower loops do the rest.
-    dense = spec.rank == 2 and spec.groups == 1
-    product, convolution = 100e9, 90e9 if dense else 60e9 if spec.groups == 1 else 10e9 / spec.groups
-    if method == "gemm":
-        # Stamps are added up as they are written out; patches are gathered in several passes.
-        passes = 2 if name == "transposed_convolution" else 4
-        held = sizes.patches_bytes // sizes.batch * images(name, method, sizes, "cpu")
-        return flops / product + (passes * sizes.patches_bytes + sizes.output_bytes) / (10e9 if held < 32e6 else 3e9)
+    spec, flops, grouped = sizes.spec, sizes.flops, sizes.spec.groups > 1
+    held = _held_bytes(name, method, sizes) // sizes.batch * images(name, method, sizes, "cpu")
+    product, move = 100e9, 10e9 if held < 32e6 else 3e9
+    # XLA's library takes products and dense convolutions of two spatial axes; loops do the rest.
+    convolution = max(0.4e9, 20e9 / spec.groups) if grouped else 90e9 if spec.rank == 2 else 60e9
+    if name == "transposed_convolution":
+        if method == "gemm":  # stamps are added up as they are written out
+            return flops / product + (2 * sizes.patches_bytes + sizes.output_bytes) / move
+        if method == "polyphase":
+            return flops / convolution + 3 * sizes.output_bytes / 6e9
+        return flops * sizes.zeros / (convolution if sizes.zeros == 1 else 0.25e9 if grouped else 4e9)
+    if method == "gemm":  # patches are gathered in several passes
+        return flops / product + (4 * sizes.patches_bytes + sizes.output_bytes) / move
     if method == "polyphase":
-        reached = sizes.patches_bytes // sizes.zeros if name == "kernel_gradient" else 0
-        rate = product if name == "kernel_gradient" else convolution
-        return flops / rate + (3 * sizes.output_bytes + 4 * reached) / 6e9
+        return flops / product + (4 * sizes.met_bytes + 3 * sizes.output_bytes) / move
     if name == "forward_convolution":
-        overlap = any(axis.kernel > axis.stride for axis in spec.axes)
-        return flops / (convolution * min(1, sizes.output_channels / 64) * (1 if overlap else 0.6))
-    if method == "vjp":
-        return flops / 20e9
-    return flops * sizes.zeros / (convolution if sizes.zeros == 1 else 4e9)
+        narrow = min(1, sizes.input_channels / 64)
+        return flops / (convolution * (1 if grouped else narrow))
+    return flops * (sizes.zeros if method == "dilated" else 1) / (0.2e9 if grouped else 20e9)
 
 
 def _gpu(name: Map, method: str, sizes: Sizes) -> float:

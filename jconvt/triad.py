@@ -92,10 +92,8 @@ def _batched(given: str, operands: Any, mapped: Any, *, spec: Spec, layout: Layo
     names = _OPERANDS[given]
     count = next(a.shape[axis] for a, axis in zip(operands, mapped, strict=True) if axis is not None)
     if isinstance(count, int) and count == 0:
-        single = [
-            jax.typeof(a) if axis is None else _without(a, axis) for a, axis in zip(operands, mapped, strict=True)
-        ]
-        return jnp.zeros((0, *_shape(given, *single, spec, layout)), parameters["dtype"]), 0
+        a, b = (_without(a, axis) for a, axis in zip(operands, mapped, strict=True))
+        return jnp.zeros((0, *_shape(given, a, b, spec, layout)), parameters["dtype"]), 0
     if None not in mapped:
         into, folded_spec = "groups", dataclasses.replace(spec, groups=spec.groups * count)
     else:
@@ -117,8 +115,10 @@ _SHARED = {
 """The axis that two of the three have, and the third has not."""
 
 
-def _without(a: jax.Array, axis: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((*a.shape[:axis], *a.shape[axis + 1 :]), a.dtype)
+def _without(a: jax.Array, axis: int | None) -> jax.ShapeDtypeStruct:
+    """What ``a`` is without its mapped axis."""
+    shape = a.shape if axis is None else (*a.shape[:axis], *a.shape[axis + 1 :])
+    return jax.ShapeDtypeStruct(shape, a.dtype)
 
 
 def _place(name: str, into: str, spec: Spec, layout: Layout) -> tuple[int, int]:

@@ -8,15 +8,15 @@ reach it, each from another pixel:
 so each phase is a convolution of stride 1, with its own share of the taps. Neighbouring phases that meet the same
 pixels with neighbouring taps are the output channels of one convolution. No zero is multiplied.
 
-JAX transposes these convolutions in their input: that is the forward convolution. The kernel gradient of a share is a
-matrix product: of the pixels that reach each block, and of the block's outputs.
+Read backwards, the outputs of these phases in one block, times the taps, are what the block adds to the pixels that it
+meets: that is the forward convolution. Times these pixels, they are the share's part of the kernel gradient.
 """
 
 import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +28,7 @@ from ..errors import ArgumentError
 from ..integers import Size
 from ..layout import Layout
 from ..spec import Spec
-from .blocks import MOST_PARTS, by_group, counts, interleave, refuse, split
+from .blocks import MOST_PARTS, by_group, counts, interleave, refuse, split, together
 from .products import as_matrices, matrix_product
 from .sums import alike, sums_in
 
@@ -36,63 +36,8 @@ from .sums import alike, sums_in
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
-    x, w = alike(x, w, sums_in(dtype))
-    return _phases(x, w, spec, layout, sums_in(dtype), precision).astype(dtype)
-
-
-def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
     wide = sums_in(dtype)
-    shape = layout.shape(z.shape[0], spec.input_sizes(layout.spatial(z.shape)), w.shape[spec.rank + 1])
-    w = w.astype(wide)
-    transpose = jax.linear_transpose(
-        lambda x: _phases(x, w, spec, layout, wide, precision), jax.ShapeDtypeStruct(shape, wide)
-    )
-    (x,) = transpose(z.astype(wide))
-    return x.astype(dtype)
-
-
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
-    wide = sums_in(dtype)
-    x, z = alike(x, z, wide)
-    rank, sizes = spec.rank, layout.spatial(x.shape)
-    starts, aligned = _aligned(spec)
-    numbers = counts(aligned, sizes)
-    x, z = by_group(x, spec, layout), by_group(z, spec, layout)
-    blocks = split(z, aligned, starts, numbers)
-    ends = [[*itertools.accumulate(share.width for share in _shares(axis))] for axis in aligned.axes]
-    total = None
-    for chosen in itertools.product(
-        *(zip(_shares(a), e, strict=True) for a, e in zip(aligned.axes, ends, strict=True))
-    ):
-        shares = [share for share, _ in chosen]
-        if not all(share.taps for share in shares):
-            continue
-        outputs = blocks[(..., *(slice(end - share.width, end) for share, end in chosen), slice(None))]
-        pixels = x
-        for axis, (share, number) in enumerate(zip(shares, numbers, strict=True)):
-            pixels = _met(pixels, 2 + axis, share, number)
-        # (groups, taps... and c / groups, phases... and o / groups)
-        product = matrix_product(as_matrices(pixels, 1 + rank), as_matrices(outputs, 1 + rank), (1, 1), precision, wide)
-        taps, widths = [len(share.taps) for share in shares], [share.width for share in shares]
-        product = product.reshape(spec.groups, *taps, x.shape[-1], *widths, z.shape[-1])
-        placed = _kernel_of(product, shares, [axis.kernel for axis in spec.axes])
-        total = placed if total is None else total + placed
-    assert total is not None  # every tap is of some phase
-    return total.reshape(*total.shape[:-2], math.prod(total.shape[-2:])).astype(dtype)
-
-
-def refusal(spec: Spec) -> ArgumentError | None:
-    """The error for a geometry that takes too many convolutions."""
-    many = max(axis.stride for axis in spec.axes) > MOST_PARTS  # then do not count them one by one
-    if many or math.prod(len(_shares(axis)) for axis in _aligned(spec)[1].axes) > MOST_PARTS:
-        return refuse("polyphase", "convolutions", spec)
-    return None
-
-
-def _phases(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, wide: Any, precision: Any) -> jax.Array:
-    """The transposed convolution, of the dtype ``wide``."""
+    x, w = alike(x, w, wide)
     rank, groups, out = spec.rank, spec.groups, w.shape[spec.rank]
     sizes = layout.spatial(x.shape)
     starts, aligned = _aligned(spec)
@@ -102,14 +47,15 @@ def _phases(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, wide: Any, p
         """``(groups, batch, blocks..., phases..., o / groups)`` of the phases that these shares have."""
         axis = len(chosen)
         if axis < rank:
-            each = [phases((*chosen, share)) for share in _shares(aligned.axes[axis])]
-            return lax.concatenate(each, 2 + rank + axis)
+            return lax.concatenate([phases((*chosen, share)) for share in _shares(aligned.axes[axis])], 2 + rank + axis)
         widths = [share.width for share in chosen]
         if not all(share.taps for share in chosen):
             return jnp.zeros((groups, x.shape[0], *numbers, *widths, out), wide)
+        # (taps..., c / groups, groups * phases... * o / groups), the last tap first
+        kernel = jnp.moveaxis(jnp.flip(_taps(w, chosen, groups), range(1, rank + 1)), (0, -1), (rank + 1, rank))
         y = lax.conv_general_dilated(
             x,
-            _kernel(w, chosen, groups),
+            kernel.reshape(*kernel.shape[: rank + 1], groups * math.prod(widths) * out),
             window_strides=(1,) * rank,
             padding=[
                 (share.reach - share.ahead, number - size + share.ahead)
@@ -127,7 +73,62 @@ def _phases(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, wide: Any, p
         )
         return jnp.moveaxis(y.reshape(*y.shape[:-1], groups, *widths, out), rank + 1, 0)
 
-    return interleave(phases(()), aligned, layout, starts, spec.output_sizes(sizes))
+    return interleave(phases(()), aligned, layout, starts, spec.output_sizes(sizes)).astype(dtype)
+
+
+def forward_convolution(
+    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> jax.Array:
+    wide = sums_in(dtype)
+    z, w = alike(z, w, wide)
+    rank, groups, sizes = spec.rank, spec.groups, spec.input_sizes(layout.spatial(z.shape))
+    total = jnp.zeros((groups, z.shape[0], *sizes, w.shape[-1] // groups), wide)
+    for shares, outputs in _shared(by_group(z, spec, layout), spec, sizes):
+        # (groups, phases... and o / groups, taps... and c / groups)
+        taps = jnp.moveaxis(_taps(w, shares, groups), range(1, rank + 1), range(rank + 2, 2 * rank + 2))
+        product = matrix_product(as_matrices(outputs, 1 + rank), as_matrices(taps, 1 + rank), (2, 1), precision, wide)
+        product = product.reshape(*outputs.shape[: 2 + rank], *(len(share.taps) for share in shares), total.shape[-1])
+        for tap in itertools.product(*(range(len(share.taps)) for share in shares)):
+            shifts = [
+                (share.met(number), size - blocks - share.met(number), 0)
+                for share, number, size, blocks in zip(shares, tap, sizes, outputs.shape[2:], strict=False)
+            ]
+            around = (0, 0, 0)
+            met = lax.pad(product[(..., *tap, slice(None))], jnp.zeros((), wide), [around, around, *shifts, around])
+            total = total + met
+    return together(total, layout).astype(dtype)
+
+
+def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+    wide = sums_in(dtype)
+    x, z = alike(x, z, wide)
+    rank, sizes = spec.rank, layout.spatial(x.shape)
+    x, z = by_group(x, spec, layout), by_group(z, spec, layout)
+    kernel = [axis.kernel for axis in spec.axes]
+    total = jnp.zeros((*kernel, z.shape[-1], spec.groups, x.shape[-1]), wide)
+    for shares, outputs in _shared(z, spec, sizes):
+        pixels = x
+        for axis, share in enumerate(shares):
+            pixels = _met(pixels, 2 + axis, share, outputs.shape[2 + axis])
+        # (groups, taps... and c / groups, phases... and o / groups)
+        product = matrix_product(as_matrices(pixels, 1 + rank), as_matrices(outputs, 1 + rank), (1, 1), precision, wide)
+        taps, widths = [len(share.taps) for share in shares], [share.width for share in shares]
+        product = product.reshape(spec.groups, *taps, x.shape[-1], *widths, z.shape[-1])
+        total = total + _placed(product, shares, kernel)
+    return total.reshape(*total.shape[:-2], math.prod(total.shape[-2:])).astype(dtype)
+
+
+def refusal(spec: Spec) -> ArgumentError | None:
+    """The error for a geometry that takes too many convolutions."""
+    many = max(axis.stride for axis in spec.axes) > MOST_PARTS  # then do not count them one by one
+    if many or math.prod(len(_shares(axis)) for axis in _aligned(spec)[1].axes) > MOST_PARTS:
+        return refuse("polyphase", "convolutions", spec)
+    return None
+
+
+def pixels_met(spec: Spec) -> int:
+    """How many times each pixel is read or written by the products of the two gradients."""
+    return math.prod(sum(len(share.taps) for share in _shares(axis)) for axis in _aligned(spec)[1].axes)
 
 
 def _aligned(spec: Spec) -> tuple[list[int], Spec]:
@@ -149,7 +150,8 @@ def _aligned(spec: Spec) -> tuple[list[int], Spec]:
 class _Share(NamedTuple):
     """``width`` phases, from ``phase`` on, that meet the same pixels, each with taps one on from the last one's.
 
-    ``taps`` are those of the first. The first tap meets the pixel ``ahead`` of the block; each further one, the pixel ``spacing`` before.
+    ``taps`` are those of the first phase. The first tap meets the pixel ``ahead`` of the block; each further one, the
+    pixel ``spacing`` before.
     """
 
     phase: int
@@ -157,6 +159,10 @@ class _Share(NamedTuple):
     taps: tuple[int, ...]
     ahead: int
     spacing: int
+
+    def met(self, tap: int) -> int:
+        """How far ahead of the block the pixel is that the tap of this number meets."""
+        return self.ahead - tap * self.spacing
 
     @property
     def reach(self) -> int:
@@ -180,18 +186,23 @@ def _shares(axis: Axis) -> tuple[_Share, ...]:
     return tuple(found)
 
 
-def _kernel(w: jax.Array, chosen: tuple[_Share, ...], groups: int) -> jax.Array:
-    """``(taps..., c / groups, groups * phases... * o / groups)``: the kernel of one convolution, last tap first."""
-    rank = len(chosen)
-    for axis, share in enumerate(chosen):  # one axis of taps after the other becomes one of taps and one of phases
-        parts = [lax.slice_in_dim(w, tap, tap + share.width, axis=2 * axis) for tap in reversed(share.taps)]
-        w = jnp.stack(parts, 2 * axis)
-    *_, out, taken = w.shape
-    w = w.reshape(*w.shape[:-1], groups, taken // groups)
+def _shared(z: jax.Array, spec: Spec, sizes: Sequence[Size]) -> Iterator[tuple[tuple[_Share, ...], jax.Array]]:
+    """One share for each axis, and their outputs: ``(groups, batch, blocks..., phases..., o / groups)``."""
+    starts, aligned = _aligned(spec)
+    blocks = split(z, aligned, starts, counts(aligned, sizes))
+    for shares in itertools.product(*map(_shares, aligned.axes)):
+        if all(share.taps for share in shares):
+            yield shares, blocks[(..., *(slice(one.phase, one.phase + one.width) for one in shares), slice(None))]
+
+
+def _taps(w: jax.Array, shares: tuple[_Share, ...], groups: int) -> jax.Array:
+    """``(groups, taps..., phases..., o / groups, c / groups)``: what each phase multiplies what its taps meet by."""
+    rank = len(shares)
+    for axis, share in enumerate(shares):  # one axis of taps after the other becomes one of taps and one of phases
+        w = jnp.stack([lax.slice_in_dim(w, tap, tap + share.width, axis=2 * axis) for tap in share.taps], 2 * axis)
+    w = w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)
     taps, phases = range(0, 2 * rank, 2), range(1, 2 * rank, 2)
-    w = w.transpose(*taps, 2 * rank + 2, 2 * rank + 1, *phases, 2 * rank)
-    width = math.prod(share.width for share in chosen)
-    return w.reshape(*w.shape[: rank + 1], groups * width * out)
+    return w.transpose(2 * rank + 1, *taps, *phases, 2 * rank, 2 * rank + 2)
 
 
 def _met(pixels: jax.Array, position: int, share: _Share, number: Size) -> jax.Array:
@@ -199,13 +210,13 @@ def _met(pixels: jax.Array, position: int, share: _Share, number: Size) -> jax.A
     around, size = [(0, 0, 0)] * pixels.ndim, pixels.shape[position]
     each = []
     for tap in range(len(share.taps)):
-        ahead = share.ahead - tap * share.spacing
+        ahead = share.met(tap)
         around[position] = (-ahead, number - size + ahead, 0)
         each.append(lax.pad(pixels, jnp.zeros((), pixels.dtype), around))
     return jnp.stack(each, pixels.ndim - 1)
 
 
-def _kernel_of(product: jax.Array, shares: Sequence[_Share], kernel: Sequence[int]) -> jax.Array:
+def _placed(product: jax.Array, shares: Sequence[_Share], kernel: Sequence[int]) -> jax.Array:
     """``(groups, taps..., c / groups, phases..., o / groups)`` as ``(k..., o / groups, groups, c / groups)``.
 
     Taps that the shares do not have are zero.
