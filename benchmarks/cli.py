@@ -74,11 +74,12 @@ def _compare(arguments: argparse.Namespace, console: Console) -> int:
         dtypes, products = bench_cli.dtypes(chosen), _products()
         before = bench_cli.peaks(dtypes, arguments.quick, products)
         measured, finished = bench_cli.measure(chosen, contenders, console, arguments.quick)
+        again = finished and not arguments.quick
         content |= {
             "quick": arguments.quick,
             "finished": finished,
             "absent": absent,
-            "peaks": _larger(before, bench_cli.peaks(dtypes, arguments.quick, products)) if finished else before,
+            "peaks": _larger(before, bench_cli.peaks(dtypes, arguments.quick, products)) if again else before,
             "problems": bench_cli.report(measured),
         }
         json.dump(content, file, indent=1, allow_nan=False)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import jax
 import jax.numpy as jnp
@@ -127,6 +128,37 @@ def test_only_right_answers_are_timed(step):
 def test_rough_answers_are_right_in_half_precision():
     (standing,) = bench.measure(Problem(TINY, "gradient", "bfloat16"), {"rough": contender(rough)}, rounds=1)
     assert standing.status == "timed"
+
+
+def test_hopeless_contender_is_called_once_or_twice(monkeypatch):
+    monkeypatch.setattr(bench, "_LONG", 0.05)
+    monkeypatch.setattr(bench, "_ONCE", 0.3)
+    problem = Problem(TINY, "forward", "float32")
+    calls = dict.fromkeys(("fast", "loads", "slow", "endless"), 0)
+
+    def sleeper(name, first, later):
+        def prepare(problem):
+            answer = problem.answer
+
+            def run():
+                calls[name] += 1
+                time.sleep(first if calls[name] == 1 else later)
+                return answer
+
+            return bench.Program(run)
+
+        return prepare
+
+    contenders = {
+        "fast": sleeper("fast", 0, 0),
+        "loads": sleeper("loads", 0.1, 0),
+        "slow": sleeper("slow", 0.1, 0.1),
+        "endless": sleeper("endless", 0.4, 0.4),
+    }
+    standings = bench.measure(problem, contenders, rounds=2)
+    assert [len(each.times) for each in standings] == [2, 2, 1, 1]
+    assert (calls["loads"], calls["slow"], calls["endless"]) == (6, 2, 1)
+    assert all(each.status == "timed" for each in standings)
 
 
 def test_answer_of_another_shape_is_a_failure():
