@@ -26,9 +26,9 @@ TOLERANCES = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.5}
 """How far an answer may be from the exact one, in root mean squares of that. A tap in the wrong place moves results by
 several; the widest room is for libraries that hold the sums of bfloat16 in bfloat16."""
 
-_ONCE = 8.0
+_ONCE = 4.0
 """Seconds after which a first call is the only one."""
-_HOPELESS, _LONG = 20, 0.5
+_HOPELESS, _LONG = 5, 0.5
 """A second call of this many times the fastest first one's time, and at least these seconds, is the last one."""
 
 

@@ -68,9 +68,9 @@ def test_slow_call_leaves_the_race(monkeypatch):
         clock[0] += seconds
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
-    calls = {"fast": lambda: call(1.0), "near": lambda: call(4.0), "slow": lambda: call(6.0)}
-    assert timing.race(calls, rounds=5) == {"fast": [1.0] * 5, "near": [4.0] * 5, "slow": [6.0] * 2}
-    assert timing.race(calls, rounds=5, budget=15.0) == {"fast": [1.0] * 4, "near": [4.0] * 4, "slow": [6.0] * 2}
+    calls = {"fast": lambda: call(1.0), "near": lambda: call(2.0), "slow": lambda: call(4.0)}
+    assert timing.race(calls, rounds=5) == {"fast": [1.0] * 5, "near": [2.0] * 5, "slow": [4.0] * 2}
+    assert timing.race(calls, rounds=5, budget=9.0) == {"fast": [1.0] * 4, "near": [2.0] * 4, "slow": [4.0] * 2}
     assert timing.race({}, rounds=3) == {}
 
 
