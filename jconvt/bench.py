@@ -26,10 +26,10 @@ TOLERANCES = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.5}
 """How far an answer may be from the exact one, in root mean squares of that. A tap in the wrong place moves results by
 several; the widest room is for libraries that hold the sums of bfloat16 in bfloat16."""
 
-_ONCE = 30.0
+_ONCE = 4.0
 """Seconds after which a first call is the only one."""
-_HOPELESS, _LONG = 20, 0.5
-"""A first call of this many times the fastest one's time, and at least these seconds, is followed by one more alone."""
+_HOPELESS, _LONG = 5, 0.5
+"""A second call of this many times the fastest first one's time, and at least these seconds, is the last one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,10 +163,12 @@ def measure(
             running[name], first[name] = program, seconds
     fastest = min(first.values(), default=0)
     for name, seconds in first.items():
-        if seconds > max(_LONG, _HOPELESS * fastest) or seconds > _ONCE:
-            run = running.pop(name).run
-            only = seconds if seconds > _ONCE else timing.seconds(run)
-            standings[name] = dataclasses.replace(standings[name], times=(only,))
+        limit = max(_LONG, _HOPELESS * fastest)
+        if limit < seconds <= _ONCE:
+            seconds = timing.seconds(running[name].run)  # a first call also loads and traces
+        if seconds > min(limit, _ONCE):
+            del running[name]
+            standings[name] = dataclasses.replace(standings[name], times=(seconds,))
     progress("race")
     times = timing.race(
         {name: program.run for name, program in running.items()}, rounds=rounds, budget=budget, seed=seed

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,6 +25,8 @@ from .replacement import replacement
 _QUICK = {"rounds": 3, "budget": 0.5}
 
 Measured = list[tuple[Problem, list[Standing]]]
+Products = tuple[str, Callable[[int, str], Callable[[], Any]]]
+"""A library's name, and its product of two matrices of a size and dtype, prepared."""
 
 
 def add(commands: Any) -> None:
@@ -59,9 +61,14 @@ def problems(arguments: argparse.Namespace) -> list[Problem]:
     on_cpu = jax.default_backend() == "cpu"
     if on_cpu and "tf32" in (arguments.dtype or ()):
         arguments.refuse("argument --dtype: tf32 is what accelerators do, and JAX computes on a CPU: choose float32")
-    dtypes = arguments.dtype or [dtype for dtype in DTYPES if not (on_cpu and dtype == "tf32")]
+    able = arguments.dtype or [dtype for dtype in DTYPES if not (on_cpu and dtype == "tf32")]
     chosen = [workloads.load()[name] for name in arguments.workload or workloads.load()]
-    return [Problem(*each) for each in itertools.product(chosen, arguments.step or PASSES, dtypes)]
+    return [Problem(*each) for each in itertools.product(chosen, arguments.step or PASSES, able)]
+
+
+def dtypes(chosen: Sequence[Problem]) -> list[str]:
+    """The dtypes of the problems, each once."""
+    return list(dict.fromkeys(problem.dtype for problem in chosen))
 
 
 def measure(
@@ -106,21 +113,25 @@ def report(measured: Measured) -> list[dict[str, Any]]:
     ]
 
 
-def peaks(dtypes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """JAX's best matrix product in each dtype, in GFLOP/s."""
-    return {
-        dtype: peak.measure(
-            {("jax", size): peak.jax_product(size, array_dtype(dtype), precision(dtype)) for size in peak.sizes()}
-        )
-        for dtype in dtypes
-    }
+def peaks(dtypes: Sequence[str], quick: bool, others: Products | None = None) -> dict[str, dict[str, float]]:
+    """The best matrix product in each dtype, in GFLOP/s, by JAX and by the library of ``others``."""
+    found = {}
+    for dtype in dtypes:
+        products = {
+            ("jax", size): peak.jax_product(size, array_dtype(dtype), precision(dtype)) for size in peak.sizes()
+        }
+        if others is not None:
+            library, product = others
+            products |= {(library, size): product(size, dtype) for size in peak.sizes()}
+        found[dtype] = peak.measure(products, budget=0.3 if quick else 3.0)
+    return found
 
 
 def _bench(arguments: argparse.Namespace, console: Console) -> int:
     chosen = problems(arguments)
     contenders = {name: c for name, c in bench.methods().items() if name in (arguments.method or bench.methods())}
     with contextlib.nullcontext() if arguments.json is None else replacement(arguments.json) as file:
-        most = peaks(list(dict.fromkeys(problem.dtype for problem in chosen)))
+        most = peaks(dtypes(chosen), arguments.quick)
         measured, finished = measure(chosen, contenders, console, arguments.quick)
         if file is not None:
             content = {
@@ -176,16 +187,18 @@ def _table(step: str, dtype: str, measured: Measured, names: list[str], most: fl
     first = names[0]
     table = Table(
         box=SIMPLE_HEAD,
+        show_edge=False,
+        collapse_padding=True,
         title=f"{step}, {dtype}: milliseconds",
         title_justify="left",
         title_style="bold",
-        caption=f"Of {first}: share of the matrix product's {most:,.0f} GFLOP/s; temporary memory in sizes of input, "
-        "kernel and output; seconds to trace and compile.\n",
+        caption=f"Of {first}: share of the {most:,.0f} GFLOP/s of a matrix product; temporary memory in sizes of "
+        "input, kernel and output; seconds to trace and compile.\n",
         caption_style="dim",
         caption_justify="left",
     )
     table.add_column("workload", no_wrap=True)
-    for name in (*names, "share\nof peak", "temp.\nmemory", "compile"):
+    for name in (*names, "of\npeak", "memory", "compile"):
         table.add_column(name, justify="right", no_wrap=True)
     for problem, standings in measured:
         fastest = min((each.seconds for each in standings if each.times), default=0.0)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from . import timing
 
 _SIZES, _LARGE_SIZES = (512, 1024, 2048), (2048, 4096, 8192)
-_ROUNDS, _BUDGET = 20, 3.0
+_ROUNDS = 20
+_FAR_BEHIND = 0.2
 
 
 def sizes() -> tuple[int, ...]:
@@ -25,18 +26,25 @@ def jax_product(size: int, dtype: str, precision: str | None) -> Callable[[], An
     return lambda: multiply(matrix, matrix).block_until_ready()
 
 
-def measure(products: Mapping[tuple[str, int], Callable[[], Any]], *, seed: int = 0) -> dict[str, float]:
-    """The best GFLOP/s of each library, by its name, over the sizes.
+def measure(
+    products: Mapping[tuple[str, int], Callable[[], Any]], *, budget: float = 3.0, seed: int = 0
+) -> dict[str, float]:
+    """The best GFLOP/s of each library, by its name, over the sizes. Who is far behind at one size is spared the next.
 
     Args:
       products: calls that multiply square matrices and wait for the result, by library and size.
-      seed: of the order of the calls.
+      budget, seed: of the race at each size, as ``timing.race`` takes them.
     """
     best: dict[str, float] = {}
     for size in sorted({size for _, size in products}):
-        calls = {library: call for (library, side), call in products.items() if side == size}
+        far_behind = _FAR_BEHIND * max(best.values(), default=0.0)
+        calls = {
+            library: call
+            for (library, side), call in products.items()
+            if side == size and best.get(library, far_behind) >= far_behind
+        }
         for call in calls.values():
             call()
-        for library, times in timing.race(calls, rounds=_ROUNDS, budget=_BUDGET, seed=seed).items():
+        for library, times in timing.race(calls, rounds=_ROUNDS, budget=budget, seed=seed).items():
             best[library] = max(best.get(library, 0.0), 2 * size**3 / median(times) / 1e9)
     return best

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-_SLOW = 5
+_SLOW = 3
 """How many times the fastest call's time makes a call slow, so that a few rounds say enough of it."""
 _FEW = 2
 """The rounds that a slow call stays for, and the fewest that a race has."""
@@ -27,7 +27,7 @@ def race(
 
     In a round every call is made twice, and timed the second time: whoever follows another library's call finds its
     threads still spinning and the caches full of its arrays, and the first call pays for that. A call that takes more
-    than five times the fastest one's time leaves after two rounds, so the lists can differ in length.
+    than three times the fastest one's time leaves after two rounds, so the lists can differ in length.
 
     Args:
       calls: the calls by name. Each waits for its own result, and has been made before: nothing is left to compile.

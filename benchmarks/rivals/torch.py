@@ -5,6 +5,7 @@ PyTorch gets input and kernel mirrored, and gives the output mirrored, so that i
 Operands are laid out and mirrored before the time is taken, and results after it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from jconvt.bench import Contender, Program, Unserved
-from jconvt.problem import Problem
+from jconvt.problem import Problem, array_dtype
 
 _LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -22,6 +23,19 @@ def contenders() -> dict[str, Contender]:
     if platform != "cpu" and not (platform == "gpu" and torch.cuda.is_available()):
         raise ImportError(f"PyTorch does not see the {platform} that JAX computes on")
     return {"torch": lambda problem: _prepare(problem, False), "torch-last": lambda problem: _prepare(problem, True)}
+
+
+def product(size: int, dtype: str) -> Callable[[], Any]:
+    """One product of two square matrices."""
+    matrix = torch.randn(size, size).to(device(), getattr(torch, array_dtype(dtype)))
+
+    def call() -> None:
+        allow(dtype)
+        with torch.inference_mode():
+            matrix @ matrix
+        synchronize()
+
+    return call
 
 
 def device() -> str:
@@ -45,7 +59,7 @@ def _prepare(problem: Problem, last: bool) -> Program:
     if last and workload.rank not in _LAST:
         raise Unserved(f"PyTorch has no channels-last layout in {workload.rank}-D")
     axes = workload.spec.axes
-    mirrored = [axis for axis, geometry in enumerate(axes) if geometry.hi > geometry.lo]
+    mirrored = tuple(axis for axis, geometry in enumerate(axes) if geometry.hi > geometry.lo)
     before = [max(axis.lo, axis.hi) for axis in axes]
     after = [min(axis.lo, axis.hi) for axis in axes]
     if any(not 0 <= a - b < axis.stride for a, b, axis in zip(before, after, axes, strict=True)):
@@ -90,19 +104,19 @@ def _tensor(problem: Problem, array: Any, last: bool) -> Any:
     return tensor.contiguous(memory_format=_LAST[problem.workload.rank]) if last else tensor
 
 
-def _images(array: Any, mirrored: list[int]) -> Any:
+def _images(array: Any, mirrored: tuple[int, ...]) -> Any:
     """(batch, spatial..., c) as (batch, c, spatial...)."""
-    return np.moveaxis(np.flip(array, [axis + 1 for axis in mirrored]), -1, 1)
+    return np.moveaxis(np.flip(array, tuple(axis + 1 for axis in mirrored)), -1, 1)
 
 
-def _images_back(array: Any, mirrored: list[int]) -> Any:
-    return np.flip(np.moveaxis(array, 1, -1), [axis + 1 for axis in mirrored])
+def _images_back(array: Any, mirrored: tuple[int, ...]) -> Any:
+    return np.flip(np.moveaxis(array, 1, -1), tuple(axis + 1 for axis in mirrored))
 
 
-def _kernels(w: Any, mirrored: list[int]) -> Any:
+def _kernels(w: Any, mirrored: tuple[int, ...]) -> Any:
     """(k..., o / groups, c) as (c, o / groups, k...); the groups are in c in both."""
     return np.moveaxis(np.flip(w, mirrored), (-1, -2), (0, 1))
 
 
-def _kernels_back(w: Any, mirrored: list[int]) -> Any:
+def _kernels_back(w: Any, mirrored: tuple[int, ...]) -> Any:
     return np.flip(np.moveaxis(w, (0, 1), (-1, -2)), mirrored)

@@ -1,0 +1,80 @@
+"""What a result was measured on, and with which versions."""
+
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import re
+import subprocess
+from typing import Any
+
+import jax
+
+import jconvt
+
+_PACKAGES = ("jax", "jaxlib", "numpy", "tensorflow", "torch", "flax")
+_ROOT = pathlib.Path(__file__).parents[1]
+
+
+def describe() -> dict[str, Any]:
+    """The machine, the versions, the date and the commit, as they go into the JSON file."""
+    return {
+        "jconvt": jconvt.__version__,
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "device": device(),
+            "processor": processor(),
+            "cores": cores(),
+            "system": platform.platform(),
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: version for name in _PACKAGES if (version := _version(name)) is not None},
+    }
+
+
+def device() -> str:
+    """What JAX computes on: the processor's name, or the accelerator's."""
+    first = jax.devices()[0]
+    return processor() if first.platform == "cpu" else first.device_kind
+
+
+def processor() -> str:
+    """The processor's name as the system has it."""
+    try:
+        names = re.findall(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def slug(described: dict[str, Any]) -> str:
+    """A file name for results of this machine and day."""
+    machine = described["machine"]
+    parts = [machine["device"]]
+    if machine["device"] == machine["processor"]:
+        parts.append(f"{machine['cores']} cores")
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-") + f"-{described['date'][:10]}"
+
+
+def commit() -> str | None:
+    """The commit of this checkout, marked where files differ from it; None outside a checkout."""
+    try:
+        command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+        found = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,158 @@
+"""The figures as tables: in the terminal, and as a page that stands beside the JSON file."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from jconvt.bench_cli import milliseconds
+
+from .comparison import Comparison, grouped, mean
+
+WIDTH = 100
+"""What the tables need of a terminal."""
+
+_COLUMNS = (
+    "workload",
+    "auto, ms",
+    "best rival",
+    "rival / auto",
+    "lax / auto",
+    "best method",
+    "method / auto",
+    "of peak",
+    "memory",
+    "compile",
+    "error",
+)
+_LEFT = ("workload", "best rival", "best method")
+_LEGEND = (
+    "Ratios of times are above 1 where auto is faster: of the best rival, of jax.lax, and of the fastest method that "
+    "has a name. The other figures are auto's: its share of the fastest matrix product, its temporary memory in sizes "
+    "of input, kernel and output, its time to trace and compile in times of jax.lax's, and its error against float64 "
+    "in times of the most exact rival's."
+)
+
+
+def tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    """A table for each pass and dtype, of at most ``WIDTH`` characters a line."""
+    return [_table(*key, group) for key, group in grouped(comparisons).items()]
+
+
+def legend() -> Text:
+    """What the columns are."""
+    return Text(_LEGEND, "dim")
+
+
+def page(content: dict[str, Any], comparisons: Sequence[Comparison], plot: str) -> str:
+    """The figures as Markdown. ``plot`` is the picture's file name."""
+    machine, versions = content["machine"], content["versions"]
+    lines = [
+        f"# {machine['device']}, {content['date'][:10]}",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}.",
+        "  ".join(f"{name} {version}" for name, version in versions.items()) + ".",
+        f"jconvt {content['jconvt']}, commit {content['commit']}.",
+        "",
+    ]
+    if not content["finished"]:
+        lines += ["**Interrupted: some workloads are missing.**", ""]
+    for dtype, peaks in content["peaks"].items():
+        each = ", ".join(f"{library} {value:,.0f}" for library, value in peaks.items())
+        lines.append(f"- Fastest matrix product in {dtype}, GFLOP/s: {each}.")
+    lines += [f"- Left out: {name}: {reason}." for name, reason in content["absent"].items()]
+    lines += [
+        f"- {each['status'].capitalize()}: {each['contender']} on {each['workload']}, {each['step']}, {each['dtype']}: "
+        f"{each.get('detail', '')}."
+        for problem in content["problems"]
+        for each in problem["standings"]
+        if each["status"] in ("wrong", "failed")
+    ]
+    lines += ["", f"![The best rival's time in times of auto's]({plot})", "", _LEGEND, ""]
+    for (step, dtype), group in grouped(comparisons).items():
+        lines += [
+            f"## {step}, {dtype}",
+            "",
+            _row(_COLUMNS),
+            _row([":--" if each in _LEFT else "--:" for each in _COLUMNS]),
+        ]
+        lines += [_row(_cells(each)) for each in group]
+        lines += [_row(_summary(group)), ""]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _table(step: str, dtype: str, group: Sequence[Comparison]) -> Table:
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        collapse_padding=True,
+        title=f"{step}, {dtype}",
+        title_justify="left",
+        title_style="bold",
+    )
+    for name in _COLUMNS:
+        heading = name.replace(" / ", "\n/ ").replace(", ", "\n").replace("of ", "of\n").replace("best ", "best\n")
+        table.add_column(heading, justify="left" if name in _LEFT else "right", no_wrap=True)
+    for each in group:
+        table.add_row(*_coloured(each))
+    table.add_section()
+    table.add_row(*(Text(cell, "bold") for cell in _summary(group)))
+    return table
+
+
+def _coloured(each: Comparison) -> list[Text]:
+    """The cells, those that miss a goal in red: slower than another, or more memory, compilation or error."""
+    cells = [Text(cell) for cell in _cells(each)]
+    missed = {
+        "rival / auto": each.ratio is not None and each.ratio < 1,
+        "lax / auto": each.lax_ratio is not None and each.lax_ratio < 1,
+        "memory": each.memory is not None and each.memory > 1,
+        "compile": each.compile_ratio is not None and each.compile_ratio > 1.5,
+        "error": each.dtype != "float32" and each.error_ratio is not None and each.error_ratio > 1,
+    }
+    for column, bad in missed.items():
+        if bad:
+            cells[_COLUMNS.index(column)].stylize("red")
+    return cells
+
+
+def _cells(each: Comparison) -> list[str]:
+    return [
+        each.workload,
+        "-" if each.seconds is None else milliseconds(each.seconds),
+        each.rival or "-",
+        _number(each.ratio),
+        _number(each.lax_ratio),
+        each.method or "-",
+        _number(each.method_ratio),
+        _number(each.share),
+        _number(each.memory),
+        _number(each.compile_ratio),
+        _number(each.error_ratio),
+    ]
+
+
+def _summary(group: Sequence[Comparison]) -> list[str]:
+    return [
+        "geometric mean",
+        *("", ""),
+        _number(mean([each.ratio for each in group])),
+        _number(mean([each.lax_ratio for each in group])),
+        "",
+        _number(mean([each.method_ratio for each in group])),
+        *("", ""),
+        _number(mean([each.compile_ratio for each in group])),
+        _number(mean([each.error_ratio for each in group])),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return (
+        "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    )

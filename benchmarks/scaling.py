@@ -1,0 +1,161 @@
+"""How ``auto``'s time grows: with the pixels of an image, and with the images of a batch, each up to 64 times."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import jax
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from jconvt import bench, workloads
+from jconvt.bench_cli import milliseconds
+from jconvt.problem import PASSES, Problem
+from jconvt.replacement import replacement
+from jconvt.spec import Spec
+from jconvt.workloads import Workload
+
+from . import machine
+
+_SIDES = {1: 64, 2: 8, 3: 4}
+"""The smallest image's side, by rank."""
+_STEPS = 12
+"""Steps from the smallest image to one of 64 times the pixels; a batch doubles instead."""
+_MOST = 64
+_MOST_TIME = 70
+"""The time that 64 times the size may take: a tenth more than in proportion."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """The times of one layer as it grows along one ``series``, "pixels" or "batch"."""
+
+    workload: str
+    step: str
+    series: str
+    factors: tuple[float, ...]
+    """Sizes, in times of the smallest."""
+    seconds: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        """The largest one's time in times of the smallest one's."""
+        return self.seconds[-1] / self.seconds[0]
+
+    @property
+    def jump(self) -> tuple[float, float]:
+        """The largest step in time that the step in size does not account for, and the size that it leads to."""
+        pairs = zip(self.factors, self.factors[1:], self.seconds, self.seconds[1:], strict=False)
+        return max(((t / s) / (b / a), b) for a, b, s, t in pairs)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say what is to grow."""
+    parser.add_argument(
+        "--workload", action="append", choices=tuple(workloads.load()), help="grow this layer; may be repeated"
+    )
+    parser.add_argument("--pass", dest="step", action="append", choices=PASSES, help="measure this pass alone")
+    parser.add_argument("--method", choices=tuple(bench.methods()), default="auto", help="instead of auto")
+    parser.add_argument("--quick", action="store_true", help="time each size three times")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the times to FILE, too")
+
+
+def sizes(workload: Workload, series: str) -> Iterator[tuple[float, Workload]]:
+    """The layer, from small to large, each with its size in times of the smallest."""
+    side = _SIDES[workload.rank]
+    if series == "batch":
+        for doublings in range(int(math.log2(_MOST)) + 1):
+            yield 2.0**doublings, _resized(workload, 2**doublings, (side,) * workload.rank)
+        return
+    for number in range(_STEPS + 1):
+        grown = round(side * _MOST ** (number / _STEPS / workload.rank))
+        yield (grown / side) ** workload.rank, _resized(workload, 1, (grown,) * workload.rank)
+
+
+def _resized(workload: Workload, batch: int, input_sizes: tuple[int, ...]) -> Workload:
+    """The layer on other images, its output of the size that is TensorFlow's default."""
+    spec = Spec.from_tensorflow(
+        (batch, *input_sizes, workload.input_channels),
+        workload.filters_shape,
+        strides=workload.stride,
+        padding=workload.padding,
+        groups=workload.groups,
+    )
+    output_sizes = tuple(int(size) for size in spec.output_sizes(input_sizes))
+    return dataclasses.replace(workload, batch=batch, input_sizes=input_sizes, output_sizes=output_sizes)
+
+
+def command(arguments: argparse.Namespace, console: Console) -> int:
+    """Measures the growths, and shows them."""
+    chosen = [
+        (name, step, series)
+        for name in arguments.workload or workloads.load()
+        for step in arguments.step or PASSES
+        for series in ("pixels", "batch")
+    ]
+    with contextlib.nullcontext() if arguments.json is None else replacement(arguments.json) as file:
+        growths = []
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+            for each in progress.track(chosen, description="Growing"):
+                growths.append(_grow(*each, arguments.method, arguments.quick))
+        if file is not None:
+            content = machine.describe() | {"growths": [dataclasses.asdict(growth) for growth in growths]}
+            json.dump(content, file, indent=1, allow_nan=False)
+            file.write("\n")
+    console.print(_table(arguments.method, growths))
+    console.print(Text(f"Ran on {machine.device()}, JAX {jax.__version__}", "dim"))
+    return 0
+
+
+def _grow(name: str, step: str, series: str, method: str, quick: bool) -> Growth:
+    """Each size's program is checked before it is timed, by itself: the sizes differ too much to take turns."""
+    factors, seconds = [], []
+    for factor, workload in sizes(workloads.load()[name], series):
+        rounds, budget = (3, 0.2) if quick else (50, 1.0)
+        problem = Problem(workload, step, "float32")
+        (standing,) = bench.measure(problem, {method: bench.methods()[method]}, rounds=rounds, budget=budget)
+        if standing.status != "timed":
+            raise SystemExit(f"benchmarks: {method} on {name}, {step}, {series} times {factor:g}: {standing.detail}")
+        factors.append(factor)
+        seconds.append(standing.seconds)
+    return Growth(name, step, series, tuple(factors), tuple(seconds))
+
+
+def _table(method: str, growths: Sequence[Growth]) -> Table:
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        collapse_padding=True,
+        title=f"{method}: 64 times the size, in how many times the time",
+        title_justify="left",
+        title_style="bold",
+        caption="Jump: the largest factor by which the time of one size is above the time of the size before it, grown "
+        "in proportion.\n",
+        caption_style="dim",
+        caption_justify="left",
+    )
+    for name in ("workload", "pass", "grows"):
+        table.add_column(name, no_wrap=True)
+    for name in ("smallest\nms", "largest\nms", "times\nthe size", "times\nthe time", "jump", "at\ntimes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for growth in growths:
+        jump, at = growth.jump
+        table.add_row(
+            Text(growth.workload, "bold"),
+            growth.step,
+            growth.series,
+            milliseconds(growth.seconds[0]),
+            milliseconds(growth.seconds[-1]),
+            f"{growth.factors[-1]:g}",
+            Text(f"{growth.total:.1f}", "red" if growth.total > _MOST_TIME else ""),
+            f"{jump:.2f}",
+            f"{at:.3g}",
+        )
+    return table
