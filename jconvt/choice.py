@@ -370,15 +370,16 @@ def _cpu(name: Map, method: str, sizes: Sizes) -> float:
         if method == "gemm":  # stamps are added up as they are written out
             return flops / product + (2 * sizes.patches_bytes + sizes.output_bytes) / move
         if method == "polyphase":
-            return flops / convolution + 3 * sizes.output_bytes / 6e9
+            return flops / (convolution * min(1, sizes.output_channels / 16)) + 3 * sizes.output_bytes / 6e9
         return flops * sizes.zeros / (convolution if sizes.zeros == 1 else 0.25e9 if grouped else 4e9)
     if method == "gemm":  # patches are gathered in several passes
         return flops / product + (4 * sizes.patches_bytes + sizes.output_bytes) / move
     if method == "polyphase":
         return flops / product + (4 * sizes.met_bytes + 3 * sizes.output_bytes) / move
     if name == "forward_convolution":
-        narrow = min(1, sizes.input_channels / 64)
-        return flops / (convolution * (1 if grouped else narrow))
+        overlap = any(axis.kernel > axis.stride for axis in spec.axes)
+        narrow = 1 if grouped else min(1, sizes.input_channels / 64) * (1 if overlap else 0.6)
+        return flops / (convolution * narrow)
     return flops * (sizes.zeros if method == "dilated" else 1) / (0.2e9 if grouped else 20e9)
 
 
