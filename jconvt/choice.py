@@ -238,13 +238,12 @@ def decide(name: Map, sizes: Sizes, platform: str | None) -> Decision:
 
 def _served(name: Map, sizes: Sizes) -> list[str]:
     """The methods that serve the geometry and the dtype."""
-    exact = not jnp.issubdtype(sizes.dtype, jnp.inexact)
-    derived = {"kernel_gradient": ("dilated", "vjp", "polyphase"), "forward_convolution": ("polyphase",)}.get(name, ())
+    derived = () if jnp.issubdtype(sizes.dtype, jnp.inexact) or name != "kernel_gradient" else ("dilated", "vjp")
     return [
         method
         for method in MAPS[name]
-        if not (method in REFUSALS and REFUSALS[method](sizes.spec))
-        and not (exact and method in derived)  # JAX transposes no integers
+        if method not in derived  # JAX transposes no integers
+        and not (method in REFUSALS and REFUSALS[method](sizes.spec))
     ]
 
 
