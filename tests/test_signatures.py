@@ -32,6 +32,7 @@ def functions(module):
 
 def test_no_public_function_is_left_out():
     assert functions(jconvt.tensorflow).keys() == IN_TENSORFLOWS_ORDER.keys()
+    assert inspect.isfunction(jconvt.choose)
     assert functions(jconvt).keys() == {
         name for name in IN_TENSORFLOWS_ORDER if name.startswith("conv") and "_transpose" in name
     }
