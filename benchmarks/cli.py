@@ -111,7 +111,7 @@ def _present(content: dict[str, Any], path: pathlib.Path, console: Console) -> N
         file.write(plot.svg(compared, f"{content['machine']['device']}, {content['date'][:10]}"))
     with replacement(path.with_suffix(".md")) as file:
         file.write(report.page(content, compared, picture.name))
-    wide = Console(highlight=False, width=max(console.width, report.WIDTH))
+    wide = report.wide(console)
     for table in report.tables(compared):
         wide.print(table)
         wide.print()

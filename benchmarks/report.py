@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,9 +12,7 @@ from jconvt.bench_cli import milliseconds
 
 from .comparison import Comparison, grouped, mean
 
-WIDTH = 100
-"""What the tables need of a terminal."""
-
+_WIDTH = 100  # what the tables need of a terminal
 _COLUMNS = (
     "workload",
     "auto, ms",
@@ -28,6 +27,7 @@ _COLUMNS = (
     "error",
 )
 _LEFT = ("workload", "best rival", "best method")
+_LEAST = 0.995  # what is shown as 1.00 is not red
 _LEGEND = (
     "Ratios of times are above 1 where auto is faster: of the best rival, of jax.lax, and of the fastest method that "
     "has a name. The other figures are auto's: its share of the fastest matrix product, its temporary memory in sizes "
@@ -37,8 +37,13 @@ _LEGEND = (
 
 
 def tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """A table for each pass and dtype, of at most ``WIDTH`` characters a line."""
+    """A table for each pass and dtype, of at most 100 characters a line."""
     return [_table(*key, group) for key, group in grouped(comparisons).items()]
+
+
+def wide(console: Console) -> Console:
+    """The console, or a wider one: a table whose lines wrap in the terminal loses none of its figures."""
+    return Console(highlight=False, width=max(console.width, _WIDTH))
 
 
 def legend() -> Text:
@@ -110,8 +115,8 @@ def _coloured(each: Comparison) -> list[Text]:
     """The cells, those that miss a goal in red: slower than another, or more memory, compilation or error."""
     cells = [Text(cell) for cell in _cells(each)]
     missed = {
-        "rival / auto": each.ratio is not None and each.ratio < 1,
-        "lax / auto": each.lax_ratio is not None and each.lax_ratio < 1,
+        "rival / auto": each.ratio is not None and each.ratio < _LEAST,
+        "lax / auto": each.lax_ratio is not None and each.lax_ratio < _LEAST,
         "memory": each.memory is not None and each.memory > 1,
         "compile": each.compile_ratio is not None and each.compile_ratio > 1.5,
         "error": each.dtype != "float32" and each.error_ratio is not None and each.error_ratio > 1,

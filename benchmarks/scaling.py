@@ -22,9 +22,9 @@ from jconvt.replacement import replacement
 from jconvt.spec import Spec
 from jconvt.workloads import Workload
 
-from . import machine
+from . import machine, report
 
-_SIDES = {1: 64, 2: 8, 3: 4}
+_SIDES = {1: 16, 2: 8, 3: 4}
 """The smallest image's side, by rank."""
 _STEPS = 12
 """Steps from the smallest image to one of 64 times the pixels; a batch doubles instead."""
@@ -102,14 +102,14 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
     ]
     with contextlib.nullcontext() if arguments.json is None else replacement(arguments.json) as file:
         growths = []
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        with Progress(console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as progress:
             for each in progress.track(chosen, description="Growing"):
                 growths.append(_grow(*each, arguments.method, arguments.quick))
         if file is not None:
             content = machine.describe() | {"growths": [dataclasses.asdict(growth) for growth in growths]}
             json.dump(content, file, indent=1, allow_nan=False)
             file.write("\n")
-    console.print(_table(arguments.method, growths))
+    report.wide(console).print(_table(arguments.method, growths))
     console.print(Text(f"Ran on {machine.device()}, JAX {jax.__version__}", "dim"))
     return 0
 

@@ -76,14 +76,18 @@ def measure(
 ) -> tuple[Measured, bool]:
     """Measures each problem under a progress bar. The second result is false if an interrupt ended it early."""
     measured: Measured = []
+    doings = itertools.count()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    # A bar that moved by itself would take time from what is timed.
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal)
+    with bar as progress:
         task = progress.add_task("", total=len(chosen) * (len(contenders) + 1))
         try:
             for problem in chosen:
 
                 def show(doing: str, problem: Problem = problem) -> None:
-                    progress.update(task, advance=1, description=f"{problem.name}: {doing}")
+                    text = f"{problem.name}: {doing}"
+                    progress.update(task, completed=next(doings), description=text, refresh=True)
 
                 measured.append((problem, bench.measure(problem, contenders, progress=show, **_QUICK if quick else {})))
         except KeyboardInterrupt:
