@@ -199,7 +199,8 @@ def test_command(capsys, tmp_path):
         assert problem["workload"] == "tiny"
         assert [each["contender"] for each in problem["standings"]] == names
         for each in problem["standings"]:
-            assert (each["status"], len(each["times"])) == ("timed", 3)
+            assert each["status"] == "timed"
+            assert len(each["times"]) in (2, 3)  # who is slow leaves after two rounds
             assert each["compile_seconds"] > 0
             assert each["temporary_bytes"] >= 0
 
