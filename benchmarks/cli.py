@@ -13,7 +13,7 @@ from rich.text import Text
 from jconvt import bench, bench_cli
 from jconvt.replacement import replacement
 
-from . import comparison, machine, plot, report, rivals, scaling
+from . import comparison, machine, report, rivals, scaling
 
 _OUTPUT = pathlib.Path("build", "benchmarks")
 _RIVALS = [name for names in rivals.NAMES.values() for name in names]
@@ -107,8 +107,13 @@ def _present(content: dict[str, Any], path: pathlib.Path, console: Console) -> N
         console.print("Nothing was measured.")
         return
     picture = path.with_suffix(".svg")
-    with replacement(picture) as file:
-        file.write(plot.svg(compared, f"{content['machine']['device']}, {content['date'][:10]}"))
+    try:
+        from . import plot
+    except ModuleNotFoundError:
+        console.print(Text("No plot: matplotlib is not installed here. Where it is, the command show makes the plot."))
+    else:
+        with replacement(picture) as file:
+            file.write(plot.svg(compared, f"{content['machine']['device']}, {content['date'][:10]}"))
     with replacement(path.with_suffix(".md")) as file:
         file.write(report.page(content, compared, picture.name))
     wide = report.wide(console)
@@ -119,7 +124,7 @@ def _present(content: dict[str, Any], path: pathlib.Path, console: Console) -> N
     for dtype, peaks in content["peaks"].items():
         each = ", ".join(f"{library} {value:,.0f}" for library, value in peaks.items())
         console.print(Text(f"Fastest matrix product in {dtype}, GFLOP/s: {each}", "dim"))
-    console.print(Text(f"Written: {path} and, beside it, .md and .svg"))
+    console.print(Text(f"Written: {path}, and its page and plot beside it"))
 
 
 def _directory(path: pathlib.Path) -> pathlib.Path:

@@ -32,7 +32,7 @@ def product(size: int, dtype: str) -> Callable[[], Any]:
     def call() -> None:
         allow(dtype)
         with torch.inference_mode():
-            matrix @ matrix
+            _ = matrix @ matrix
         synchronize()
 
     return call
