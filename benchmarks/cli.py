@@ -13,7 +13,7 @@ from rich.text import Text
 from jconvt import bench, bench_cli
 from jconvt.replacement import replacement
 
-from . import comparison, machine, report, rivals, scaling
+from . import choices, comparison, machine, report, rivals, scaling
 
 _OUTPUT = pathlib.Path("build", "benchmarks")
 _RIVALS = [name for names in rivals.NAMES.values() for name in names]
@@ -54,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     growing = commands.add_parser("scaling", help=text, description=f"{text.capitalize()}.")
     growing.set_defaults(command=scaling.command)
     scaling.add_arguments(growing)
+    text = "compare the predictions of jconvt.choose with what it measures"
+    choosing = commands.add_parser("choices", help=text, description=f"{text.capitalize()}.")
+    choosing.set_defaults(command=choices.command)
+    choices.add_arguments(choosing)
     text = "show the tables of a JSON file, and write its page and plot anew"
     showing = commands.add_parser("show", help=text, description=f"{text.capitalize()}.")
     showing.add_argument("file", metavar="FILE", type=pathlib.Path)

@@ -102,3 +102,15 @@ def test_scaling():
         ["tiny", "forward", "pixels"],
         ["tiny", "forward", "batch"],
     ]
+
+
+def test_choices(tmp_path):
+    path = tmp_path / "choices.md"
+    command = ("-m", "benchmarks", "choices", "--workload", "tiny", "--dtype", "float32", "--page", str(path))
+    shown = run(*command)
+    rows = [line.strip("| ").split(" | ") for line in path.read_text().splitlines() if line.startswith("| tiny")]
+    assert [row[2] for row in rows] == ["transposed convolution", "forward convolution", "kernel gradient"]
+    for *_, predicted, fastest, cost in rows:
+        assert float(cost) >= 1
+        assert (predicted == fastest) <= (float(cost) == 1)
+    assert "of 3 predictions name the fastest method" in shown

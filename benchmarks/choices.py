@@ -1,0 +1,123 @@
+"""How often ``jconvt.choose`` predicts the method that is measured to be the fastest, and what a wrong one costs."""
+
+import argparse
+import math
+import pathlib
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+import jconvt
+from jconvt import workloads
+from jconvt.replacement import replacement
+from jconvt.workloads import Workload
+
+from . import machine, report
+
+_MAPS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
+_DTYPES = ("float32", "bfloat16")
+
+
+class Row(NamedTuple):
+    """One map of one layer: the method that is predicted to be the fastest, and the one that was."""
+
+    workload: str
+    dtype: str
+    map: str
+    predicted: str
+    fastest: str
+    cost: float
+    """The predicted method's measured time in times of the fastest one's."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say what is to be chosen for."""
+    parser.add_argument(
+        "--workload", action="append", choices=tuple(workloads.load()), help="choose for this layer; may be repeated"
+    )
+    parser.add_argument("--dtype", action="append", choices=_DTYPES, help="choose for this dtype; may be repeated")
+    parser.add_argument("--page", metavar="FILE", type=pathlib.Path, help="write the table to FILE as Markdown, too")
+
+
+def command(arguments: argparse.Namespace, console: Console) -> int:
+    """Predicts, measures, and shows both."""
+    chosen = [
+        (workloads.load()[name], dtype)
+        for name in arguments.workload or workloads.load()
+        for dtype in arguments.dtype or _DTYPES
+    ]
+    rows: list[Row] = []
+    with Progress(console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as progress:
+        for workload, dtype in progress.track(chosen, description="Choosing"):
+            rows += compare(workload, dtype)
+    report.wide(console).print(_table(rows))
+    console.print(Text(summary(rows), "bold"))
+    if arguments.page is not None:
+        with replacement(arguments.page) as file:
+            file.write(page(rows, machine.describe()))
+    return 0
+
+
+def compare(workload: Workload, dtype: str) -> Iterator[Row]:
+    """What is predicted for each map of a layer, and what was measured."""
+    arguments = workload.spec, workload.input_shape, workload.filters_shape
+    predicted = jconvt.choose(*arguments, dtype=dtype)
+    measured = jconvt.choose(*arguments, dtype=dtype, measure=True)
+    for name in _MAPS:
+        method, found = getattr(predicted, name).method, getattr(measured, name)
+        yield Row(workload.name, dtype, name, method, found.method, found.costs[method] / found.costs[found.method])
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """How good the predictions are, in a sentence."""
+    right = sum(row.predicted == row.fastest for row in rows)
+    near = sum(row.cost <= 1.1 for row in rows)
+    worst = max(rows, key=lambda row: row.cost)
+    mean = math.exp(statistics.fmean(math.log(row.cost) for row in rows))
+    return (
+        f"{right} of {len(rows)} predictions name the fastest method, {near} one within a tenth of its time. A predicted "
+        f"method takes {mean:.2f} times the fastest one's time in the geometric mean, {worst.cost:.2f} at worst: "
+        f"{worst.map.replace('_', ' ')} of {worst.workload}, {worst.dtype}."
+    )
+
+
+def page(rows: Sequence[Row], described: dict[str, Any]) -> str:
+    """The table as Markdown."""
+    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    lines = [
+        f"# Predictions on {described['machine']['device']}, {described['date'][:10]}",
+        "",
+        f"{described['machine']['cores']} cores, {versions}; jconvt at {described['commit']}.",
+        "",
+        summary(rows),
+        "",
+        "Cost is the predicted method's measured time in times of the fastest one's.",
+        "",
+        "| workload | dtype | map | predicted | fastest | cost |",
+        "| --- | --- | --- | --- | --- | ---: |",
+        *(
+            f"| {row.workload} | {row.dtype} | {row.map.replace('_', ' ')} | {row.predicted} | {row.fastest} "
+            f"| {row.cost:.2f} |"
+            for row in rows
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title="What was predicted, and what was the fastest")
+    for name in ("workload", "dtype", "map", "predicted", "fastest"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("cost", justify="right")
+    for row in rows:
+        cost = Text(f"{row.cost:.2f}", "red" if row.cost > 1.1 else "")
+        table.add_row(
+            Text(row.workload, "bold"), row.dtype, row.map.replace("_", " "), row.predicted, row.fastest, cost
+        )
+    return table
