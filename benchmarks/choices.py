@@ -80,10 +80,11 @@ def summary(rows: Sequence[Row]) -> str:
     near = sum(row.cost <= 1.1 for row in rows)
     worst = max(rows, key=lambda row: row.cost)
     mean = math.exp(statistics.fmean(math.log(row.cost) for row in rows))
+    wrong = f"{worst.map.replace('_', ' ')} of {worst.workload}, {worst.dtype}"
     return (
-        f"{right} of {len(rows)} predictions name the fastest method, {near} one within a tenth of its time. A predicted "
-        f"method takes {mean:.2f} times the fastest one's time in the geometric mean, {worst.cost:.2f} at worst: "
-        f"{worst.map.replace('_', ' ')} of {worst.workload}, {worst.dtype}."
+        f"{right} of {len(rows)} predictions name the fastest method, {near} one within a tenth of its time. A "
+        f"predicted method takes {mean:.2f} times the fastest one's time in the geometric mean, {worst.cost:.2f} at worst "
+        f"({wrong})."
     )
 
 

@@ -39,6 +39,8 @@ _TYPICAL = 32
 """What a size that is not known before the program runs is taken for."""
 _CACHE = 12 << 20
 """The bytes that a CPU should have in hand at a time: more are slower than the sums that fill them."""
+_MAPPED = 30 << 20
+"""The bytes from which on an array is new to the process at each call: the operating system brings it page by page."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +92,13 @@ class Sizes:
         return math.prod(axis.stride for axis in self.spec.axes)
 
     @property
-    def input_bytes(self) -> int:
-        return math.prod(self.shapes["x"]) * self.dtype.itemsize
+    def bytes(self) -> int:
+        """Input, kernel and output."""
+        return sum(map(math.prod, self.shapes.values())) * self.dtype.itemsize
+
+    @property
+    def kernel_bytes(self) -> int:
+        return math.prod(self.shapes["w"]) * self.dtype.itemsize
 
     @property
     def output_bytes(self) -> int:
@@ -190,8 +197,8 @@ def choose(
         the default device's, or JAX is tracing the call.
       ArgumentTypeError: ``spec`` is no ``Spec``, ``dtype`` no dtype, or ``measure`` no boolean.
 
-    >>> spec = Spec.from_tensorflow((8, 16, 16, 256), (5, 5, 128, 256), strides=2)
-    >>> choose(spec, (8, 16, 16, 256), (5, 5, 128, 256), platform="cpu").method
+    >>> spec = Spec.from_tensorflow((8, 4, 4, 1024), (5, 5, 512, 1024), strides=2)
+    >>> choose(spec, (8, 4, 4, 1024), (5, 5, 512, 1024), platform="cpu").method
     'gemm'
     """
     sizes = _checked(spec, input_shape, filters_shape, dtype, data_format)
@@ -329,7 +336,10 @@ def images(name: Map, method: str, sizes: Sizes, platform: str | None) -> int:
     """How many images to compute at a time: on a CPU, as many as stay in its cache."""
     if platform != "cpu" or sizes.batch < 2:
         return sizes.batch
-    each = _held_bytes(name, method, sizes) // sizes.batch
+    held = _held_bytes(name, method, sizes)
+    if held <= min(_MAPPED, sizes.bytes):
+        return sizes.batch  # a loop has a price, too
+    each = held // sizes.batch
     divisors = (count for count in range(sizes.batch, 1, -1) if sizes.batch % count == 0)
     return next((count for count in divisors if count * each <= _CACHE), 1)
 
@@ -366,10 +376,12 @@ def _cpu(name: Map, method: str, sizes: Sizes) -> float:
     # XLA's library takes products and dense convolutions of two spatial axes; loops do the rest.
     convolution = max(0.4e9, 20e9 / spec.groups) if grouped else 90e9 if spec.rank == 2 else 60e9
     if name == "transposed_convolution":
-        if method == "gemm":  # stamps are added up as they are written out
+        if method == "gemm":  # stamps are added up as they are written out; few channels leave little to do for each
+            product *= sizes.input_channels / (sizes.input_channels + 32 * spec.groups)
             return flops / product + (2 * sizes.patches_bytes + sizes.output_bytes) / move
         if method == "polyphase":
-            return flops / (convolution * min(1, sizes.output_channels / 16)) + 3 * sizes.output_bytes / 6e9
+            convolution *= min(1, sizes.output_channels / 16)
+            return flops / convolution + (3 * sizes.output_bytes + 2 * sizes.kernel_bytes) / 6e9
         return flops * sizes.zeros / (convolution if sizes.zeros == 1 else 0.25e9 if grouped else 4e9)
     if method == "gemm":  # patches are gathered in several passes
         return flops / product + (4 * sizes.patches_bytes + sizes.output_bytes) / move
@@ -387,6 +399,8 @@ def _gpu(name: Map, method: str, sizes: Sizes) -> float:
     # cuDNN's backward convolution skips the zeros, but XLA finds it for neither groups nor dilated kernels.
     plain = spec.groups == 1 and all(axis.dilation == 1 for axis in spec.axes)
     product, move = 40e12, 3e12
+    if not jnp.issubdtype(sizes.dtype, jnp.inexact) and method != "gemm":
+        return sizes.flops * sizes.zeros / 1e10  # cuDNN has floating convolutions alone
     if method == "gemm":
         return sizes.flops / product + (2 * sizes.patches_bytes + sizes.output_bytes) / move
     if method == "polyphase":

@@ -11,8 +11,8 @@ import jconvt
 from jconvt import choice, timing, workloads
 from jconvt.algorithms import MAPS, REFUSALS, reference
 
-SPEC = jconvt.Spec.from_tensorflow((4, 6, 6, 128), (4, 4, 256, 128), strides=2)
-SHAPES = (4, 6, 6, 128), (4, 4, 256, 128)
+SHAPES = (8, 4, 4, 512), (5, 5, 128, 512)
+SPEC = jconvt.Spec.from_tensorflow(*SHAPES, strides=2)
 DECISIONS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
 
 
@@ -45,7 +45,7 @@ def test_a_choice_is_pure_and_prints_itself():
     assert chosen == jconvt.choose(SPEC, *SHAPES, platform="cpu")
     lines = str(chosen).splitlines()
     assert lines[0] == "transposed convolution, 2-D, groups 1"
-    assert "float32 (4, 6, 6, 128) by (4, 4, 256, 128), on cpu:" in lines
+    assert "float32 (8, 4, 4, 512) by (5, 5, 128, 512), on cpu:" in lines
     assert sum("predicted times, relative: " in line for line in lines) == 3
 
 
@@ -117,11 +117,11 @@ def test_measuring_times_every_method():
     ("arguments", "keywords", "error", "text"),
     [
         (("SAME", *SHAPES), {}, jconvt.ArgumentTypeError, "spec must be a Spec.*'SAME'"),
-        ((SPEC, (4, 6, 6), SHAPES[1]), {}, jconvt.ArgumentError, "input_shape has the wrong length.*4 sizes"),
+        ((SPEC, (8, 4, 4), SHAPES[1]), {}, jconvt.ArgumentError, "input_shape has the wrong length.*4 sizes"),
         ((SPEC, 4, SHAPES[1]), {}, jconvt.ArgumentTypeError, "input_shape"),
-        ((SPEC, (4, 6, 6, 0), SHAPES[1]), {}, jconvt.ArgumentError, r"input_shape\[3\]"),
-        ((SPEC, (4, 6, 6, 127), SHAPES[1]), {}, jconvt.ArgumentError, "shapes do not fit the geometry.*127"),
-        ((SPEC, SHAPES[0], (3, 4, 256, 128)), {}, jconvt.ArgumentError, r"do not fit the geometry.*kernel \(4, 4\)"),
+        ((SPEC, (8, 4, 4, 0), SHAPES[1]), {}, jconvt.ArgumentError, r"input_shape\[3\]"),
+        ((SPEC, (8, 4, 4, 511), SHAPES[1]), {}, jconvt.ArgumentError, "shapes do not fit the geometry.*511"),
+        ((SPEC, SHAPES[0], (3, 5, 128, 512)), {}, jconvt.ArgumentError, r"do not fit the geometry.*kernel \(5, 5\)"),
         ((SPEC, *SHAPES), {"dtype": "number"}, jconvt.ArgumentTypeError, "dtype is no dtype.*'number'"),
         ((SPEC, *SHAPES), {"data_format": "NHCW"}, jconvt.ArgumentError, "unknown data_format.*'NHCW'"),
         ((SPEC, *SHAPES), {"platform": "abacus"}, jconvt.ArgumentError, "unknown platform.*'abacus'.*'cuda'"),
