@@ -83,8 +83,8 @@ def summary(rows: Sequence[Row]) -> str:
     wrong = f"{worst.map.replace('_', ' ')} of {worst.workload}, {worst.dtype}"
     return (
         f"{right} of {len(rows)} predictions name the fastest method, {near} one within a tenth of its time. A "
-        f"predicted method takes {mean:.2f} times the fastest one's time in the geometric mean, {worst.cost:.2f} at worst "
-        f"({wrong})."
+        f"predicted method takes {mean:.2f} times the fastest one's time in the geometric mean, {worst.cost:.2f} "
+        f"at worst ({wrong})."
     )
 
 

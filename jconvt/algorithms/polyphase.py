@@ -51,11 +51,11 @@ def transposed_convolution(
         widths = [share.width for share in chosen]
         if not all(share.taps for share in chosen):
             return jnp.zeros((groups, x.shape[0], *numbers, *widths, out), wide)
-        # (taps..., c / groups, groups * phases... * o / groups), the last tap first
-        kernel = jnp.moveaxis(jnp.flip(_taps(w, chosen, groups), range(1, rank + 1)), (0, -1), (rank + 1, rank))
+        # (taps..., c / groups, groups * phases... * o / groups)
+        kernel = jnp.moveaxis(_taps(w, chosen, groups, last_first=True), (0, -1), (rank + 1, rank))
         y = lax.conv_general_dilated(
             x,
-            kernel.reshape(*kernel.shape[: rank + 1], groups * math.prod(widths) * out),
+            lax.optimization_barrier(kernel.reshape(*kernel.shape[: rank + 1], groups * math.prod(widths) * out)),
             window_strides=(1,) * rank,
             padding=[
                 (share.reach - share.ahead, number - size + share.ahead)
@@ -195,11 +195,15 @@ def _shared(z: jax.Array, spec: Spec, sizes: Sequence[Size]) -> Iterator[tuple[t
             yield shares, blocks[(..., *(slice(one.phase, one.phase + one.width) for one in shares), slice(None))]
 
 
-def _taps(w: jax.Array, shares: tuple[_Share, ...], groups: int) -> jax.Array:
-    """``(groups, taps..., phases..., o / groups, c / groups)``: what each phase multiplies what its taps meet by."""
+def _taps(w: jax.Array, shares: tuple[_Share, ...], groups: int, last_first: bool = False) -> jax.Array:
+    """``(groups, taps..., phases..., o / groups, c / groups)``: what each phase multiplies what its taps meet by.
+
+    Taps are put in order one by one: XLA would make a reversal part of the convolution, and then compute it in loops.
+    """
     rank = len(shares)
     for axis, share in enumerate(shares):  # one axis of taps after the other becomes one of taps and one of phases
-        w = jnp.stack([lax.slice_in_dim(w, tap, tap + share.width, axis=2 * axis) for tap in share.taps], 2 * axis)
+        taps = reversed(share.taps) if last_first else share.taps
+        w = jnp.stack([lax.slice_in_dim(w, tap, tap + share.width, axis=2 * axis) for tap in taps], 2 * axis)
     w = w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)
     taps, phases = range(0, 2 * rank, 2), range(1, 2 * rank, 2)
     return w.transpose(2 * rank + 1, *taps, *phases, 2 * rank, 2 * rank + 2)
