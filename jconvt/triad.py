@@ -30,7 +30,8 @@ from jax.interpreters import ad, batching, mlir
 
 from .algorithms import MAPS
 from .algorithms.turns import in_turns
-from .choice import OPERANDS, Map, Sizes, decide, generation, images
+from .choice import decide, generation
+from .costs import OPERANDS, Map, Sizes, images
 from .integers import Size
 from .layout import Layout
 from .spec import Spec

@@ -18,7 +18,7 @@ DECISIONS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
 
 @pytest.fixture
 def nothing_measured(monkeypatch):
-    monkeypatch.setattr(choice, "_MEASURED", {})
+    monkeypatch.setattr(choice, "_MEASURED", choice._Measured())
 
 
 def decisions(chosen):
@@ -87,6 +87,7 @@ def test_what_is_measured_is_remembered(monkeypatch, winner):
         return {name: [1.0 if name == winner else 2.0] for name in contenders}
 
     monkeypatch.setattr(timing, "race", race)
+    monkeypatch.setattr(timing, "seconds", lambda call: call() is None or 1.0)  # none is hopeless
     spec = jconvt.Spec.from_tensorflow((3, 4, 4, 2), (3, 3, 2, 2), strides=2)
     before = jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2))
     measured = jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2), measure=True)
@@ -122,9 +123,16 @@ def test_measuring_times_every_method():
         ((SPEC, (8, 4, 4, 0), SHAPES[1]), {}, jconvt.ArgumentError, r"input_shape\[3\]"),
         ((SPEC, (8, 4, 4, 511), SHAPES[1]), {}, jconvt.ArgumentError, "shapes do not fit the geometry.*511"),
         ((SPEC, SHAPES[0], (3, 5, 128, 512)), {}, jconvt.ArgumentError, r"do not fit the geometry.*kernel \(5, 5\)"),
-        ((SPEC, *SHAPES), {"dtype": "number"}, jconvt.ArgumentTypeError, "dtype is no dtype.*'number'"),
+        (
+            (SPEC, *SHAPES),
+            {"dtype": "number"},
+            jconvt.ArgumentTypeError,
+            "is no dtype that has products.*'number'",
+        ),
         ((SPEC, *SHAPES), {"data_format": "NHCW"}, jconvt.ArgumentError, "unknown data_format.*'NHCW'"),
         ((SPEC, *SHAPES), {"platform": "abacus"}, jconvt.ArgumentError, "unknown platform.*'abacus'.*'cuda'"),
+        ((SPEC, *SHAPES), {"platform": ["cpu"]}, jconvt.ArgumentError, "unknown platform"),
+        ((SPEC, *SHAPES), {"dtype": bool}, jconvt.ArgumentTypeError, "integer, floating or complex"),
         ((SPEC, *SHAPES), {"measure": 1}, jconvt.ArgumentTypeError, "measure must be a boolean"),
         ((SPEC, *SHAPES), {"measure": True, "platform": "rocm"}, jconvt.ArgumentError, "on the default device.*'rocm'"),
     ],
