@@ -151,7 +151,7 @@ def decide(name: Map, sizes: Sizes, platform: str | None) -> Decision:
     others = sorted(cost for other, cost in costs.items() if other != method)
     ahead = f"{others[0] / costs[method]:.3g} times as fast as the next" if others else "the only one that serves"
     turn = images(name, method, sizes, platform)
-    return Decision(name, method, turn, f"{_HOW[name, method]}, {ahead}", costs, measured is not None)
+    return Decision(name, method, turn, f"{_HOW[name, method]}, {ahead}", dict(costs), measured is not None)
 
 
 def _served(name: Map, sizes: Sizes) -> list[str]:
@@ -203,7 +203,15 @@ def _checked(spec: Spec, input_shape: Any, filters_shape: Any, dtype: Any, data_
             legal=f"filters of ({', '.join(map(str, kernel))}, out / groups, in), and in a multiple of groups",
             fix="pass the shapes that spec was made for",
         )
-    return Sizes.of(spec, layout, dtype, x[0], layout.spatial(x), (taken, w[spec.rank] * spec.groups))
+    sizes = Sizes.of(spec, layout, dtype, x[0], layout.spatial(x), (taken, w[spec.rank] * spec.groups))
+    if min(sizes.shapes["z"]) < 1:
+        raise ArgumentError(
+            "there is no output to compute",
+            got=f"output of shape {sizes.shapes['z']} for input_shape = {x}",
+            legal="an output size of at least 1 along each axis",
+            fix="pass a larger input, or crop less",
+        )
+    return sizes
 
 
 def _platform() -> str:

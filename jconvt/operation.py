@@ -15,6 +15,7 @@ from jax.core import Tracer
 
 from . import triad
 from .algorithms import METHODS, REFUSALS
+from .algorithms.varying import vary_alike
 from .choice import generation
 from .errors import ArgumentError, ArgumentTypeError
 from .integers import LARGEST
@@ -85,7 +86,7 @@ def transposed_convolution(
             fix="leave it out for the function's own name",
         )
     dtype = _result_dtype(x.dtype, preferred_element_type)
-    precision = _precision(precision)
+    precision = _precision(_default_precision() if precision is None else precision)
     mesh = None if out_sharding is None else _mesh(out_sharding)
     sizes = spec.output_sizes(layout.spatial(x.shape))
     shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
@@ -97,13 +98,15 @@ def transposed_convolution(
         elif method == "reference":
             y = jax.device_put(METHODS[method](x, w, spec, layout, dtype, precision), next(iter(x.devices())))
         else:
-            y = _compute(x, w, spec, layout, dtype, precision, _served(method, spec, x, w), generation())
+            served = _served(method, spec, x, w)
+            y = _compute(x, w, spec, layout, dtype, precision, served, generation() if served == "auto" else 0)
         return y if mesh is None else _sharded(y, out_sharding, mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6, 7))
 def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str, since: int) -> jax.Array:
     del since  # what was measured since has to be lowered anew
+    x, w = vary_alike(x, w)
     if method in _IN_TRIAD:
         return triad.transposed_convolution(x, w, spec, layout, dtype, precision, method)
     return METHODS[method](x, w, spec, layout, dtype, precision)
@@ -165,6 +168,15 @@ def _result_dtype(dtype: Any, preferred: Any) -> Any:
             fix="leave it out, and convert the result with .astype",
         )
     return wanted
+
+
+def _default_precision() -> str | None:
+    """What ``jax.default_matmul_precision`` says here and now: a program may be lowered elsewhere and later."""
+    name = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        return None if name is None else lax.Precision(name).name.lower()
+    except ValueError:  # the name of an algorithm, which JAX applies itself
+        return None
 
 
 def _precision(precision: Any) -> Any:

@@ -19,17 +19,16 @@ Each takes two of ``x``, ``w`` and ``z``, and gives the third. That is all there
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from .algorithms import MAPS
 from .algorithms.turns import in_turns
+from .algorithms.varying import vary_alike
 from .choice import decide, generation
 from .costs import OPERANDS, Map, Sizes, images
 from .integers import Size
@@ -50,17 +49,7 @@ def transposed_convolution(
 
 
 def _bind(given: str, *operands: jax.Array, **parameters: Any) -> jax.Array:
-    return _PRIMITIVES[given].bind(*_vary_alike(operands), **parameters)
-
-
-def _vary_alike(operands: Sequence[jax.Array]) -> list[jax.Array]:
-    """Under ``shard_map``, an operand that is the same on all devices meets one that is not: its gradient is a sum."""
-    axes = [jax.typeof(operand).manual_axis_type.varying for operand in operands]
-    missing = [tuple(frozenset.union(*axes) - own) for own in axes]
-    return [
-        lax.pcast(operand, names, to="varying") if names else operand
-        for operand, names in zip(operands, missing, strict=True)
-    ]
+    return _PRIMITIVES[given].bind(*vary_alike(*operands), **parameters)
 
 
 def _shape(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> tuple[Size, ...]:
@@ -163,15 +152,20 @@ def _computed(
     dtype: Any,
     precision: Any,
     method: str,
+    alone: bool,
 ) -> jax.Array:
-    """What a map gives, as the operations that it is lowered to for ``platform``."""
+    """What a map gives, as the operations that it is lowered to for ``platform``.
+
+    Images are computed in turns on a device that is ``alone``: of a batch that is split over devices, a turn would be
+    gathered from all of them.
+    """
     shape = _shape(given, a, b, spec, layout)
     if any(isinstance(size, int) and size == 0 for size in (*a.shape, *b.shape, *shape)):
         return jnp.zeros(shape, dtype)
     name, sizes = _NAMES[given], _sizes(given, a, b, spec, layout)
     if method == "auto":
         method = decide(name, sizes, platform).method
-    turn = images(name, method, sizes, platform) if isinstance(a.shape[0], int) else a.shape[0]
+    turn = images(name, method, sizes, platform) if alone and isinstance(a.shape[0], int) else a.shape[0]
     return in_turns(MAPS[name][method], turn, shape, given == "w", a, b, spec, layout, dtype, precision)
 
 
@@ -184,6 +178,13 @@ def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
         channels = b.shape[spec.rank + 1], b.shape[spec.rank] * spec.groups
     pixels = spec.input_sizes(spatial) if given == "x" else spatial
     return Sizes.of(spec, layout, a.dtype, a.shape[0], pixels, channels)
+
+
+def _lowered(given: str, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:
+    """The lowering rule. Where the program is for several devices, or for one of a mesh, no device is alone."""
+    devices = getattr(context.module_context.axis_context, "num_devices", None)
+    compute = functools.partial(_computed, given=given, platform=platform, alone=devices == 1)
+    return mlir.lower_fun(compute, multiple_results=False)(context, *operands, **parameters)
 
 
 def _primitive(given: str) -> Primitive:
@@ -203,8 +204,7 @@ def _primitive(given: str) -> Primitive:
     ad.defbilinear(primitive, *(functools.partial(_transposed, given, wanted) for wanted in _OPERANDS[given]))
     batching.primitive_batchers[primitive] = functools.partial(_batched, given)
     for platform in (None, "cpu", "cuda", "rocm", "tpu"):
-        lowering = functools.partial(_computed, given=given, platform=platform)
-        mlir.register_lowering(primitive, mlir.lower_fun(lowering, multiple_results=False), platform=platform)
+        mlir.register_lowering(primitive, functools.partial(_lowered, given, platform), platform=platform)
     return primitive
 
 

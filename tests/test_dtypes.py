@@ -12,7 +12,8 @@ from geometries import Call
 from jax import lax
 
 import jconvt
-from jconvt.algorithms import reference
+from jconvt.algorithms import MAPS, reference
+from jconvt.layout import Layout
 
 CALL = Call((2, 3, 4, 4), (3, 2, 3, 4), {"strides": 2, "groups": 2, "padding": "SAME"})
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
@@ -148,3 +149,25 @@ def test_operands_of_two_dtypes_are_promoted_unless_promotion_is_strict():
 def test_nested_lists_and_numpy_arrays_are_operands():
     y = jconvt.conv1d_transpose([[[1.0], [2.0]]], np.array([[[1.0]], [[10.0]]]), strides=2)
     assert y.ravel().tolist() == [1, 10, 2, 20]
+
+
+@pytest.mark.parametrize("method", laws.TRACED)
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_the_precision_in_force_at_the_call_holds_when_it_is_lowered(method, platform):
+    x, w = CALL.operands(np.float32)
+
+    def f(x, w):
+        with jax.default_matmul_precision("highest"):
+            return jconvt.conv_transpose(x, w, method=method, **CALL.arguments)
+
+    text = jax.jit(f).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+    assert "HIGHEST" in text
+    assert "DEFAULT" not in text
+
+
+@pytest.mark.parametrize("method", ["vjp", "polyphase", "gemm"])
+def test_a_wide_cotangent_is_not_narrowed_before_its_product(method):
+    z, w = jnp.full((1, 2, 1), 1e6, jnp.float32), jnp.full((2, 1, 1), 1e-4, jnp.float16)
+    spec = jconvt.Spec((jconvt.Axis(2, 2),))
+    x = MAPS["forward_convolution"][method](z, w, spec, Layout(1), jnp.dtype(jnp.float16), None)
+    np.testing.assert_allclose(np.asarray(x, float), 200, rtol=1e-2)

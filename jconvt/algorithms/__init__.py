@@ -1,4 +1,4 @@
-"""One file for each way to compute; what several share is in ``blocks``, ``sums`` and ``mistaken``.
+"""One file for each way to compute; what several share is in files of its own.
 
 There are three maps to compute, all under one contract:
 

@@ -15,7 +15,7 @@ from ..integers import Size
 from ..layout import Layout
 from ..spec import Spec
 
-MOST_PARTS = 1024
+MOST_PARTS = 256
 """The most products or convolutions that one call is written out as: programs beyond take minutes to compile."""
 
 

@@ -16,6 +16,7 @@ from ..layout import Layout
 from ..spec import Spec
 from .mistaken import avoiding_mistaken_axes
 from .sums import sums_in
+from .varying import unknown
 
 
 @avoiding_mistaken_axes
@@ -46,7 +47,7 @@ def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtyp
     wide = sums_in(dtype)
     x, z = x.astype(wide), z.astype(wide)
     channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
-    w = jax.ShapeDtypeStruct((*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
+    w = unknown(x, (*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
     (w,) = jax.linear_transpose(lambda w: transposed_convolution(x, w, spec, layout, wide, precision), w)(z)
     return w.astype(dtype)
 

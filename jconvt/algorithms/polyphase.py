@@ -119,11 +119,11 @@ def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtyp
 
 
 def refusal(spec: Spec) -> ArgumentError | None:
-    """The error for a geometry that takes too many convolutions."""
+    """The error for a geometry that takes too many convolutions, or whose forward convolution adds up too much."""
     many = max(axis.stride for axis in spec.axes) > MOST_PARTS  # then do not count them one by one
     if many or math.prod(len(_shares(axis)) for axis in _aligned(spec)[1].axes) > MOST_PARTS:
         return refuse("polyphase", "convolutions", spec)
-    return None
+    return refuse("polyphase", "slices", spec) if pixels_met(spec) > MOST_PARTS else None
 
 
 def pixels_met(spec: Spec) -> int:

@@ -16,6 +16,7 @@ from ..layout import Layout
 from ..spec import Spec
 from .mistaken import avoiding_mistaken_axes
 from .sums import alike, sums_in
+from .varying import unknown
 
 
 @avoiding_mistaken_axes
@@ -31,7 +32,7 @@ def transposed_convolution(
         )
     x, w = x.astype(dtype), w.astype(dtype)
     channels = w.shape[spec.rank] * spec.groups
-    z = jax.ShapeDtypeStruct(layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
+    z = unknown(x, layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
     (y,) = jax.linear_transpose(lambda z: forward_convolution(z, w, spec, layout, dtype, precision), z)(x)
     return y
 
@@ -40,8 +41,9 @@ def forward_convolution(
     z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
     """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F takes o to c channels."""
-    return lax.conv_general_dilated(
-        *alike(z, w, dtype),
+    wide = dtype if z.dtype == w.dtype else sums_in(dtype)  # a wider cotangent is not to be narrowed before its product
+    x = lax.conv_general_dilated(
+        *alike(z, w, wide),
         window_strides=[axis.stride for axis in spec.axes],
         padding=[(axis.lo, axis.hi) for axis in spec.axes],
         rhs_dilation=[axis.dilation for axis in spec.axes],
@@ -52,8 +54,9 @@ def forward_convolution(
         ),
         feature_group_count=spec.groups,
         precision=precision,
-        preferred_element_type=dtype,
+        preferred_element_type=wide,
     )
+    return x.astype(dtype)
 
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
@@ -61,6 +64,6 @@ def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtyp
     wide = sums_in(dtype)
     x, z = x.astype(wide), z.astype(wide)
     channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
-    w = jax.ShapeDtypeStruct((*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
+    w = unknown(x, (*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
     (w,) = jax.linear_transpose(lambda w: forward_convolution(z, w, spec, layout, wide, precision), w)(x)
     return w.astype(dtype)
