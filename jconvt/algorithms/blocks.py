@@ -16,7 +16,7 @@ from ..layout import Layout
 from ..spec import Spec
 
 MOST_PARTS = 256
-"""The most products or convolutions that one call is written out as: programs beyond take minutes to compile."""
+"""The most convolutions or slices that one call is written out as: programs beyond take minutes to compile."""
 
 
 def refuse(method: str, parts: str, spec: Spec) -> ArgumentError:
@@ -25,7 +25,7 @@ def refuse(method: str, parts: str, spec: Spec) -> ArgumentError:
         f"method {method!r} would write out too many {parts}",
         got=f"kernel {[a.kernel for a in spec.axes]}, stride {[a.stride for a in spec.axes]}",
         legal=f"at most {MOST_PARTS} {parts}",
-        fix="pass another method, or leave method out for 'auto'",
+        fix="leave method out for 'auto', or pass 'dilated' or 'vjp', which serve every geometry",
     )
 
 
