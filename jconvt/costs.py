@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from .algorithms import polyphase
-from .integers import Size
+from .algorithms import depthwise, gemm, joint
+from .integers import Size, known
 from .layout import Layout
 from .spec import Spec
 
@@ -27,9 +27,7 @@ OPERANDS: dict[Map, tuple[str, str]] = {
 }
 """What each map takes, and what it gives."""
 
-_TYPICAL = 32
-"""What a size that is not known before the program runs is taken for."""
-_CACHE = 12 << 20
+_CACHE = 8 << 20
 """The bytes that a CPU should have in hand at a time: more are slower than the sums that fill them."""
 _MAPPED = 30 << 20
 """The bytes from which on an array is new to the process at each call: the operating system brings it page by page."""
@@ -52,11 +50,7 @@ class Sizes:
         cls, spec: Spec, layout: Layout, dtype: Any, batch: Size, pixels: Sequence[Size], channels: Sequence[Size]
     ) -> "Sizes":
         """These sizes; one that is a symbol counts as a typical one."""
-
-        def number(size: Size) -> int:
-            return size if isinstance(size, int) else _TYPICAL
-
-        return cls(spec, layout, jnp.dtype(dtype), number(batch), tuple(map(number, pixels)), *map(number, channels))
+        return cls(spec, layout, jnp.dtype(dtype), known(batch), tuple(map(known, pixels)), *map(known, channels))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -97,16 +91,21 @@ class Sizes:
         return math.prod(self.shapes["z"]) * self.dtype.itemsize
 
     @property
-    def patches_bytes(self) -> int:
-        """Every tap of every pixel: what ``gemm`` holds between its operands and its result."""
-        wide = max(self.dtype.itemsize, 4)
-        return self.batch * math.prod(self.pixels) * self.taps * self.output_channels * wide
+    def depthwise(self) -> bool:
+        """Whether ``gemm`` computes the gradients without a product of matrices."""
+        return depthwise.serves(self.spec, self.input_channels, self.output_channels)
 
     @property
-    def met_bytes(self) -> int:
-        """Every pixel that a block meets: what ``polyphase`` holds on its way to either gradient."""
+    def stamped_axes(self) -> int:
+        """How many axes ``gemm`` stamps."""
+        pixels = self.batch * math.prod(self.pixels)
+        return gemm.stamped_axes(self.spec, pixels, self.input_channels, self.output_channels)
+
+    def copied_bytes(self, stamped: int) -> int:
+        """What the products of matrices hold between operands and result, with the first axes stamped."""
         wide = max(self.dtype.itemsize, 4)
-        return self.batch * math.prod(self.pixels) * self.input_channels * wide * polyphase.pixels_met(self.spec)
+        each = joint.copied(self.spec, stamped, self.input_channels, self.output_channels)
+        return self.batch * math.prod(self.pixels) * each * wide
 
 
 def seconds(name: Map, method: str, sizes: Sizes, platform: str | None) -> float:
@@ -129,9 +128,11 @@ def images(name: Map, method: str, sizes: Sizes, platform: str | None) -> int:
 def _held_bytes(name: Map, method: str, sizes: Sizes) -> int:
     """What a method holds between its operands and its result, as far as that grows with the batch."""
     if method == "gemm":
-        return sizes.patches_bytes
+        if sizes.depthwise and name != "transposed_convolution":
+            return 0
+        return sizes.copied_bytes(sizes.stamped_axes)
     if method == "polyphase" and name != "transposed_convolution":
-        return sizes.met_bytes
+        return sizes.copied_bytes(0)
     if method == "vjp" and name == "forward_convolution":
         return 3 * sizes.output_bytes  # so it was measured: a strided convolution likes few images
     return 0
@@ -139,22 +140,23 @@ def _held_bytes(name: Map, method: str, sizes: Sizes) -> int:
 
 def _cpu(name: Map, method: str, sizes: Sizes) -> float:
     spec, flops, grouped = sizes.spec, sizes.flops, sizes.spec.groups > 1
-    held = _held_bytes(name, method, sizes) // sizes.batch * images(name, method, sizes, "cpu")
-    product, move = 100e9, 10e9 if held < 32e6 else 3e9
+    held = _held_bytes(name, method, sizes)
+    at_a_time = held // sizes.batch * images(name, method, sizes, "cpu")
+    product, move = 100e9, 10e9 if at_a_time < 32e6 else 3e9
     # XLA's library takes products and dense convolutions of two spatial axes; loops do the rest.
     convolution = max(0.4e9, 20e9 / spec.groups) if grouped else 90e9 if spec.rank == 2 else 60e9
     if name == "transposed_convolution":
         if method == "gemm":  # stamps are added up as they are written out; few channels leave little to do for each
             product *= sizes.input_channels / (sizes.input_channels + 32 * spec.groups)
-            return flops / product + (2 * sizes.patches_bytes + sizes.output_bytes) / move
+            return flops / product + (2 * held + sizes.output_bytes) / move
         if method == "polyphase":
             convolution *= min(1, sizes.output_channels / 16)
             return flops / convolution + (3 * sizes.output_bytes + 2 * sizes.kernel_bytes) / 6e9
         return flops * sizes.zeros / (convolution if sizes.zeros == 1 else 0.25e9 if grouped else 4e9)
-    if method == "gemm":  # patches are gathered in several passes
-        return flops / product + (4 * sizes.patches_bytes + sizes.output_bytes) / move
-    if method == "polyphase":
-        return flops / product + (4 * sizes.met_bytes + 3 * sizes.output_bytes) / move
+    if method == "gemm" and sizes.depthwise:
+        return flops / (10e9 if name == "forward_convolution" else 4e9)
+    if method in ("gemm", "polyphase"):  # what is gathered takes several passes
+        return flops / product + (4 * held + sizes.output_bytes) / move
     if name == "forward_convolution":
         overlap = any(axis.kernel > axis.stride for axis in spec.axes)
         narrow = 1 if grouped else min(1, sizes.input_channels / 64) * (1 if overlap else 0.6)
@@ -170,7 +172,7 @@ def _gpu(name: Map, method: str, sizes: Sizes) -> float:
     if not jnp.issubdtype(sizes.dtype, jnp.inexact) and method != "gemm":
         return sizes.flops * sizes.zeros / 1e10  # cuDNN has floating convolutions alone
     if method == "gemm":
-        return sizes.flops / product + (2 * sizes.patches_bytes + sizes.output_bytes) / move
+        return sizes.flops / product + (2 * _held_bytes(name, method, sizes) + sizes.output_bytes) / move
     if method == "polyphase":
         return sizes.flops / product + 3 * sizes.output_bytes / move
     if method == "vjp":

@@ -14,7 +14,13 @@ LARGEST = 2**31 - 1
 """The largest kernel size, stride, dilation and canvas that compilers can index."""
 
 _MOST_ENTRIES = 100  # more than any array has axes, and an end to endless iterators
+_TYPICAL = 32
 _STATIC = "compute it from shapes, or mark it static (static_argnames of jax.jit)"
+
+
+def known(size: Size) -> int:
+    """``size``, or a typical one for a symbol: costs are compared before it is known."""
+    return size if isinstance(size, int) else _TYPICAL
 
 
 def integer(value: Any, name: str, lowest: int) -> int:

@@ -70,12 +70,12 @@ def interleave(
     return lax.slice(y, layout.shape(0, starts, 0), layout.shape(batch, ends, channels))
 
 
-def split(z: jax.Array, spec: Spec, starts: Sequence[int], numbers: Sequence[Size]) -> jax.Array:
-    """``(groups, batch, sizes..., o / groups)`` as ``(groups, batch, blocks..., phases..., o / groups)``.
+def split(z: jax.Array, spec: Spec, starts: Sequence[int], numbers: Sequence[Size], first: int) -> jax.Array:
+    """``z`` with each axis from spatial axis ``first`` on made one of blocks, and one of phases before the channels.
 
     The inverse of ``interleave``, but for the groups: what the ``numbers`` of blocks have beyond the output is zero.
     """
-    for position, (axis, start, number) in enumerate(zip(spec.axes, starts, numbers, strict=True), 2):
+    for position, (axis, start, number) in [*enumerate(zip(spec.axes, starts, numbers, strict=True), 2)][first:]:
         ends = [(0, 0, 0)] * z.ndim
         ends[position] = (start, number * axis.stride - start - z.shape[position], 0)
         z = lax.pad(z, jnp.zeros((), z.dtype), ends)
