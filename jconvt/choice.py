@@ -149,9 +149,12 @@ def decide(name: Map, sizes: Sizes, platform: str | None) -> Decision:
     costs = measured or {method: seconds(name, method, sizes, platform) for method in _served(name, sizes)}
     method = min(costs, key=lambda method: costs[method])
     others = sorted(cost for other, cost in costs.items() if other != method)
+    how = _HOW[name, method]
+    if sizes.depthwise and method == "gemm" and name != "transposed_convolution":
+        how = "products of elements, as every group is one channel"
     ahead = f"{others[0] / costs[method]:.3g} times as fast as the next" if others else "the only one that serves"
     turn = images(name, method, sizes, platform)
-    return Decision(name, method, turn, f"{_HOW[name, method]}, {ahead}", dict(costs), measured is not None)
+    return Decision(name, method, turn, f"{how}, {ahead}", dict(costs), measured is not None)
 
 
 def _served(name: Map, sizes: Sizes) -> list[str]:

@@ -142,26 +142,29 @@ def _cpu(name: Map, method: str, sizes: Sizes) -> float:
     spec, flops, grouped = sizes.spec, sizes.flops, sizes.spec.groups > 1
     held = _held_bytes(name, method, sizes)
     at_a_time = held // sizes.batch * images(name, method, sizes, "cpu")
-    product, move = 100e9, 10e9 if at_a_time < 32e6 else 3e9
-    # XLA's library takes products and dense convolutions of two spatial axes; loops do the rest.
-    convolution = max(0.4e9, 20e9 / spec.groups) if grouped else 90e9 if spec.rank == 2 else 60e9
+    move = 12e9 if at_a_time < 32e6 else 5e9
+    # Products of half precision are faster where they are not summed over pixels.
+    product = 190e9 if sizes.dtype.itemsize > 2 else 110e9 if name == "kernel_gradient" else 250e9
+    # XLA's library takes products and dense convolutions; loops do those of groups, and most gradients of convolutions.
+    convolution = max(0.4e9, 20e9 / spec.groups) if grouped else 95e9
     if name == "transposed_convolution":
-        if method == "gemm":  # stamps are added up as they are written out; few channels leave little to do for each
-            product *= sizes.input_channels / (sizes.input_channels + 32 * spec.groups)
-            return flops / product + (2 * held + sizes.output_bytes) / move
+        if method == "gemm":  # few channels leave little to do for each stamp
+            product *= sizes.input_channels / (sizes.input_channels + 15 * spec.groups)
+            return flops / product + (held + sizes.output_bytes) / move
         if method == "polyphase":
-            convolution *= min(1, sizes.output_channels / 16)
-            return flops / convolution + (3 * sizes.output_bytes + 2 * sizes.kernel_bytes) / 6e9
+            convolution *= min(1, sizes.output_channels / 4)
+            return 2e-6 + flops / convolution + (3 * sizes.output_bytes + 2 * sizes.kernel_bytes) / 20e9
         return flops * sizes.zeros / (convolution if sizes.zeros == 1 else 0.25e9 if grouped else 4e9)
     if method == "gemm" and sizes.depthwise:
         return flops / (10e9 if name == "forward_convolution" else 4e9)
     if method in ("gemm", "polyphase"):  # what is gathered takes several passes
-        return flops / product + (4 * held + sizes.output_bytes) / move
+        product *= min(1, sizes.output_channels * sizes.zeros / 8)
+        return flops / product + (2.6 * held + sizes.output_bytes) / move
+    overlap = 1 if any(axis.kernel > axis.stride for axis in spec.axes) else 0.9
     if name == "forward_convolution":
-        overlap = any(axis.kernel > axis.stride for axis in spec.axes)
-        narrow = 1 if grouped else min(1, sizes.input_channels / 64) * (1 if overlap else 0.6)
-        return flops / (convolution * narrow)
-    return flops * (sizes.zeros if method == "dilated" else 1) / (0.2e9 if grouped else 20e9)
+        return flops / (convolution * (1 if grouped else overlap * min(1, sizes.input_channels / 64)))
+    convolution = 0.2e9 if grouped else 20e9 if spec.rank > 2 else 75e9 * overlap
+    return flops * (sizes.zeros if method == "dilated" else 1) / convolution
 
 
 def _gpu(name: Map, method: str, sizes: Sizes) -> float:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import jconvt
 from jconvt import triad
-from jconvt.algorithms import MAPS, REFUSALS, reference
+from jconvt.algorithms import MAPS, REFUSALS, depthwise, joint, reference
+from jconvt.costs import OPERANDS
 from jconvt.layout import Layout
 
 CALL = Call((2, 3, 2, 4), (3, 2, 2, 4), {"strides": (2, 3), "dilations": (1, 2), "groups": 2, "padding": "VALID"})
@@ -59,7 +60,7 @@ def test_every_map_of_every_method_is_the_definition(name, method, call, first):
     operands, spec = operands_of(call)
     if any(0 in a.shape for a in operands.values()):
         return  # the triad gives nothing empty to an algorithm
-    taken = {"transposed_convolution": "xw", "forward_convolution": "zw", "kernel_gradient": "xz"}[name]
+    taken = OPERANDS[name][0]
     expected = LOOPS[name](*(operands[one] for one in taken), spec)
     layout = Layout(spec.rank, first)
     laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
@@ -68,6 +69,62 @@ def test_every_map_of_every_method_is_the_definition(name, method, call, first):
     if first and name != "kernel_gradient":
         found = np.moveaxis(np.asarray(found), 1, -1)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", MAPS)
+@settings(max_examples=60, deadline=None)
+@given(call=calls(ranks=(1, 2, 3)), stamped=st.integers(0, 3))
+def test_products_with_any_number_of_axes_stamped(name, call, stamped):
+    operands, spec = operands_of(call)
+    if any(0 in a.shape for a in operands.values()):
+        return
+    taken = OPERANDS[name][0]
+    compute = getattr(joint, name)
+    options = spec, Layout(spec.rank), jnp.dtype(float), "highest", min(stamped, spec.rank)
+    found = compute(*(jnp.asarray(operands[one]) for one in taken), *options)
+    np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
+
+
+def as_depthwise(call, channels):
+    """The same geometry with as many groups as channels."""
+    first = call.arguments.get("data_format") in ("NCW", "NCHW", "NCDHW")
+    sizes = call.input[2:] if first else call.input[1:-1]
+    shape = (2, channels, *sizes) if first else (2, *sizes, channels)
+    arguments = call.arguments | {"groups": channels, "output_shape": spatial(call, first)}
+    return Call(shape, (*call.filters[:-2], 1, channels), arguments)
+
+
+def spatial(call, first):
+    sizes = call.arguments["output_shape"]
+    return sizes if len(sizes) == len(call.input) - 2 else sizes[2:] if first else sizes[1:-1]
+
+
+@pytest.mark.parametrize("method", ["auto", "gemm"])
+@settings(max_examples=40, deadline=None)
+@given(call=calls(ranks=(1, 2, 3)), channels=st.integers(2, 3))
+def test_depthwise(method, call, channels):
+    call = as_depthwise(call, channels)
+    laws.equals_definition(call, method)
+    laws.gradients_are_the_definition(call, method)
+
+
+def test_a_depthwise_gradient_multiplies_no_matrices_and_a_broken_one_is_seen(monkeypatch):
+    call = Call((2, 4, 3, 5), (3, 2, 1, 5), {"strides": 2, "groups": 5, "padding": "SAME"})
+    x, w = call.operands()
+    f = function(call, "gemm")
+    for gradient in (jax.grad(lambda x, w: f(x, w).sum(), one) for one in (0, 1)):
+        text = jax.jit(gradient).lower(x, w).as_text()
+        assert "dot_general" not in text
+        assert "convolution" not in text.replace("_convolution", "")
+    laws.gradients_are_the_definition(call, "gemm")
+    met = depthwise._met
+    monkeypatch.setattr(depthwise, "_met", lambda *arguments: jnp.roll(met(*arguments), 1, 2))
+    jax.clear_caches()
+    try:
+        with pytest.raises(AssertionError):
+            laws.gradients_are_the_definition(call, "gemm")
+    finally:
+        jax.clear_caches()
 
 
 @pytest.mark.parametrize("method", ["auto", "polyphase", "gemm"])
