@@ -89,17 +89,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Or libtpu would ask a cloud's metadata server about the TPU, and JAX would look for a device to run on.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     jax.config.update("jax_platforms", "cpu")
-    console = Console(highlight=False)
+    console, methods = Console(highlight=False), arguments.method or METHODS
     chosen = [workloads.load()[name] for name in arguments.workload or workloads.load()]
     cases = itertools.product(arguments.topology or ["v5e", "v6e"], arguments.dtype or DTYPES, chosen, MAPS)
     rows: list[Row] = []
     arguments.output.mkdir(parents=True, exist_ok=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         for case in progress.track([*cases], description="Compiling"):
-            rows += measure(*case)
-            _write(arguments.output, rows, versions)  # after each: all of them take an hour or more
+            rows += measure(*case, methods)
+            _write(arguments.output, rows, versions, methods)  # after each: all of them take an hour or more
     for title, lines in _tables(rows):
-        console.print(_table(title, lines))
+        console.print(_table(title, lines, methods))
     console.print(Text(f"{', '.join(map(' '.join, versions.items()))}; written to {arguments.output}", "dim"))
     return 0
 
@@ -108,7 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.tpu", description="Compare estimates of the TPU compiler. No TPU is needed."
     )
-    options = {"topology": (TOPOLOGIES, "v5e and v6e"), "workload": (workloads.load(), "all"), "dtype": (DTYPES, "all")}
+    options = {
+        "topology": (TOPOLOGIES, "v5e and v6e"),
+        "workload": (workloads.load(), "all"),
+        "dtype": (DTYPES, "all"),
+        "method": (METHODS, "all"),
+    }
     for name, (values, default) in options.items():
         text = f"one of {', '.join(values)}; may be repeated; default: {default}"
         parser.add_argument(f"--{name}", action="append", choices=values, metavar=name.upper(), help=text)
@@ -129,7 +134,9 @@ def _versions() -> dict[str, str]:
     return {"jconvt": jconvt.__version__, "jax": jax.__version__, "libtpu": libtpu}
 
 
-def measure(topology: str, dtype: str, workload: Workload, maps: str) -> Iterator[Row]:
+def measure(
+    topology: str, dtype: str, workload: Workload, maps: str, methods: Sequence[str] = METHODS
+) -> Iterator[Row]:
     """The row of ``jax.lax``, then one for each method."""
     spec, base = workload.spec, None
 
@@ -142,7 +149,7 @@ def measure(topology: str, dtype: str, workload: Workload, maps: str) -> Iterato
         y = jax.vmap(rival, (-2, -2), -2)(x, w)
         return y.reshape(*y.shape[:-2], workload.output_channels)
 
-    for method in (RIVAL, *METHODS):
+    for method in (RIVAL, *methods):
         call: Any = functools.partial(jconvt.conv_transpose, **workload.arguments, method=method)
         if method == RIVAL:
             call = rival if spec.groups == 1 else rival_of_groups
@@ -212,7 +219,7 @@ def price(text: str) -> tuple[int, dict[str, int]]:
     return cycles, dict(unpriced)
 
 
-_HEADINGS = ("workload", "maps", f"{RIVAL}\nkilocycles", *METHODS)
+_HEADINGS = ("workload", "maps", f"{RIVAL}\nkilocycles")
 _KEY = (
     f"Cycles over those of {RIVAL}: below 1 is faster. T is the transposed convolution alone, TFG with both gradients. "
     "A star: the program has operations on which the compiler writes no cycles."
@@ -237,24 +244,25 @@ def _cell(row: Row) -> Text:
     return Text(f"{row.ratio:.2f}{'*' if row.unpriced else ''}", style)
 
 
-def _table(title: str, lines: list[list[Text]]) -> Table:
+def _table(title: str, lines: list[list[Text]], methods: Sequence[str]) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=title, caption=_KEY, caption_justify="left")
-    for number, heading in enumerate(_HEADINGS):
+    for number, heading in enumerate((*_HEADINGS, *methods)):
         table.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     return table
 
 
-def _write(output: pathlib.Path, rows: list[Row], versions: dict[str, str]) -> None:
+def _write(output: pathlib.Path, rows: list[Row], versions: dict[str, str], methods: Sequence[str]) -> None:
     """``tpu.json`` and ``tpu.md``."""
     report = {"versions": versions, "rows": [dataclasses.asdict(row) for row in rows]}
     (output / "tpu.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     lines = ["# The TPU compiler's estimates", "", ", ".join(map(" ".join, versions.items())), "", _KEY]
     lines += ["What an estimate is and is not, `benchmarks/tpu.py` explains."]
-    heading = " | ".join(_HEADINGS).replace("\n", ", ")
+    headings = (*_HEADINGS, *methods)
+    heading = " | ".join(headings).replace("\n", ", ")
     for title, cells in _tables(rows):
-        lines += ["", f"## {title}", "", f"| {heading} |", "|" + " --- |" * 2 + " ---: |" * (len(_HEADINGS) - 2)]
+        lines += ["", f"## {title}", "", f"| {heading} |", "|" + " --- |" * 2 + " ---: |" * (len(headings) - 2)]
         lines += [f"| {' | '.join(map(str, line))} |" for line in cells]
     (output / "tpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

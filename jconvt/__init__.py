@@ -1,11 +1,15 @@
 """Transposed convolution for JAX: what ``tf.nn.conv2d_transpose`` and its family compute, differentiable."""
 
-from . import tensorflow
+from . import keras, lax, onnx, tensorflow, torch
 from .axis import Axis
 from .choice import Choice, Decision, choose
+from .conventions.call import Call
 from .errors import ArgumentError, ArgumentTypeError
+from .kernel import KernelConversion, KernelLayout
+from .layout import Layout
 from .spec import Spec
 from .tensorflow import conv1d_transpose, conv2d_transpose, conv3d_transpose, conv_transpose
+from .translation import Translation, translate
 
 __version__ = "0.1.0"
 
@@ -13,13 +17,23 @@ __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
     "Axis",
+    "Call",
     "Choice",
     "Decision",
+    "KernelConversion",
+    "KernelLayout",
+    "Layout",
     "Spec",
+    "Translation",
     "choose",
     "conv1d_transpose",
     "conv2d_transpose",
     "conv3d_transpose",
     "conv_transpose",
+    "keras",
+    "lax",
+    "onnx",
     "tensorflow",
+    "torch",
+    "translate",
 ]

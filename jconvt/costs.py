@@ -186,9 +186,14 @@ def _gpu(name: Map, method: str, sizes: Sizes) -> float:
 def _tpu(name: Map, method: str, sizes: Sizes) -> float:
     # Rates by the estimates of TPU's compiler. It skips no zeros, but for few images it copies what it dilates.
     product = 100e12
-    few = sizes.spec.groups == 1 and sizes.batch < 8 and (sizes.output_channels % 128 == 0 or sizes.zeros >= 8)
-    slower = {"dilated": 1, "vjp": 1, "polyphase": 3, "gemm": 0.6 if few else 1.5}[method]
-    if name == "kernel_gradient":
+    if name == "transposed_convolution":
+        stamped = sizes.stamped_axes == sizes.spec.rank  # what is gathered is copied again
+        gains = sizes.zeros >= 16 or (stamped and (sizes.output_channels % 128 == 0 or sizes.zeros >= 8))
+        few = sizes.spec.groups == 1 and sizes.batch < 8 and gains
+        slower = {"dilated": 1, "polyphase": 3, "gemm": 0.6 if few else 1.5}[method]
+    elif name == "forward_convolution":
+        slower = {"vjp": 1, "polyphase": 3, "gemm": 1.5}[method]
+    else:
         slower = {"dilated": 1, "vjp": 3, "polyphase": 5, "gemm": 1.5}[method]
     return slower * sizes.flops / product
 

@@ -26,6 +26,7 @@ class KernelLayout:
 
     @property
     def rank(self) -> int:
+        """The number of spatial axes."""
         return len(self.axes) - 2
 
     def shape(self, filters_shape: Sequence[int]) -> tuple[int, ...]:
@@ -90,6 +91,7 @@ class KernelConversion:
 
     @property
     def inverse(self) -> "KernelConversion":
+        """The conversion back."""
         return KernelConversion(self.target, self.source)
 
     def code(self, name: str, shape: Sequence[int]) -> str:

@@ -15,10 +15,12 @@ class Layout:
 
     @property
     def channel_axis(self) -> int:
+        """The axis of the channels."""
         return 1 if self.channels_first else self.rank + 1
 
     @property
     def spatial_axes(self) -> tuple[int, ...]:
+        """The axes that the kernel extends along."""
         start = 2 if self.channels_first else 1
         return tuple(range(start, start + self.rank))
 

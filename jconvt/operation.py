@@ -36,8 +36,9 @@ def operands(**arrays: Any) -> list[jax.Array]:
     """
     found = [_array(value, name) for name, value in arrays.items()]
     dtypes = [array.dtype for array in found]
-    if dtypes[0] == dtypes[1] and _kind(dtypes[0]) is not None:
+    if len(set(dtypes)) == 1 and _kind(dtypes[0]) is not None:
         return found
+    *names, last = arrays
     given = ", ".join(f"{name} {dtype}" for name, dtype in zip(arrays, dtypes, strict=True))
     if any(_kind(dtype) is None for dtype in dtypes):
         raise ArgumentTypeError(
@@ -50,7 +51,7 @@ def operands(**arrays: Any) -> list[jax.Array]:
         dtype = jnp.result_type(*found)
     except ValueError as error:
         raise ArgumentTypeError(
-            f"the dtypes of {' and '.join(arrays)} differ, and JAX does not promote them",
+            f"the dtypes of {', '.join(names)} and {last} differ, and JAX does not promote them",
             got=given,
             legal="one dtype, or two that JAX promotes: none under jax_numpy_dtype_promotion='strict'",
             fix="convert one with .astype",

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .axis import Axis
-from .conventions import tensorflow
+from .conventions import flax, keras, lax, onnx, tensorflow, tensorflow_call, torch
+from .conventions.call import Call
 from .errors import ArgumentError, ArgumentTypeError
 from .integers import Size, integer, sequence, size
 
@@ -92,6 +93,227 @@ class Spec:
             groups=groups,
         )
         return cls(axes, groups)
+
+    @classmethod
+    def from_torch(
+        cls,
+        input_shape: Sequence[Size],
+        weight_shape: Sequence[int],
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> "Spec":
+        """The geometry of ``torch.nn.functional.conv_transpose{1,2,3}d``, which the number of axes tells apart.
+
+        Args:
+          input_shape: ``(batch, in, spatial...)``.
+          weight_shape: ``(in, out / groups, k...)``.
+          stride, padding, output_padding, groups, dilation: as PyTorch takes them.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.torch.conv_transpose2d`` raises them.
+
+        >>> Spec.from_torch((1, 1, 4), (1, 1, 3), stride=2, padding=1, output_padding=1)
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
+        """
+        axes, groups, _ = torch.resolve(input_shape, weight_shape, stride, padding, output_padding, groups, dilation)
+        return cls(axes, groups)
+
+    @classmethod
+    def from_keras(
+        cls,
+        inputs_shape: Sequence[Size],
+        kernel_shape: Sequence[int],
+        strides: Any = 1,
+        padding: str = "valid",
+        output_padding: Any = None,
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        *,
+        groups: int = 1,
+    ) -> "Spec":
+        """The geometry of ``keras.ops.conv_transpose``.
+
+        Args:
+          inputs_shape: the input's shape, batch and channels included.
+          kernel_shape: ``(k..., out / groups, in)``.
+          strides, padding, output_padding, data_format, dilation_rate, groups: as ``jconvt.keras.conv_transpose`` takes
+            them.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.keras.conv_transpose`` raises them.
+
+        >>> Spec.from_keras((1, 4, 1), (3, 1, 1), strides=2, padding="same")
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
+        """
+        axes, groups, _ = keras.resolve(
+            inputs_shape,
+            kernel_shape,
+            strides,
+            padding,
+            output_padding,
+            data_format,
+            dilation_rate,
+            groups=groups,
+        )
+        return cls(axes, groups)
+
+    @classmethod
+    def from_onnx(
+        cls,
+        X_shape: Sequence[Size],
+        W_shape: Sequence[int],
+        *,
+        auto_pad: str = "NOTSET",
+        dilations: Any = None,
+        group: int = 1,
+        kernel_shape: Any = None,
+        output_padding: Any = None,
+        output_shape: Any = None,
+        pads: Any = None,
+        strides: Any = None,
+    ) -> "Spec":
+        """The geometry of ONNX's operator ``ConvTranspose``.
+
+        Args:
+          X_shape: ``(batch, in, spatial...)``.
+          W_shape: ``(in, out / group, k...)``.
+          auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides: its attributes.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.onnx.conv_transpose`` raises them.
+
+        >>> Spec.from_onnx((1, 1, 4), (1, 1, 3), strides=[2], pads=[0, 1])
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
+        """
+        axes, groups, _ = onnx.resolve(
+            X_shape,
+            W_shape,
+            auto_pad=auto_pad,
+            dilations=dilations,
+            group=group,
+            kernel_shape=kernel_shape,
+            output_padding=output_padding,
+            output_shape=output_shape,
+            pads=pads,
+            strides=strides,
+        )
+        return cls(axes, groups)
+
+    @classmethod
+    def from_lax(
+        cls,
+        lhs_shape: Sequence[Size],
+        rhs_shape: Sequence[int],
+        strides: Sequence[int],
+        padding: Any,
+        rhs_dilation: Any = None,
+        dimension_numbers: Any = None,
+        transpose_kernel: bool = False,
+        use_consistent_padding: bool = False,
+        *,
+        feature_group_count: int = 1,
+    ) -> "Spec":
+        """The geometry of ``jax.lax.conv_transpose``.
+
+        Args:
+          lhs_shape: the input's shape, in the order of ``dimension_numbers``.
+          rhs_shape: the kernel's, likewise; left out, that is ``(k..., in, out)``.
+          strides, padding, rhs_dilation, dimension_numbers, transpose_kernel, use_consistent_padding,
+            feature_group_count: as ``jconvt.lax.conv_transpose`` takes them.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.lax.conv_transpose`` raises them.
+
+        >>> Spec.from_lax((1, 4, 1), (3, 1, 1), (2,), [(1, 2)])
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
+        """
+        axes, groups, _ = lax.resolve(
+            lhs_shape,
+            rhs_shape,
+            strides,
+            padding,
+            rhs_dilation,
+            dimension_numbers,
+            transpose_kernel,
+            use_consistent_padding,
+            feature_group_count=feature_group_count,
+        )
+        return cls(axes, groups)
+
+    @classmethod
+    def from_flax(
+        cls,
+        input_shape: Sequence[Size],
+        kernel_shape: Sequence[int],
+        strides: Any = None,
+        padding: Any = "SAME",
+        kernel_dilation: Any = None,
+        transpose_kernel: bool = False,
+    ) -> "Spec":
+        """The geometry of the layer ``ConvTranspose`` of ``flax.linen`` and ``flax.nnx``.
+
+        Args:
+          input_shape: ``(batch, spatial..., in)``.
+          kernel_shape: that of the parameter: ``(k..., in, out)``, with ``transpose_kernel`` ``(k..., out, in)``.
+          strides, padding, kernel_dilation, transpose_kernel: the layer's.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: an argument that the layer does not take, in its words.
+
+        >>> Spec.from_flax((1, 4, 1), (3, 1, 1), strides=2)
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
+        """
+        axes, groups, _ = flax.resolve(input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel)
+        return cls(axes, groups)
+
+    def to_tensorflow(self, input_shape: Sequence[Size], filters_shape: Sequence[int]) -> Call:
+        """TensorFlow's call for this geometry, whose arguments hold the sizes.
+
+        Args:
+          input_shape: ``(batch, spatial..., in)``.
+          filters_shape: ``(k..., out / groups, in)``.
+
+        Returns:
+          A ``Call``: the function, its arguments, how its operands lie, and what to crop from its result or add to it.
+
+        Raises:
+          ArgumentError: TensorFlow has no call for it. So do the others.
+
+        >>> call = Spec((Axis(kernel=3, stride=2, lo=0, hi=1),)).to_tensorflow((1, 4, 1), (3, 1, 1))
+        >>> call.function, call.arguments["padding"], call.exact
+        ('tf.nn.conv1d_transpose', 'SAME', True)
+        """
+        return tensorflow_call.call(self.axes, self.groups, input_shape, filters_shape)
+
+    def to_torch(self) -> Call:
+        """PyTorch's call for this geometry.
+
+        >>> call = Spec((Axis(kernel=3, stride=2, lo=1, hi=0),)).to_torch()
+        >>> call.function, call.arguments["output_padding"], call.crop
+        ('torch.nn.functional.conv_transpose1d', 1, ((0, 0),))
+        >>> Spec((Axis(kernel=3, stride=2, lo=0, hi=1),)).to_torch().crop  # PyTorch crops no more after than before
+        ((0, 1),)
+        """
+        return torch.call(self.axes, self.groups)
+
+    def to_keras(self) -> Call:
+        """Keras's call for this geometry."""
+        return keras.call(self.axes, self.groups)
+
+    def to_onnx(self) -> Call:
+        """The attributes of ONNX's ``ConvTranspose`` for this geometry."""
+        return onnx.call(self.axes, self.groups)
+
+    def to_lax(self) -> Call:
+        """The call of ``jax.lax.conv_transpose`` for this geometry."""
+        return lax.call(self.axes, self.groups)
+
+    def to_flax(self) -> Call:
+        """Flax's layer for this geometry."""
+        return flax.call(self.axes, self.groups)
 
     @property
     def rank(self) -> int:

@@ -150,11 +150,11 @@ def conv_transpose3d(
 
 def _call(arguments: dict[str, Any], rank: int) -> jax.Array:
     """Makes the call that a function's arguments describe: on its first line, its ``locals()`` are these."""
-    x, w = operation.operands(**{name: arguments.pop(name) for name in ("input", "weight")})
-    bias = arguments.pop("bias")
-    if bias is not None:
-        x, bias = operation.operands(input=x, bias=bias)
-        x, w = operation.operands(input=x, weight=w)  # what the bias promoted
+    given = {name: arguments.pop(name) for name in ("input", "weight", "bias")}
+    if given["bias"] is None:
+        del given["bias"]
+    x, w, *rest = operation.operands(**given)
+    bias = rest[0] if rest else None
     geometry = {argument: arguments.pop(argument) for argument in _GEOMETRY}
     resolved = convention.resolve(
         x.shape, w.shape, rank=rank, bias_shape=None if bias is None else bias.shape, **geometry

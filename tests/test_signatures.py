@@ -77,6 +77,30 @@ def test_docstrings_say_everything(name):
         assert parameter in arguments
 
 
+OTHERS = [
+    jconvt.torch.conv_transpose1d,
+    jconvt.torch.conv_transpose2d,
+    jconvt.torch.conv_transpose3d,
+    jconvt.keras.conv_transpose,
+    jconvt.onnx.conv_transpose,
+    jconvt.lax.conv_transpose,
+]
+
+
+@pytest.mark.parametrize("function", OTHERS, ids=lambda function: f"{function.__module__}.{function.__name__}")
+def test_the_other_frameworks_functions_have_the_same_options_and_docstrings(function):
+    text = inspect.getdoc(function)
+    for section in ("Args:", "Returns:", "Raises:", ">>> "):
+        assert section in text
+    arguments = text.split("Args:")[1].split("Returns:")[0]
+    parameters = inspect.signature(function).parameters
+    assert set(OPTIONS) <= parameters.keys()
+    for parameter in parameters.values():
+        assert parameter.name in arguments
+        assert parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        assert parameter.annotation is not parameter.empty
+
+
 def test_every_public_class_and_method_is_documented():
     for name in jconvt.__all__:
         value = getattr(jconvt, name)

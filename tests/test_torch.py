@@ -308,7 +308,7 @@ WRONG = [
     (TWO, (X, W, 1.0), {}, ArgumentError, r"bias does not fit.*shape \(\)"),
     (TWO, (X, W, B), {"groups": 2}, ArgumentError, r"bias does not fit.*\(6,\)"),
     (TWO, (X, W, "bias"), {}, ArgumentTypeError, "bias is not an array of numbers"),
-    (TWO, (X, W, B.astype(np.float64)), {}, ArgumentTypeError, "input and bias differ.*bias float64"),
+    (TWO, (X, W, B.astype(np.float64)), {}, ArgumentTypeError, "input, weight and bias differ.*bias float64"),
     (TWO, (X, W, B > 0), {}, ArgumentTypeError, "booleans and keys.*bias bool"),
     # numbers for each axis
     (TWO, (X, W), {"stride": 0}, ArgumentError, "stride is out of range.*stride = 0.*1 to"),

@@ -15,7 +15,7 @@ class Call:
 
     ``arguments`` are those beside the input and the kernel, as literals. ``layout`` is the input's and the output's;
     ``kernel`` is how the function wants the kernel. ``crop`` is what remains to be removed from the result, before and
-    after along each spatial axis: a negative number adds zeros.
+    after along each spatial axis: a negative number adds zeros, and these are added first.
     """
 
     function: str

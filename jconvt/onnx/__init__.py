@@ -85,11 +85,8 @@ def conv_transpose(
     References:
       The operator's documentation, onnx.ai/onnx/operators/onnx__ConvTranspose.html.
     """
-    x, w = operation.operands(X=X, W=W)
-    b = None
-    if B is not None:
-        x, b = operation.operands(X=x, B=B)
-        x, w = operation.operands(X=x, W=w)
+    x, w, *rest = operation.operands(X=X, W=W, **({} if B is None else {"B": B}))
+    b = rest[0] if rest else None
     resolved = convention.resolve(
         x.shape,
         w.shape,

@@ -1,0 +1,269 @@
+"""One framework's call as another's: the same numbers, in code that can be pasted.
+
+A call is stated in the words of the framework that it comes from. Its geometry becomes a ``Spec``, and that a ``Call``
+of the other framework, with what has to be done to input, kernel and result around it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from .conventions import flax, keras, lax, onnx, tensorflow, tensorflow_call, torch
+from .conventions.call import Call
+from .errors import ArgumentError
+from .kernel import KernelConversion, KernelLayout, filters_layout
+from .layout import Layout
+from .spec import Spec
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation:
+    """A call of one framework, ``source``, and the ``target`` call of another that gives the same numbers.
+
+    ``kernel`` converts the source's kernel to the target's, and can be inverted. Printed, a translation is a program:
+    it needs NumPy arrays ``x`` and ``w`` in the source's order, and leaves both results in it, as ``y`` and ``z``.
+
+    >>> same = translate("torch", "flax", (16, 16), (4, 4), {"stride": 2, "padding": 1}, channels=(8, 3))
+    >>> same.output_shape
+    (1, 3, 32, 32)
+    >>> print(same.target_code)
+    import flax.linen as nn
+    <BLANKLINE>
+    layer = nn.ConvTranspose(features=3, kernel_size=(4, 4), strides=(2, 2), use_bias=False)
+    z = layer.apply({"params": {"kernel": w.transpose(2, 3, 0, 1)[::-1, ::-1]}}, x.transpose(0, 2, 3, 1))
+    z = np.asarray(z).transpose(0, 3, 1, 2)  # in torch's order
+    """
+
+    source_framework: str
+    target_framework: str
+    spec: Spec
+    source: Call
+    target: Call
+    input_shape: tuple[int, ...]
+    """In the source's order, as the next two."""
+    kernel_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def kernel(self) -> KernelConversion:
+        """What the source's kernel has to go through."""
+        return KernelConversion(self.source.kernel, self.target.kernel)
+
+    @property
+    def source_code(self) -> str:
+        """The source's call, of ``x`` and ``w``, giving ``y``."""
+        return "\n".join(_CODE[self.source_framework](self.source, "x", "w", "y", self.output_shape[1:]))
+
+    @property
+    def target_code(self) -> str:
+        """The target's call, of the same ``x`` and ``w``, giving ``z`` in the source's order."""
+        source, target, framework = self.source.layout, self.target.layout, self.target_framework
+        x, w = _reordered("x", source, target), self.kernel.code("w", self.kernel_shape)
+        if framework in _IN_MEMORY:
+            x, w = (name if name in ("x", "w") else f"{name}.copy()" for name in (x, w))
+        channels = target.shape(0, source.spatial(self.output_shape), self.output_shape[source.channel_axis])[1:]
+        lines = _CODE[framework](self.target, x, w, "z", channels)
+        lines += _cropped(self.target, "z")
+        back = _reordered("np.asarray(z)", target, source)
+        where = f"in {self.source_framework}'s order"
+        return "\n".join([*lines, f"z = {back}" + (f"  # {where}" if target != source else "")])
+
+    def __str__(self) -> str:
+        shapes = f"x {self.input_shape}, w {self.kernel_shape} -> {self.output_shape}"
+        return "\n\n".join(
+            [
+                f"# {self.source_framework}: {shapes}\nimport numpy as np",
+                self.source_code,
+                f"# {self.target_framework}: the same numbers",
+                self.target_code,
+            ]
+        )
+
+
+def translate(
+    source: str,
+    target: str,
+    sizes: Sequence[int],
+    kernel: Sequence[int],
+    arguments: Mapping[str, Any],
+    *,
+    channels: tuple[int, int] = (1, 1),
+    batch: int = 1,
+) -> Translation:
+    """A call of one framework as a call of another.
+
+    Args:
+      source, target: of ``FRAMEWORKS``.
+      sizes: the input's spatial sizes.
+      kernel: the kernel's spatial sizes.
+      arguments: beside input and kernel, by their names in the source's framework.
+      channels: of the input and of the output.
+      batch: the number of images.
+
+    Raises:
+      ArgumentError: the source refuses the call, or the target has no call for it.
+    """
+    for name, framework in (("source", source), ("target", target)):
+        if framework not in FRAMEWORKS:
+            raise ArgumentError(
+                f"unknown {name} framework",
+                got=f"{framework!r}",
+                legal=", ".join(map(repr, FRAMEWORKS)),
+                fix="pass one of these",
+            )
+    module, rank = _CONVENTIONS[source], len(kernel)
+    taken, out = channels
+    layout, groups = _source_layout(source, rank, arguments), _groups(arguments)
+    for name, count in (("input", taken), ("output", out)):
+        if count % groups:
+            raise ArgumentError(
+                f"the groups do not divide the {name} channels",
+                got=f"{groups} groups, {count} channels",
+                legal=f"a multiple of {groups} channels",
+                fix=f"pass channels as {groups}x{groups}, or multiples of them",
+            )
+    own = _source_kernel(source, rank, arguments, groups)
+    filters_shape = (*kernel, out // groups, taken)
+    shape = layout.shape(batch, sizes, taken)
+    resolved = module.resolve(shape, own.shape(filters_shape), **arguments)
+    spec = Spec(resolved.axes, resolved.groups)
+    if source == "tensorflow" and "output_shape" not in arguments:
+        arguments = {"output_shape": layout.shape(batch, spec.output_sizes(sizes), out), **arguments}
+    if source == "flax":
+        arguments = {"kernel_size": tuple(kernel), **arguments}
+    given = Call(_FUNCTIONS[source].format(rank=rank), dict(arguments), layout, own, ((0, 0),) * rank)
+    found = call_of(target, spec, (batch, *sizes, taken), filters_shape)
+    output = layout.shape(batch, spec.output_sizes(sizes), out)
+    return Translation(source, target, spec, given, found, shape, own.shape(filters_shape), output)
+
+
+def call_of(framework: str, spec: Spec, input_shape: Sequence[int], filters_shape: Sequence[int]) -> Call:
+    """The framework's call for a geometry; shapes are channels last, and ``(k..., out / groups, in)``."""
+    if framework in ("tensorflow", "jconvt"):
+        return tensorflow_call.call(spec.axes, spec.groups, input_shape, filters_shape, own=framework == "jconvt")
+    return _CONVENTIONS[framework].call(spec.axes, spec.groups)
+
+
+_CONVENTIONS: dict[str, ModuleType] = {
+    "tensorflow": tensorflow,
+    "keras": keras,
+    "torch": torch,
+    "onnx": onnx,
+    "lax": lax,
+    "flax": flax,
+    "jconvt": tensorflow,
+}
+FRAMEWORKS = tuple(_CONVENTIONS)
+"""What can be translated from and to. "jconvt" is ``jconvt.conv_transpose``, in any number of dimensions."""
+
+_FUNCTIONS = {
+    "tensorflow": "tf.nn.conv{rank}d_transpose",
+    "keras": "keras.ops.conv_transpose",
+    "torch": "torch.nn.functional.conv_transpose{rank}d",
+    "onnx": "ConvTranspose",
+    "lax": "jax.lax.conv_transpose",
+    "flax": "flax.linen.ConvTranspose",
+    "jconvt": "jconvt.conv_transpose",
+}
+
+_GROUPS = ("groups", "group", "feature_group_count")
+
+_IN_MEMORY = ("torch", "onnx")
+"""Who takes no views that run backwards."""
+
+
+def _groups(arguments: Mapping[str, Any]) -> int:
+    return next((arguments[name] for name in _GROUPS if isinstance(arguments.get(name), int)), 1)
+
+
+def _source_layout(framework: str, rank: int, arguments: Mapping[str, Any]) -> Layout:
+    named = str(arguments.get("data_format"))
+    return Layout(rank, framework in ("torch", "onnx") or named == "channels_first" or named.startswith("NC"))
+
+
+def _source_kernel(framework: str, rank: int, arguments: Mapping[str, Any], groups: int) -> KernelLayout:
+    if framework in ("tensorflow", "jconvt", "keras"):
+        return filters_layout(rank)
+    transposed = {"transpose_kernel": True} if arguments.get("transpose_kernel") else {}
+    own = {"groups": groups} if framework == "lax" else {}
+    return _CONVENTIONS[framework].kernel_layout(rank, **transposed, **own)
+
+
+def _reordered(name: str, source: Layout, target: Layout) -> str:
+    """``name``, an array in the layout ``source``, in that of ``target``."""
+    if source == target:
+        return name
+    return f"{name}.transpose{target.shape(0, source.spatial_axes, source.channel_axis)}"
+
+
+def _cropped(call: Call, name: str) -> list[str]:
+    """What cuts off, or adds, what the call leaves to be done at the ends."""
+    lines = []
+    ends = call.layout.shape((0, 0), call.crop, (0, 0))
+    if any(end < 0 for pair in call.crop for end in pair):  # first, as a crop may reach into the zeros
+        lines.append(f"{name} = np.pad({name}, {tuple((max(-a, 0), max(-b, 0)) for a, b in ends)})")
+    if any(end > 0 for pair in call.crop for end in pair):
+        cuts = (f"{max(a, 0) or ''}:{-b if b > 0 else ''}" for a, b in ends)
+        lines.append(f"{name} = {name}[{', '.join(cuts)}]")
+    return lines
+
+
+def _listed(arguments: Mapping[str, Any]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in arguments.items())
+
+
+def _tensorflow(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
+    return ["import tensorflow as tf", "", f"{y} = {call.function}({x}, {w}{_listed(call.arguments)}).numpy()"]
+
+
+def _keras(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
+    made = f"{call.function}({x}, {w}{_listed(call.arguments)})"
+    return ["import keras", "", f"{y} = keras.ops.convert_to_numpy({made})"]
+
+
+def _torch(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
+    operands = f"torch.from_numpy({x}), torch.from_numpy({w})"
+    return ["import torch", "", f"{y} = {call.function}({operands}{_listed(call.arguments)}).numpy()"]
+
+
+def _jax(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
+    module = call.function.rpartition(".")[0]
+    imported = "import jax" if module == "jax.lax" else f"import {module}"
+    return [imported, "", f"{y} = {call.function}({x}, {w}{_listed(call.arguments)})"]
+
+
+def _flax(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
+    return [
+        "import flax.linen as nn",
+        "",
+        f"layer = nn.ConvTranspose(features={output[-1]}{_listed(call.arguments)}, use_bias=False)",
+        f'{y} = layer.apply({{"params": {{"kernel": {w}}}}}, {x})',
+    ]
+
+
+def _onnx(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
+    return [
+        "import onnxruntime",
+        "from onnx import TensorProto, helper",
+        "",
+        f'operands = {{"X": {x}, "W": {w}}}',
+        f'node = helper.make_node("{call.function}", ["X", "W"], ["Y"]{_listed(call.arguments)})',
+        "inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in operands.items()]",
+        'outputs = [helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)]',
+        'graph = helper.make_graph([node], "ConvTranspose", inputs, outputs)',
+        'model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)',
+        f"({y},) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, operands)",
+    ]
+
+
+_CODE: dict[str, Callable[[Call, str, str, str, Sequence[int]], list[str]]] = {
+    "tensorflow": _tensorflow,
+    "keras": _keras,
+    "torch": _torch,
+    "onnx": _onnx,
+    "lax": _jax,
+    "flax": _flax,
+    "jconvt": _jax,
+}
+"""Code for a call on arrays of these names, whose result is named, and has these sizes but for the batch."""
