@@ -139,8 +139,8 @@ class Spec:
         Args:
           inputs_shape: the input's shape, batch and channels included.
           kernel_shape: ``(k..., out / groups, in)``.
-          strides, padding, output_padding, data_format, dilation_rate, groups: as ``jconvt.keras.conv_transpose`` takes
-            them.
+          strides, padding, output_padding: as ``jconvt.keras.conv_transpose`` takes them.
+          data_format, dilation_rate, groups: likewise.
 
         Raises:
           ArgumentError, ArgumentTypeError: as ``jconvt.keras.conv_transpose`` raises them.
@@ -221,8 +221,8 @@ class Spec:
         Args:
           lhs_shape: the input's shape, in the order of ``dimension_numbers``.
           rhs_shape: the kernel's, likewise; left out, that is ``(k..., in, out)``.
-          strides, padding, rhs_dilation, dimension_numbers, transpose_kernel, use_consistent_padding,
-            feature_group_count: as ``jconvt.lax.conv_transpose`` takes them.
+          strides, padding, rhs_dilation, dimension_numbers: as ``jconvt.lax.conv_transpose`` takes them.
+          transpose_kernel, use_consistent_padding, feature_group_count: likewise.
 
         Raises:
           ArgumentError, ArgumentTypeError: as ``jconvt.lax.conv_transpose`` raises them.

@@ -107,7 +107,7 @@ def _translate(arguments: argparse.Namespace, console: Console) -> int:
         print(f"jconvt translate: {error}", file=sys.stderr)
         return 2
     if console.is_terminal:
-        console.print(Syntax(str(found), "python", background_color="default", word_wrap=True))
+        console.print(Syntax(str(found), "python", theme="ansi_dark", word_wrap=True))
         console.print(_table(found))
     else:
         print(found)  # to be pasted, so not a character of it is to be wrapped

@@ -9,6 +9,7 @@ import pytest
 import jconvt
 from jconvt.conventions import keras, lax, onnx, torch
 from jconvt.kernel import filters_layout
+from jconvt.translation import call_of
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "conventions.md"
 
@@ -120,3 +121,60 @@ def test_the_legal_range_is_what_the_page_says(row):
 
         range_ = range(eval(lowest, names), eval(highest, names) + 1)
         assert [out for out in range(40) if legal(out)] == [*range_]
+
+
+def expressed(framework, axis, groups=1, rank=1):
+    """Whether one call of a framework gives a geometry."""
+    spec = jconvt.Spec((axis,) * rank, groups)
+    sizes, kernel = (2, *(4,) * rank, 2 * groups), (*(axis.kernel,) * rank, 1, 2 * groups)
+    try:
+        return call_of(framework, spec, sizes, kernel).exact
+    except jconvt.ArgumentError:
+        return False
+
+
+PLAIN = jconvt.Axis(3, 2, 1, 1, 0)
+LIMITS = {
+    "TensorFlow": lambda: (
+        expressed("tensorflow", jconvt.Axis(4, 2, 1, 2, 2), rank=2)
+        and not expressed("tensorflow", jconvt.Axis(4, 2, 1, 2, 2), rank=1)
+        and not expressed("tensorflow", PLAIN, rank=4)
+    ),
+    "Keras": lambda: (
+        expressed("keras", jconvt.Axis(3, 2, 1, 0, 1))
+        and not expressed("keras", jconvt.Axis(4, 2, 1, 2, 2))
+        and not expressed("keras", jconvt.Axis(3, 2, 1, 0, 1), groups=2)
+    ),
+    "PyTorch": lambda: (
+        expressed("torch", PLAIN, groups=2)
+        and not expressed("torch", jconvt.Axis(3, 2, 1, 0, 1))
+        and not expressed("torch", jconvt.Axis(5, 2, 1, 3, 1))
+    ),
+    "ONNX": lambda: expressed("onnx", PLAIN, groups=2) and not expressed("onnx", jconvt.Axis(3, 2, 1, -1, 1)),
+    "`jax.lax`, Flax": lambda: (
+        expressed("lax", jconvt.Axis(4, 2, 2, 3, -1), rank=4)
+        and expressed("flax", PLAIN, rank=3)
+        and not expressed("flax", PLAIN, rank=4)
+        and not expressed("lax", PLAIN, groups=2)
+        and not expressed("flax", PLAIN, groups=2)
+    ),
+}
+
+
+def test_the_limits_are_what_the_page_says():
+    text = PAGE.read_text().split("## What each cannot say")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|")[0].strip() for line in text.splitlines() if line.startswith("| ")][2:]
+    assert rows == [*LIMITS]
+    assert {name: holds() for name, holds in LIMITS.items()} == dict.fromkeys(LIMITS, True)
+
+
+def test_padding_means_what_the_page_says():
+    # A larger padding gives a smaller output, but a larger one where it pads the dilated input.
+    def grows(make):
+        small, large = (make(n=5, k=3, s=2, d=1, a=a, b=a, p=0).output_sizes((5,))[0] for a in (0, 1))
+        return large - small
+
+    assert grows(of_torch) == grows(of_onnx) == grows(of_lax(consistent=True)) == -2
+    assert grows(of_lax()) == 2
+    explicit = [jconvt.Spec.from_tensorflow((1, 5, 1), (3, 1, 1), None, 2, [(a, a)]).output_sizes((5,)) for a in (0, 1)]
+    assert explicit == [(11,), (9,)]

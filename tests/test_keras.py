@@ -198,7 +198,7 @@ def test_an_odd_crop_is_smaller_at_the_start_as_on_jax(on_jax, on_torch):
     y = conv_transpose(x, w, **keywords)
     np.testing.assert_array_equal(y.ravel(), [1, 10])
     np.testing.assert_array_equal(on_jax(x, w, **keywords), y)
-    # Keras's older releases answer [10, 100] on PyTorch.
+    # Keras's older releases answer [10, 100] on PyTorch (keras-team/keras 22876).
     assert on_torch(x, w, **keywords).ravel().tolist() in ([1, 10], [10, 100])
 
 

@@ -151,6 +151,7 @@ def test_names_of_paddings_in_any_case(padding):
 
 
 def test_in_jax_lax_lower_case_pads_as_for_a_convolution():
+    # jax-ml/jax 4216: strings are for convolutions of an input that is not dilated.
     lhs, rhs = LaxCall((1, 4, 2), (3, 2, 3), (1,), "valid", {}, 1).operands()
     upper, lower = (jax.lax.conv_transpose(lhs, rhs, (1,), padding) for padding in ("VALID", "valid"))
     assert (upper.shape[1], lower.shape[1]) == (6, 2)
