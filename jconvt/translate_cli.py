@@ -123,7 +123,7 @@ def given(options: Mapping[str, Any], source: str, rank: int) -> dict[str, Any]:
         if value is None:
             if option == "padding" and source in _DEFAULT_PADDING:
                 found["padding"] = _DEFAULT_PADDING[source]
-            elif option == "stride" and source == "lax":
+            elif option == "stride" and source in ("lax", "tensorflow"):
                 found["strides"] = (1,) * rank
             continue
         if option not in names:

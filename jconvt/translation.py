@@ -5,6 +5,7 @@ of the other framework, with what has to be done to input, kernel and result aro
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from .conventions import flax, keras, lax, onnx, tensorflow, tensorflow_call, torch
 from .conventions.call import Call
 from .errors import ArgumentError
+from .integers import integer, sequence
 from .kernel import KernelConversion, KernelLayout, filters_layout
 from .layout import Layout
 from .spec import Spec
@@ -113,7 +115,9 @@ def translate(
                 fix="pass one of these",
             )
     module, rank = _CONVENTIONS[source], len(kernel)
-    taken, out = channels
+    sizes, kernel = _positive(sizes, "sizes", rank), _positive(kernel, "kernel", rank)
+    taken, out = _positive(channels, "channels", 2)
+    _check_names(source, arguments)
     layout, groups = _source_layout(source, rank, arguments), _groups(arguments)
     for name, count in (("input", taken), ("output", out)):
         if count % groups:
@@ -128,13 +132,20 @@ def translate(
     shape = layout.shape(batch, sizes, taken)
     resolved = module.resolve(shape, own.shape(filters_shape), **arguments)
     spec = Spec(resolved.axes, resolved.groups)
-    if source == "tensorflow" and "output_shape" not in arguments:
-        arguments = {"output_shape": layout.shape(batch, spec.output_sizes(sizes), out), **arguments}
+    output = layout.shape(batch, spec.output_sizes(sizes), out)
+    if min(output) < 1:
+        raise ArgumentError(
+            "the call has nothing to compute, and frameworks are at odds there",
+            got=f"a result of shape {output}",
+            legal="sizes of at least 1",
+            fix="pass a larger input, or crop less",
+        )
+    if source == "tensorflow":
+        arguments = {"output_shape": output, "strides": (1,) * rank, **arguments}
     if source == "flax":
         arguments = {"kernel_size": tuple(kernel), **arguments}
     given = Call(_FUNCTIONS[source].format(rank=rank), dict(arguments), layout, own, ((0, 0),) * rank)
     found = call_of(target, spec, (batch, *sizes, taken), filters_shape)
-    output = layout.shape(batch, spec.output_sizes(sizes), out)
     return Translation(source, target, spec, given, found, shape, own.shape(filters_shape), output)
 
 
@@ -174,11 +185,44 @@ _IN_MEMORY = ("torch", "onnx")
 
 
 def _groups(arguments: Mapping[str, Any]) -> int:
-    return next((arguments[name] for name in _GROUPS if isinstance(arguments.get(name), int)), 1)
+    return next((integer(arguments[name], name, 1) for name in _GROUPS if name in arguments), 1)
+
+
+def _positive(numbers: Any, name: str, count: int) -> tuple[int, ...]:
+    legal = f"{count} integers of at least 1"
+    found = tuple(integer(n, f"{name}[{i}]", 1) for i, n in enumerate(sequence(numbers, name, legal)))
+    if len(found) != count:
+        raise ArgumentError(f"{name} has the wrong length", got=f"{name} = {found}", legal=legal, fix="pass as many")
+    return found
+
+
+def _check_names(framework: str, arguments: Mapping[str, Any]) -> None:
+    """Refuses arguments that the function has not got, or that a translation cannot follow."""
+    names = [*inspect.signature(_CONVENTIONS[framework].resolve).parameters][2:]
+    if framework == "tensorflow":
+        names = [name for name in names if name not in ("groups", "output_padding")]
+    names = [name for name in names if name not in ("dimension_numbers", "names", "rank", "bias_shape")]
+    unknown = [name for name in arguments if name not in names]
+    missing = [name for name in ("strides", "padding") if framework == "lax" and name not in arguments]
+    if unknown or missing:
+        raise ArgumentError(
+            f"the arguments are not those of {framework}'s function",
+            got=f"{', '.join(map(repr, unknown))} unknown" if unknown else f"no {' and no '.join(missing)}",
+            legal=", ".join(names),
+            fix="pass these, for operands in the framework's default order",
+        )
+    padding = arguments.get("padding")
+    if framework == "tensorflow" and isinstance(padding, tuple | list) and len(padding) != 4:
+        raise ArgumentError(
+            "TensorFlow has explicit padding in 2-D alone",
+            got=f"padding = {padding!r}",
+            legal="'SAME', 'VALID', or in 2-D a pair for each of 4 axes",
+            fix="translate from 'jconvt', which has it in any number of dimensions",
+        )
 
 
 def _source_layout(framework: str, rank: int, arguments: Mapping[str, Any]) -> Layout:
-    named = str(arguments.get("data_format"))
+    named = str(arguments.get("data_format")) if framework != "keras" else str(arguments.get("data_format")).lower()
     return Layout(rank, framework in ("torch", "onnx") or named == "channels_first" or named.startswith("NC"))
 
 

@@ -344,3 +344,14 @@ def test_importing_the_function_does_not_import_onnx():
     script = "import sys, jconvt.onnx; print('onnx' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_an_input_that_is_no_tensor_is_refused_before_it_runs():
+    sequence = onnx.helper.make_tensor_sequence_value_info("X", onnx.TensorProto.FLOAT, None)
+    result = onnx.helper.make_tensor_sequence_value_info("Y", onnx.TensorProto.FLOAT, None)
+    node = onnx.helper.make_node("Identity", ["X"], ["Y"])
+    graph = onnx.helper.make_graph([node], "sequence", [sequence], [result])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 22)], ir_version=10)
+    with pytest.raises(jconvt.ArgumentError, match="'X', which is no tensor"):
+        backend.prepare(model)
+    assert not backend.is_compatible(model)

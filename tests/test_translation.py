@@ -249,3 +249,47 @@ def test_every_pair_of_frameworks_has_a_name():
         found = translate(source, target, (4, 4), (2, 2), translate_cli.given(options, source, 2))
         assert found.output_shape[1:].count(8) == 2
         assert str(found).startswith(f"# {source}: x")
+
+
+BAD = [
+    (("torch", "flax", (4,), (3,), {"groups": 0}), "groups is out of range|groups must be"),
+    (("torch", "lax", (4,), (3,), {"strides": 2}), "not those of torch.*'strides' unknown.*stride, padding"),
+    (("lax", "torch", (4,), (3,), {"padding": "SAME"}), "not those of lax.*no 'strides'|no strides"),
+    (
+        ("lax", "torch", (4,), (3,), {"strides": (1,), "padding": "SAME", "dimension_numbers": None}),
+        "unknown.*default order",
+    ),
+    (("tensorflow", "torch", (8,), (3,), {"padding": ((0, 0), (1, 1), (0, 0))}), "explicit padding in 2-D alone"),
+    (("lax", "torch", (0,), (3,), {"strides": (2,), "padding": "SAME"}), r"sizes\[0\]"),
+    (("flax", "torch", (4,), (3,), {"padding": -1}), "padding removes more|nothing to compute"),
+    (("keras", "onnx", (1,), (2,), {"strides": 3, "padding": "same", "output_padding": 0}), "nothing to compute"),
+    (("torch", "caffe", (4,), (3,), {}), "unknown target framework"),
+]
+
+
+@pytest.mark.parametrize(("question", "message"), BAD, ids=lambda value: str(value)[:40])
+def test_what_cannot_be_translated_is_refused(question, message):
+    with pytest.raises((jconvt.ArgumentError, jconvt.ArgumentTypeError)) as raised:
+        translate(*question)
+    assert re.search(message, str(raised.value), re.S), raised.value
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("source", FRAMEWORKS)
+def test_without_options_it_is_the_function_without_options(source, rank):
+    found = translate(source, "torch", (4,) * rank, (3,) * rank, translate_cli.given({}, source, rank), channels=(2, 3))
+    x, w = operands(found)
+    np.testing.assert_array_equal(run(found.source_code, x=x, w=w)["y"], definition(found, x, w))
+
+
+def test_onnx_keeps_a_position_that_can_be_cropped():
+    # Nearly all of the one stamp is cropped, and zeros follow it.
+    found = translate("flax", "onnx", (2,), (1,), {"padding": ((-2, 5),)}, channels=(2, 3))
+    x, w = operands(found)
+    np.testing.assert_array_equal(run(found.target_code, x=x, w=w)["z"], definition(found, x, w))
+
+
+@pytest.mark.parametrize("shapes", [(None, (3, 2, 2)), ((), (3, 2, 2)), ((1, 4, 2), ()), ((1, 4, 2), [2, 2])])
+def test_to_tensorflow_refuses_shapes_of_another_rank(shapes):
+    with pytest.raises((jconvt.ArgumentError, jconvt.ArgumentTypeError), match=r"input_shape|filters_shape"):
+        jconvt.Spec((jconvt.Axis(3),)).to_tensorflow(*shapes)

@@ -94,7 +94,12 @@ def call(axes: Sequence[Axis], groups: int = 1) -> Call:
     """
     rank = len(axes)
     added = [min(max(0, -axis.hi), axis.stride - 1) for axis in axes]
-    begins, ends = [max(0, axis.lo) for axis in axes], [max(0, axis.hi) for axis in axes]
+    # Where the operator's result ends too early, a position of it has to remain, even of a single stamp.
+    begins = [
+        max(0, min(axis.lo, axis.extent + plus - 1) if -axis.hi > plus else axis.lo)
+        for axis, plus in zip(axes, added, strict=True)
+    ]
+    ends = [max(0, axis.hi) for axis in axes]
     computed = [
         Axis(axis.kernel, axis.stride, axis.dilation, begin, end - plus)
         for axis, begin, end, plus in zip(axes, begins, ends, added, strict=True)

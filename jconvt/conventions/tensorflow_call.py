@@ -6,9 +6,10 @@ from typing import Any
 
 from ..axis import Axis
 from ..errors import ArgumentError
-from ..integers import Size
+from ..integers import Size, sequence
 from ..kernel import filters_layout
 from ..layout import Layout
+from .arguments import wrong_length
 from .call import Call, remainder
 
 
@@ -21,7 +22,12 @@ def call(
     dimensions the result of VALID is left to crop. The function that is ``own``, ``jconvt.conv_transpose``, crops
     explicitly in any number of dimensions, and has ``groups``, which TensorFlow reads from the full ``output_shape``.
     """
-    rank, sizes = len(axes), input_shape[1:-1]
+    rank = len(axes)
+    for name, shape in (("input_shape", input_shape), ("filters_shape", filters_shape)):
+        found = sequence(shape, name, f"{rank + 2} sizes")
+        if len(found) != rank + 2:
+            raise wrong_length(name, found, f"{rank + 2} sizes, the channels among them")
+    sizes = input_shape[1:-1]
     if rank > 3 and not own:
         raise ArgumentError(
             f"tf.nn has no transposed convolution in {rank}-D",

@@ -117,6 +117,9 @@ class Backend(onnx.backend.base.Backend):
         _check_opset(versions.get("", versions.get("ai.onnx", 0)))
         if model.graph.sparse_initializer:
             raise _unsupported("a sparse initializer", "write it as a dense one")
+        for value in model.graph.input:
+            if not value.type.HasField("tensor_type"):
+                raise _unsupported(f"input {value.name!r}, which is no tensor", "pass its tensors one by one")
         for node in model.graph.node:
             _check_node(node)
         return Prepared(model, _device(device))
@@ -169,7 +172,7 @@ def _evaluated(nodes: Sequence[onnx.NodeProto], values: dict[str, Any]) -> dict[
 
 def _attribute(attribute: onnx.AttributeProto) -> Any:
     value = onnx.helper.get_attribute_value(attribute)
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _name(node: onnx.NodeProto) -> str:
