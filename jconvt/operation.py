@@ -88,7 +88,8 @@ def transposed_convolution(
         )
     dtype = _result_dtype(x.dtype, preferred_element_type)
     precision = _precision(_default_precision() if precision is None else precision)
-    mesh = None if out_sharding is None else _mesh(out_sharding)
+    if out_sharding is not None:
+        _mesh(out_sharding)  # a wrong one is refused before anything is computed
     sizes = spec.output_sizes(layout.spatial(x.shape))
     shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
     _check_size(shape, dtype, x, w, spec, layout)
@@ -101,7 +102,7 @@ def transposed_convolution(
         else:
             served = _served(method, spec, x, w)
             y = _compute(x, w, spec, layout, dtype, precision, served, generation() if served == "auto" else 0)
-        return y if mesh is None else _sharded(y, out_sharding, mesh)
+        return sharded(y, out_sharding)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6, 7))
@@ -263,8 +264,11 @@ def _mesh(out_sharding: Any) -> Any:
     return mesh
 
 
-def _sharded(y: jax.Array, out_sharding: Any, mesh: Any) -> jax.Array:
-    """``y`` laid out as asked, on a mesh whose axes are explicit or automatic."""
+def sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
+    """``y`` laid out as asked, on a mesh whose axes are explicit or automatic; ``None`` asks for nothing."""
+    if out_sharding is None:
+        return y
+    mesh = _mesh(out_sharding)
     spec = out_sharding.spec if isinstance(out_sharding, jax.sharding.NamedSharding) else out_sharding
     try:
         if len(spec) > y.ndim:

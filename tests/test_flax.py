@@ -156,7 +156,7 @@ CASES = [
     (SHAPES, {"kernel_dilation": 0}, ArgumentError, r"kernel_dilation\[0\] is out of range"),
     (SHAPES, {"kernel_dilation": (1, 2, 3)}, ArgumentError, "kernel_dilation has the wrong length"),
     (SHAPES, {"padding": "CAUSAL"}, ArgumentError, "unknown padding.*'CAUSAL'"),
-    (SHAPES, {"padding": "CIRCULAR"}, ArgumentError, "circular padding wraps.*with Flax"),
+    (SHAPES, {"padding": "CIRCULAR"}, ArgumentError, "circular padding wraps.*jconvt.linen.ConvTranspose"),
     (SHAPES, {"padding": None}, ArgumentTypeError, "padding must be a sequence.*an integer"),
     (SHAPES, {"padding": 0.5}, ArgumentTypeError, r"padding\[0\] must be an integer"),
     (SHAPES, {"padding": [1]}, ArgumentError, "padding has the wrong length"),

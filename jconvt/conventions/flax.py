@@ -17,7 +17,7 @@ from .call import Call, remainder
 from .lax import flag
 from .tensorflow import Resolved
 
-_NAMES = lax.Names("inputs", "kernel", "kernel_dilation")
+_NAMES = lax.Names("inputs", "kernel", "kernel_dilation", feature_group_count="groups")
 
 
 def resolve(
@@ -29,11 +29,14 @@ def resolve(
     transpose_kernel: bool = False,
     *,
     kernel_size: Any = None,
+    groups: int = 1,
+    use_consistent_padding: bool = False,
 ) -> Resolved:
     """Resolves the layer with these arguments on an input and with a kernel of these shapes.
 
     ``input_shape`` has one batch axis; the layer itself takes any number, and merges them. ``kernel_size`` is that of
-    the kernel, and may be left out.
+    the kernel, and may be left out. Groups, and pairs that are the padding of the convolution that is transposed, are
+    those of ``jax.lax``'s convolutions: Flax's layer has neither.
     """
     shape = sequence(kernel_shape, "kernel.shape", "one size for each axis")
     rank = len(shape) - 2
@@ -53,13 +56,18 @@ def resolve(
         _padding(padding, rank),
         _for_each(1 if kernel_dilation is None else kernel_dilation, rank),
         transpose_kernel=flag(transpose_kernel, "transpose_kernel"),
+        use_consistent_padding=use_consistent_padding,
+        feature_group_count=groups,
         names=_NAMES,
     )
 
 
-def kernel_layout(rank: int, transpose_kernel: bool = False) -> KernelLayout:
-    """How the parameter ``kernel`` lies: ``(k..., in, out)``, or ``(k..., out, in)`` with ``transpose_kernel``."""
-    return lax.kernel_layout(rank, transpose_kernel=transpose_kernel)
+def kernel_layout(rank: int, transpose_kernel: bool = False, groups: int = 1) -> KernelLayout:
+    """How the parameter ``kernel`` lies.
+
+    It is ``(k..., in / groups, out)``, or ``(k..., out / groups, in)`` with ``transpose_kernel``.
+    """
+    return lax.kernel_layout(rank, transpose_kernel=transpose_kernel, groups=groups)
 
 
 def call(axes: Sequence[Axis], groups: int = 1, *, transpose_kernel: bool = False, nnx: bool = False) -> Call:
@@ -74,7 +82,7 @@ def call(axes: Sequence[Axis], groups: int = 1, *, transpose_kernel: bool = Fals
             "Flax's ConvTranspose has no groups",
             got=f"groups = {groups}",
             legal="groups = 1",
-            fix="call jconvt.lax.conv_transpose with feature_group_count on the layer's kernel",
+            fix="use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, which are the same with groups",
         )
     if not 1 <= rank <= 3:
         raise ArgumentError(
@@ -102,13 +110,14 @@ def call(axes: Sequence[Axis], groups: int = 1, *, transpose_kernel: bool = Fals
     )
 
 
-def _single(value: Any) -> bool:
+def single(value: Any) -> bool:
+    """Whether ``value`` is one number, and no sequence of them."""
     return isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0
 
 
 def _for_each(value: Any, rank: int) -> Any:
     """What ``jax.lax`` is passed: a number for each axis. It is checked there."""
-    return (value,) * rank if _single(value) else value
+    return (value,) * rank if single(value) else value
 
 
 def _padding(padding: Any, rank: int) -> Any:
@@ -120,17 +129,17 @@ def _padding(padding: Any, rank: int) -> Any:
                 "circular padding wraps the canvas around, and jconvt crops it",
                 got=f"padding = {padding!r}",
                 legal=legal,
-                fix="compute this layer with Flax, or pass another padding",
+                fix="use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, or pass another padding",
             )
         return padding
-    if _single(padding):
+    if single(padding):
         return ((padding, padding),) * rank
-    return [(pad, pad) if _single(pad) else pad for pad in sequence(padding, "padding", legal)]
+    return [(pad, pad) if single(pad) else pad for pad in sequence(padding, "padding", legal)]
 
 
 def _check_kernel_size(kernel_size: Any, kernel: Sequence[int]) -> None:
     legal = f"{tuple(kernel)}, the kernel's"
-    found = sequence((kernel_size,) if _single(kernel_size) else kernel_size, "kernel_size", legal)
+    found = sequence((kernel_size,) if single(kernel_size) else kernel_size, "kernel_size", legal)
     if [integer(k, f"kernel_size[{i}]", 1) for i, k in enumerate(found)] != list(kernel):
         raise ArgumentError(
             "kernel_size is not the kernel's",

@@ -39,6 +39,8 @@ class Names(NamedTuple):
     lhs: str = "lhs"
     rhs: str = "rhs"
     rhs_dilation: str = "rhs_dilation"
+    strides: str = "strides"
+    feature_group_count: str = "feature_group_count"
 
 
 NAMES = Names()
@@ -74,7 +76,7 @@ def resolve(
             legal="kernel sizes of at least 1",
             fix="check the order of the axes",
         )
-    strides = _one_each(strides, "strides", rank)
+    strides = _one_each(strides, names.strides, rank)
     dilations = [1] * rank if rhs_dilation is None else _one_each(rhs_dilation, names.rhs_dilation, rank)
     paddings = _paddings(padding, rank)
     consistent = flag(use_consistent_padding, "use_consistent_padding")
@@ -241,10 +243,11 @@ def _groups(
     groups: Any, lhs: Sequence[Size], rhs: Sequence[int], numbers: Dimensions, transpose_kernel: bool, names: Names
 ) -> int:
     """The groups, once the channels are seen to fit."""
-    groups = integer(groups, "feature_group_count", lowest=1)
+    name = names.feature_group_count
+    groups = integer(groups, name, lowest=1)
     channels, last, first = lhs[numbers.lhs[1]], rhs[numbers.rhs[0]], rhs[numbers.rhs[1]]
     taken = last if transpose_kernel else first * groups
-    shapes = f"{names.lhs} of shape {tuple(lhs)}, {names.rhs} of shape {tuple(rhs)}, feature_group_count {groups}"
+    shapes = f"{names.lhs} of shape {tuple(lhs)}, {names.rhs} of shape {tuple(rhs)}, {name} {groups}"
     if channels != taken:
         order = "(k..., out / groups, in) with" if transpose_kernel else "(k..., in / groups, out) without"
         raise ArgumentError(
@@ -255,9 +258,9 @@ def _groups(
         )
     if last % groups:
         raise ArgumentError(
-            f"feature_group_count does not divide the {'input' if transpose_kernel else 'output'} channels",
+            f"{name} does not divide the {'input' if transpose_kernel else 'output'} channels",
             got=f"{last} channels: {shapes}",
             legal=f"a divisor of {last}",
-            fix="pass such a feature_group_count",
+            fix=f"pass such a {name}",
         )
     return groups

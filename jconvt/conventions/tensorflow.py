@@ -87,15 +87,10 @@ def resolve(
         requested = _requested_sizes(shape, operands, layout, groups)
     if output_padding is not None:
         if shape is not None:
-            raise ArgumentError(
-                "output_shape and output_padding both choose the output size",
-                got=f"output_shape = {shape}, output_padding = {output_padding}",
-                legal="one of the two",
-                fix="leave output_padding out: output_shape says everything",
-            )
+            raise both_choose(shape, output_padding)
         added = per_axis(output_padding, "output_padding", rank, lowest=0)
     axes = tuple(
-        _axis(_Along(position, input_shape[position], kernel, stride, dilation, pad), out, plus, names)
+        cropped(Along(position, input_shape[position], kernel, stride, dilation, pad), out, plus, names)
         for position, kernel, stride, dilation, pad, out, plus in zip(
             layout.spatial_axes, filters_shape, strides, dilations, paddings, requested, added, strict=False
         )
@@ -115,7 +110,7 @@ class _Operands(NamedTuple):
         return f"{names.input} of shape {tuple(self.input)}, {names.filters} of shape {tuple(self.filters)}"
 
 
-class _Along(NamedTuple):
+class Along(NamedTuple):
     """What a call says of one spatial axis; ``position`` is that axis of the input."""
 
     position: int
@@ -151,7 +146,17 @@ class _Sizes(NamedTuple):
         return f"{lowest}" if self.lowest == self.highest else f"{lowest} to {highest}"
 
 
-def _axis(along: _Along, requested: Size | None, output_padding: int | None, names: Names) -> Axis:
+def both_choose(output_shape: Any, output_padding: Any) -> ArgumentError:
+    """The error for two arguments that choose the output size."""
+    return ArgumentError(
+        "output_shape and output_padding both choose the output size",
+        got=f"output_shape = {output_shape}, output_padding = {output_padding}",
+        legal="one of the two",
+        fix="leave output_padding out: output_shape says everything",
+    )
+
+
+def cropped(along: Along, requested: Size | None, output_padding: int | None, names: Names) -> Axis:
     """The crop along one axis."""
     bare = Axis(along.kernel, along.stride, along.dilation)
     n, s, e = along.size, along.stride, bare.extent
@@ -184,9 +189,7 @@ def _axis(along: _Along, requested: Size | None, output_padding: int | None, nam
     return Axis(along.kernel, s, along.dilation, lo, a + b - asked - lo)
 
 
-def _illegal_size(
-    along: _Along, sizes: _Sizes, removed: int, output_padding: int | None, names: Names
-) -> ArgumentError:
+def _illegal_size(along: Along, sizes: _Sizes, removed: int, output_padding: int | None, names: Names) -> ArgumentError:
     if sizes.lowest > sizes.highest:
         return ArgumentError(
             f"padding removes more than there is along axis {along.position}",

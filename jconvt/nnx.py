@@ -1,0 +1,95 @@
+"""``flax.nnx.ConvTranspose``, computed by jconvt, and with what it lacks. It needs the extra ``jconvt[flax]``."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx.nn import dtypes
+from flax.nnx.nn.linear import default_bias_init, default_kernel_init
+
+from . import layer
+from .conventions import flax_layer as convention
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class ConvTranspose(nnx.ConvTranspose):
+    """Transposed convolution as an NNX module.
+
+    The arguments, defaults, initialisers and parameters are those of ``flax.nnx.ConvTranspose``, so that a model and
+    its checkpoints work with the name replaced. ``groups``, ``output_shape``, ``output_padding``,
+    ``use_consistent_padding``, ``method``, ``out_sharding`` and the padding "SAME_LOWER" are what Flax has not. They
+    are those of ``jconvt.linen.ConvTranspose``, and so are the errors.
+
+    >>> layer = ConvTranspose(6, 4, (4, 4), strides=2, groups=2, rngs=nnx.Rngs(0))
+    >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 6))).shape
+    ((4, 4, 3, 4), (1, 16, 16, 4))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] | None = None,
+        *,
+        padding: Any = "SAME",
+        kernel_dilation: int | Sequence[int] | None = None,
+        use_bias: bool = True,
+        mask: jax.Array | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        precision: Any = None,
+        kernel_init: Any = default_kernel_init,
+        bias_init: Any = default_bias_init,
+        transpose_kernel: bool = False,
+        promote_dtype: Any = dtypes.promote_dtype,
+        preferred_element_type: Any = None,
+        rngs: nnx.Rngs,
+        kernel_metadata: Mapping[str, Any] = _NONE,
+        bias_metadata: Mapping[str, Any] = _NONE,
+        groups: int = 1,
+        output_shape: Sequence[int] | None = None,
+        output_padding: int | Sequence[int] | None = None,
+        use_consistent_padding: bool = False,
+        method: str = "auto",
+        out_sharding: Any = None,
+    ):
+        shape = convention.kernel_shape(
+            kernel_size, in_features, out_features, groups, transpose_kernel, name="out_features"
+        )
+        layer.check_source(callable(getattr(rngs, "params", None)), rngs=rngs, legal="nnx.Rngs(seed)")
+        super().__init__(
+            in_features,
+            out_features,
+            kernel_size,
+            strides,
+            padding=padding,
+            kernel_dilation=kernel_dilation,
+            use_bias=use_bias,
+            mask=mask,
+            dtype=dtype,
+            param_dtype=param_dtype,
+            precision=precision,
+            kernel_init=lambda key, _, dtype: kernel_init(key, shape, dtype),  # Flax's own shape has no groups
+            bias_init=bias_init,
+            transpose_kernel=transpose_kernel,
+            promote_dtype=promote_dtype,
+            preferred_element_type=preferred_element_type,
+            rngs=rngs,
+            kernel_metadata=kernel_metadata,
+            bias_metadata=bias_metadata,
+        )
+        self.kernel_shape, self.groups, self.method, self.out_sharding = shape, groups, method, out_sharding
+        self.output_shape, self.output_padding = output_shape, output_padding
+        self.use_consistent_padding = use_consistent_padding
+
+    def __call__(self, inputs: jax.Array, *, output_shape: Sequence[int] | None = None) -> jax.Array:
+        """The layer of ``inputs``, ``(batch..., spatial..., in_features)`` with any number of batch axes, also none."""
+        convention.batch_axes(inputs.shape, self.kernel_size, self.in_features)
+        kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
+        operands = self.promote_dtype((inputs, layer.masked(kernel, self.mask), bias), dtype=self.dtype)
+        return layer.flax(self, operands, output_shape)
