@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn.initializers import Initializer, lecun_normal
 
 from . import operation
@@ -56,15 +57,13 @@ def bilinear(in_axis: int = -2, out_axis: int = -1, dtype: Any = None) -> Initia
                 legal=f"a multiple of {shape[taken]} along axis {given}",
                 fix="give the layer as many output as input channels; groups may be any",
             )
-        copies = jnp.arange(shape[taken])[:, None] == jnp.arange(shape[given]) % shape[taken]
-        kernel = copies if taken < given else copies.T
-        kernel = jnp.expand_dims(kernel.astype(_dtype(dtype)), spatial)
+        copies = np.arange(shape[taken])[:, None] == np.arange(shape[given]) % shape[taken]
+        kernel = np.expand_dims(copies if taken < given else copies.T, spatial)
         for axis in spatial:
             k = shape[axis]
-            triangle = 1 - jnp.abs(jnp.arange(k) - (k - 1) / 2) / ((k + 1) // 2)
-            others = [other for other in range(len(shape)) if other != axis]
-            kernel = kernel * jnp.expand_dims(triangle.astype(kernel.dtype), others)
-        return operation.sharded(kernel, out_sharding)
+            triangle = 1 - np.abs(np.arange(k) - (k - 1) / 2) / ((k + 1) // 2)
+            kernel = kernel * np.expand_dims(triangle, [other for other in range(len(shape)) if other != axis])
+        return operation.sharded(jnp.asarray(kernel, _dtype(dtype)), out_sharding)
 
     return init
 
