@@ -5,6 +5,7 @@ from .axis import Axis
 from .choice import Choice, Decision, choose
 from .conventions.call import Call
 from .errors import ArgumentError, ArgumentTypeError
+from .explanation import Explanation, Product, explain
 from .kernel import KernelConversion, KernelLayout
 from .layout import Layout
 from .spec import Spec
@@ -20,9 +21,11 @@ __all__ = [
     "Call",
     "Choice",
     "Decision",
+    "Explanation",
     "KernelConversion",
     "KernelLayout",
     "Layout",
+    "Product",
     "Spec",
     "Translation",
     "choose",
@@ -30,6 +33,7 @@ __all__ = [
     "conv2d_transpose",
     "conv3d_transpose",
     "conv_transpose",
+    "explain",
     "keras",
     "lax",
     "onnx",

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from . import translation
 from .errors import ArgumentError, ArgumentTypeError
+from .frameworks import FRAMEWORKS
 
 _ARGUMENTS = {
     "tensorflow": {"stride": "strides", "padding": "padding", "dilation": "dilations"},
@@ -62,8 +63,8 @@ def add(commands: Any) -> None:
         "one for all axes, or one for each, joined by x.",
     )
     parser.set_defaults(command=_translate)
-    parser.add_argument("--from", dest="source", required=True, choices=translation.FRAMEWORKS, help="whose call it is")
-    parser.add_argument("--to", dest="target", required=True, choices=translation.FRAMEWORKS, help="whose it becomes")
+    parser.add_argument("--from", dest="source", required=True, choices=FRAMEWORKS, help="whose call it is")
+    parser.add_argument("--to", dest="target", required=True, choices=FRAMEWORKS, help="whose it becomes")
     parser.add_argument("--input", required=True, type=_numbers, metavar="HxW", help="the input's spatial sizes")
     parser.add_argument("--kernel", required=True, type=_numbers, metavar="K", help="the kernel's sizes")
     parser.add_argument("--stride", type=_numbers, metavar="S", help="1 where left out")

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import jconvt
 from jconvt import cli, translate_cli
 from jconvt.algorithms import reference
+from jconvt.frameworks import FRAMEWORKS
 from jconvt.kernel import KernelConversion, KernelLayout
-from jconvt.translation import FRAMEWORKS, call_of, translate
+from jconvt.translation import call_of, translate
 
 for needed in ("tensorflow", "torch", "onnxruntime", "flax"):
     pytest.importorskip(needed)
