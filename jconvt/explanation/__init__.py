@@ -1,4 +1,4 @@
-"""A transposed convolution, product by product: which input pixel meets which kernel tap where, and what they add up to.
+"""A transposed convolution, product by product: which input pixel meets which kernel tap where, and their sums.
 
 ``views`` holds the numbers, ``call`` makes them from a call; ``text``, ``figures`` and ``page`` show them.
 """

@@ -71,7 +71,7 @@ class Explanation:
 
     @functools.cached_property
     def taps(self) -> NDArray[np.intp]:
-        """For each input pixel and output position the tap that connects them, or -1; all counted in row-major order."""
+        """For each input pixel and output position the tap that connects them, or -1; all in row-major order."""
         sizes, kernel, outputs = self.input.shape, self.kernel.shape, self.library.shape[:-1]
         found = np.full((math.prod(sizes), math.prod(outputs)), -1)
         for pixel, tap, position in reference.landings(self.spec, sizes, outputs):
@@ -234,6 +234,11 @@ class Explanation:
         """The first of the outputs that add up the most products: the one shown where none is chosen."""
         return self._unravel(int(self.overlap.argmax()), self.output.shape)
 
+    @property
+    def first(self) -> Index:
+        """The first of the outputs that a stamp reaches: the corner, mostly."""
+        return self._unravel(int((self.overlap > 0).argmax()), self.output.shape)
+
     def sentence(self, cell: Any) -> str:
         """One output's sum, as a line.
 
@@ -255,6 +260,24 @@ class Explanation:
         yield f"{' = ' if terms else ''}{written.number(self.output[cell])}", None
         if not terms:
             yield ", as no stamp reaches it", None
+
+    def unflipped(self, cell: Any) -> str:
+        """What one output would be if the kernel slid over the zero-filled input as it is: what it is *not*.
+
+        >>> from jconvt import example, explain
+        >>> explain(example.INPUT, example.FILTERS, **example.ARGUMENTS).unflipped((0, 0))
+        'Without the flip, out[0,0] would be -67*-9 = 603.'
+        """
+        cell = self.cell(cell)
+        last = [axis.kernel - 1 for axis in self.spec.axes]
+        mirrored = [
+            (pixel, tuple(k - t for k, t in zip(last, tap, strict=True))) for pixel, tap, _ in self.products(cell)
+        ]
+        with np.errstate(all="ignore"):
+            total = sum((self.input[pixel] * self.kernel[tap] for pixel, tap in mirrored), self.output.dtype.type(0))
+        terms = (f"{written.factor(self.input[pixel])}*{written.factor(self.kernel[tap])}" for pixel, tap in mirrored)
+        middle = f"{' + '.join(terms)} = " if mirrored else ""
+        return f"Without the flip, out{written.place(cell)} would be {middle}{written.number(total)}."
 
     @staticmethod
     def _unravel(index: int, shape: Index) -> Index:
