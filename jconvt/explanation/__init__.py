@@ -1,9 +1,10 @@
 """A transposed convolution, product by product: which input pixel meets which kernel tap where, and their sums.
 
-``views`` holds the numbers, ``call`` makes them from a call; ``text``, ``figures`` and ``page`` show them.
+``views`` holds the numbers, and ``call`` makes them from a call; the other files show them.
 """
 
 from .call import explain
-from .views import Explanation, Product
+from .explanation import Explanation
+from .views import Product
 
 __all__ = ["Explanation", "Product", "explain"]

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from . import figures
-from .views import Explanation, Index
+from .explanation import Explanation
+from .views import Index
 
 _MILLISECONDS, _AT_THE_END = 900, 3000
 _MOST = 49  # frames: where there are more outputs, some are left out

@@ -14,7 +14,7 @@ from ..errors import ArgumentError, ArgumentTypeError
 from ..frameworks import CONVENTIONS, FUNCTIONS, check_known, check_names, kernel_of, listed
 from ..integers import integer, sequence
 from ..spec import Spec
-from .views import Explanation
+from .explanation import Explanation
 
 _LEGIBLE = {1: (12, 9, 36), 2: (6, 7, 16)}
 """Along each axis the most input pixels, the largest extent of a kernel, and the most outputs that still read well."""
@@ -81,7 +81,8 @@ def explain(
     sizes = layout.spatial(x.shape)
     _check_sizes(spec, sizes, spec.output_sizes(sizes))
     image, count = integer(image, "image", 0), x.shape[0]
-    w = kernel_of(convention, spec.rank, shown, groups).filters(w)
+    own = kernel_of(convention, spec.rank, shown, groups)
+    w = own.filters(w)
     channels = (w.shape[-1], w.shape[-2] * groups)
     if image >= count or min(channels) < 1:
         raise ArgumentError(
@@ -100,6 +101,7 @@ def explain(
         images=last[0].astype(wide),
         filters=np.asarray(w).astype(wide),
         library=last[1],
+        backwards=own.flipped,
         input_channel=0,
         output_channel=0,
     )

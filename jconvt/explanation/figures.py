@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import ArgumentError
 from . import palette, written
 from .board import FAINT, INK, WINDOW, Board
-from .views import Explanation, Index
+from .explanation import Explanation
+from .views import Index
 
 _TITLE, _CALL, _LABEL, _SENTENCE = 33, 21, 25, 24
 _PIXEL, _TAP, _BETWEEN = 86.0, 72.0, 100.0  # the largest cells of input and kernel, and what lies between the two
@@ -226,10 +227,10 @@ def _heading(board: Board, explanation: Explanation, title: str, top: float) -> 
         if len(explanation.call) <= _LONGEST
         else explanation.call[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
     )
-    channels = ""
-    if len(explanation.pairs) > 1:
-        channels = f"   input channel {explanation.input_channel}, output channel {explanation.output_channel}"
-    board.text(0, top + 62, call + channels, _CALL, FAINT, family="monospace")
+    board.text(0, top + 62, call, _CALL, FAINT, family="monospace")
+    for note in explanation.notes:
+        top += 30
+        board.text(0, top + 62, note, _CALL, FAINT)
     return top + _HEAD
 
 

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from ..errors import ArgumentError, ArgumentTypeError
 from ..replacement import replaced
-from .views import Explanation
+from .explanation import Explanation
 
 _PICTURES = (".png", ".svg", ".pdf")
 ENDINGS = (".html", *_PICTURES, ".gif")
@@ -42,13 +42,15 @@ def save(explanation: Explanation, path: str | os.PathLike[str], view: str | Non
 
 def _write(explanation: Explanation, file: IO[bytes], ending: str, view: str | None, cell: Any) -> None:
     if ending == ".html":
-        file.write(explanation.html().encode())
+        file.write(explanation.html(cell).encode())
     elif ending == ".svg":
         file.write(explanation.svg(view or "stamps", cell).encode())
     elif ending == ".gif":
+        view = view or "dilated"
+        explanation.figure(view)  # what is wrong with it shows here
         from . import animation
 
-        animation.write(explanation, file, view or "dilated")
+        animation.write(explanation, file, view)
     else:
         figure = explanation.figure(view or "stamps", cell)
         metadata = {"Software": None} if ending == ".png" else {"CreationDate": None}

@@ -6,6 +6,7 @@ const cellsOf = {};
 let pair = data.pairs[data.pair];
 let state = { cell: data.cell, pixel: null };
 let timer = null;
+const frame = Object.assign(document.createElement("div"), { className: "frame" });
 
 const columnsOf = (shape) => shape[shape.length - 1];
 const rowsOf = (shape) => (shape.length > 1 ? shape[0] : 1);
@@ -34,7 +35,7 @@ function ground(pixels) {
 function grid(id, shape, cell, choose) {
   const rows = rowsOf(shape), columns = columnsOf(shape);
   const found = Array.from({ length: rows * columns }, (_, index) => cell(index));
-  const tiny = id === "matrix" && columns > 10 || id !== "vector" && rows > 40;
+  const tiny = ["matrix", "result"].includes(id) && (pair.input.length > 12 || pair.output.length > 40);
   const longest = Math.max(...found.map((each) => each.text.length), 2);
   const box = document.createElement("div");
   box.className = "grid" + (tiny ? " tiny" : columns > 9 ? " small" : "");
@@ -121,6 +122,7 @@ function build() {
   }, (index) => showCell(Math.floor(index / pixels)));
   grid("vector", [pixels, 1], pixelCell, showPixel);
   grid("result", [pair.output.length, 1], sumCell, showCell);
+  document.querySelector("#zeros .grid").append(frame);
   byId("unflipped").textContent = pair.unflipped;
 }
 
@@ -128,7 +130,10 @@ function spelled(parts) {
   return parts.map(([text, pixel]) => {
     const span = document.createElement("span");
     span.textContent = text;
-    if (pixel >= 0) span.style.color = `var(--word${colour(pixel)})`;
+    if (pixel >= 0) {
+      span.className = "factor";
+      span.style.color = `var(--word${colour(pixel)})`;
+    }
     return span;
   });
 }
@@ -136,9 +141,13 @@ function spelled(parts) {
 function show(next) {
   state = next;
   for (const element of document.querySelectorAll(".chosen, .quiet, .window"))
-    element.classList.remove("chosen", "quiet", "window", "edge-top", "edge-bottom", "edge-left", "edge-right");
-  cellsOf.stamps.forEach((element, index) => { element.textContent = cellsOf.stamps.length > 640 ? "" : pair.output[index]; element.style.background = ground(reached(index)); });
+    element.classList.remove("chosen", "quiet", "window");
+  cellsOf.stamps.forEach((element, index) => {
+    element.textContent = pair.output[index];
+    element.style.background = ground(reached(index));
+  });
   slide(state.cell);
+  reveal(state.cell);
   if (state.pixel === null) showSum(state.cell);
   else showStamp(state.pixel);
   byId("slider").value = state.cell;
@@ -204,11 +213,21 @@ function slide(cell) {
       const element = cellsOf.zeros[(top + row) * wide + left + column], tap = data.windowTaps[row * across + column];
       element.dataset.tap = tap < 0 ? "" : "×" + pair.kernel[tap];
       element.classList.add("window");
-      element.classList.toggle("edge-top", row === 0);
-      element.classList.toggle("edge-bottom", row === rows - 1);
-      element.classList.toggle("edge-left", column === 0);
-      element.classList.toggle("edge-right", column === across - 1);
     }
+  const first = cellsOf.zeros[top * wide + left], last = cellsOf.zeros[(top + rows - 1) * wide + left + across - 1];
+  Object.assign(frame.style, {
+    left: `${first.offsetLeft - 3}px`, top: `${first.offsetTop - 3}px`,
+    width: `${last.offsetLeft + last.offsetWidth - first.offsetLeft + 6}px`,
+    height: `${last.offsetTop + last.offsetHeight - first.offsetTop + 6}px`,
+  });
+}
+
+// A matrix with more rows than there is room for shows the one that is spoken of.
+function reveal(cell) {
+  const box = document.querySelector(".product"), row = cellsOf.result[cell];
+  if (box.matches(":hover") || box.contains(document.activeElement)) return;
+  const top = row.getBoundingClientRect().top - box.getBoundingClientRect().top + box.scrollTop;
+  if (top < box.scrollTop + 40 || top > box.scrollTop + box.clientHeight - 40) box.scrollTop = top - box.clientHeight / 2;
 }
 
 function stop() {
@@ -224,14 +243,13 @@ byId("play").addEventListener("click", () => {
   byId("play").textContent = "Pause";
   timer = setInterval(() => showCell((state.cell + 1) % pair.output.length), 900);
 });
-if (data.channels) {
-  const select = byId("pair");
-  document.querySelector(".pair").hidden = false;
-  select.replaceChildren(...data.pairs.map((each) => new Option(each.name)));
-  select.selectedIndex = data.pair;
-  select.addEventListener("change", () => { pair = data.pairs[select.selectedIndex]; build(); show(state); });
-  byId("pair-note").textContent = data.channels;
-}
+const select = byId("pair");
+select.replaceChildren(...data.pairs.map((each) => new Option(each.name)));
+select.selectedIndex = data.pair;
+select.addEventListener("change", () => { stop(); pair = data.pairs[select.selectedIndex]; build(); show(state); });
+document.querySelector(".pair").hidden = data.pairs.length === 1;
+byId("notes").textContent = data.notes.join(" ");
 byId("agrees").textContent = data.agrees;
 build();
 show(state);
+addEventListener("resize", () => slide(state.cell));

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import palette, written
-from .views import Explanation
+from .explanation import Explanation
 
 _MOST_PRODUCTS = 20_000  # of all pairs of channels together; where there are more, the page has the chosen pair alone
 _HEIGHT = 900  # pixels, in a notebook
@@ -39,15 +39,18 @@ DARK = {
 }
 
 
-def html(explanation: Explanation) -> str:
-    """The page. It is one file, which works from a disk, a server, or a frame in another page."""
+def html(explanation: Explanation, cell: Any = None) -> str:
+    """The page, with the sum of ``cell`` to begin with.
+
+    It is one file, which works from a disk, from a server, and in a frame of another page.
+    """
     parts = {
         "title": markup.escape(explanation.call),
         "colours": colours(),
         "style": _source("page.css"),
         "script": _source("page.js"),
         # "<" is written as an escape, so that no text in the numbers can end the element that holds them.
-        "data": json.dumps(data(explanation), allow_nan=False).replace("<", "\\u003c"),
+        "data": json.dumps(data(explanation, cell), allow_nan=False).replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _source("page.html"))
 
@@ -70,9 +73,10 @@ def colours() -> str:
     return f":root {{ {_variables(light)} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {_variables(dark)} }} }}"
 
 
-def data(explanation: Explanation) -> dict[str, Any]:
+def data(explanation: Explanation, cell: Any = None) -> dict[str, Any]:
     """What the page shows: places as integers in row-major order, numbers as they are written."""
     chosen = (explanation.input_channel, explanation.output_channel)
+    start = explanation.busiest if cell is None else explanation.cell(cell)
     pairs = explanation.pairs
     products = int(explanation.overlap.sum())
     shown = pairs if products * len(pairs) <= _MOST_PRODUCTS else [chosen]
@@ -87,8 +91,8 @@ def data(explanation: Explanation) -> dict[str, Any]:
         "colours": [palette.colour(pixel) for pixel in np.ndindex(explanation.input.shape)],
         "pairs": [_pair(explanation.pair(*each)) for each in shown],
         "pair": shown.index(chosen),
-        "cell": int(np.ravel_multi_index(explanation.busiest, explanation.output.shape)),
-        "channels": _channels(explanation, len(shown)),
+        "cell": int(np.ravel_multi_index(start, explanation.output.shape)),
+        "notes": [*explanation.notes, *([f"This page has one of {len(pairs)} pairs."] if shown != pairs else [])],
         "agrees": "The library computes the same numbers."
         if explanation.agrees
         else "The library disagrees with the definition here: please report it.",
@@ -120,15 +124,6 @@ def _pair(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _channels(explanation: Explanation, shown: int) -> str:
-    count = len(explanation.pairs)
-    if count == 1:
-        return ""
-    added = explanation.filters.shape[-1] // explanation.spec.groups
-    part = "" if shown == count else f" This page has one of {count} pairs."
-    return f"An output channel adds up {added} of these." + part
-
-
 def _number(value: Any) -> str:
     return written.typeset(written.number(value))
 
@@ -138,4 +133,4 @@ def _variables(values: dict[str, str]) -> str:
 
 
 def _source(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return importlib.resources.files("jconvt.explanation").joinpath(name).read_text(encoding="utf-8")

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from . import palette, written
-from .views import Explanation, Index
+from .explanation import Explanation
+from .views import Index
 
 _INK, _QUIET, _HEADING = "#1d2129", "dim", "bold"
 _WINDOW = "#d5d9e0"
@@ -33,7 +33,7 @@ class _Cell(NamedTuple):
 
 def render(explanation: Explanation, views: Sequence[str], cells: Sequence[Index]) -> RenderableType:
     """``views`` of an explanation, with the sums of some outputs spelled out."""
-    parts: list[RenderableType] = [Text(explanation.call, _QUIET), *_channels(explanation)]
+    parts: list[RenderableType] = [Text(explanation.call, _QUIET), *map(Text, explanation.notes)]
     for view in views:
         parts += ["", *VIEWS[view](explanation, cells)]
     parts += ["", *(_sum(explanation, cell) for cell in cells), _agreement(explanation)]
@@ -59,7 +59,8 @@ def _stamps(explanation: Explanation, cells: Sequence[Index]) -> list[Renderable
         Text("Each input pixel stamps the kernel, times its value, and the stamps add up", _HEADING),
         "",
         _beside(
-            ("input", _grid(explanation.input, lambda at: [at])), ("kernel", _plain(explanation.kernel)), gap=(0, 6)
+            ("input", _grid(explanation.input, lambda at: [at])),
+            ("kernel", _plain(explanation.kernel)),
         ),
         "",
         Columns(stamps, padding=(0, 3)),
@@ -134,18 +135,6 @@ VIEWS: dict[str, Callable[[Explanation, Sequence[Index]], list[RenderableType]]]
 }
 
 
-def _channels(explanation: Explanation) -> list[RenderableType]:
-    if len(explanation.pairs) == 1:
-        return []
-    inputs, outputs = explanation.filters.shape[-1], explanation.library.shape[-1]
-    return [
-        Text(
-            f"input channel {explanation.input_channel} of {inputs}, output channel {explanation.output_channel} "
-            f"of {outputs}; the call adds up {inputs // explanation.spec.groups} such pairs for an output channel"
-        )
-    ]
-
-
 def _sum(explanation: Explanation, cell: Index) -> Text:
     parts = [(text, pixel) for text, pixel in explanation.spelled(cell)]
     return Text.assemble(*(text if pixel is None else _on_ground(text, pixel) for text, pixel in parts))
@@ -178,7 +167,7 @@ def _cells(shape: Index, cell: Callable[[Index], _Cell]) -> Text:
     """The cells of an array, a line for each row, all as wide as the widest."""
     rows = [[cell((*row, column)) for column in range(shape[-1])] for row in np.ndindex(shape[:-1])]
     width = max(len(each.text) for row in rows for each in row)
-    return Text("\n").join(Text.assemble(*(_drawn(each, width) for each in row)) for row in rows)
+    return Text("\n", no_wrap=True).join(Text.assemble(*(_drawn(each, width) for each in row)) for row in rows)
 
 
 def _drawn(cell: _Cell, width: int) -> Text:
@@ -198,8 +187,6 @@ def _on_ground(text: str, pixel: Index) -> Text:
     return Text(text, f"{_INK} on {_tints([pixel])[0]}")
 
 
-def _beside(*titled: tuple[str, Text], gap: tuple[int, int] = (0, 3)) -> Table:
-    table = Table.grid(padding=gap)
-    table.add_row(*(Text(title, _HEADING) for title, _ in titled))
-    table.add_row(*(content for _, content in titled))
-    return table
+def _beside(*titled: tuple[str, Text]) -> Columns:
+    """Titled grids beside each other, or under each other where there is no room."""
+    return Columns([Group(Text(title, _HEADING, no_wrap=True), content) for title, content in titled], padding=(0, 3))

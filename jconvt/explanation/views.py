@@ -9,9 +9,8 @@ convolution that is transposed, and with its columns slid into place it is the w
 import dataclasses
 import functools
 import math
-import os
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,12 +34,8 @@ class Product(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
-    """One input channel's part in one output channel of a transposed convolution, product by product.
-
-    ``jconvt.explain`` makes it. It prints itself, ``figure`` draws it, ``save`` writes it as a picture, as an animation
-    or as a page to play with, and a notebook shows that page. Indices are those of the spatial axes.
-    """
+class Views:
+    """The products of one input channel with one output channel. Indices are those of the spatial axes."""
 
     call: str
     """The call, as it would be written."""
@@ -51,6 +46,8 @@ class Explanation:
     """The whole kernel, ``(k..., out / groups, in)``: its first tap lands first."""
     library: NDArray[Any]
     """What the library answers for the image: ``(output spatial..., out)``, in the dtype of the operands."""
+    backwards: bool
+    """Whether the convention has its kernels the other way round: then what is called the kernel here is the flip."""
     input_channel: int
     output_channel: int
 
@@ -94,7 +91,7 @@ class Explanation:
         """
         column = int(np.ravel_multi_index(self.cell(cell), self.output.shape))
         return tuple(
-            Product(self._unravel(row, self.input.shape), self._unravel(tap, self.kernel.shape), term)
+            Product(unravel(row, self.input.shape), unravel(tap, self.kernel.shape), term)
             for row, (tap, term) in enumerate(zip(self.taps[:, column], self._terms[:, column], strict=True))
             if tap >= 0
         )
@@ -172,7 +169,7 @@ class Explanation:
             for o in range(outputs)
         ]
 
-    def pair(self, input_channel: int, output_channel: int) -> "Explanation":
+    def pair(self, input_channel: int, output_channel: int) -> Self:
         """The same of another pair of channels.
 
         Raises:
@@ -232,108 +229,14 @@ class Explanation:
     @property
     def busiest(self) -> Index:
         """The first of the outputs that add up the most products: the one shown where none is chosen."""
-        return self._unravel(int(self.overlap.argmax()), self.output.shape)
+        return unravel(int(self.overlap.argmax()), self.output.shape)
 
     @property
     def first(self) -> Index:
         """The first of the outputs that a stamp reaches: the corner, mostly."""
-        return self._unravel(int((self.overlap > 0).argmax()), self.output.shape)
+        return unravel(int((self.overlap > 0).argmax()), self.output.shape)
 
-    def sentence(self, cell: Any) -> str:
-        """One output's sum, as a line.
 
-        >>> from jconvt import example, explain
-        >>> explain(example.INPUT, example.FILTERS, **example.ARGUMENTS).sentence((0, 0))
-        'out[0,0] = -67*-1 = 67'
-        """
-        return "".join(text for text, _ in self.spelled(cell))
-
-    def spelled(self, cell: Any) -> Iterator[tuple[str, Index | None]]:
-        """The parts of ``sentence``, each with the input pixel that it is about, if any."""
-        cell = self.cell(cell)
-        yield f"out{written.place(cell)} = ", None
-        terms = self.products(cell)
-        for number, (pixel, tap, _) in enumerate(terms):
-            if number:
-                yield " + ", None
-            yield f"{written.factor(self.input[pixel])}*{written.factor(self.kernel[tap])}", pixel
-        yield f"{' = ' if terms else ''}{written.number(self.output[cell])}", None
-        if not terms:
-            yield ", as no stamp reaches it", None
-
-    def unflipped(self, cell: Any) -> str:
-        """What one output would be if the kernel slid over the zero-filled input as it is: what it is *not*.
-
-        >>> from jconvt import example, explain
-        >>> explain(example.INPUT, example.FILTERS, **example.ARGUMENTS).unflipped((0, 0))
-        'Without the flip, out[0,0] would be -67*-9 = 603.'
-        """
-        cell = self.cell(cell)
-        last = [axis.kernel - 1 for axis in self.spec.axes]
-        mirrored = [
-            (pixel, tuple(k - t for k, t in zip(last, tap, strict=True))) for pixel, tap, _ in self.products(cell)
-        ]
-        with np.errstate(all="ignore"):
-            total = sum((self.input[pixel] * self.kernel[tap] for pixel, tap in mirrored), self.output.dtype.type(0))
-        terms = (f"{written.factor(self.input[pixel])}*{written.factor(self.kernel[tap])}" for pixel, tap in mirrored)
-        middle = f"{' + '.join(terms)} = " if mirrored else ""
-        return f"Without the flip, out{written.place(cell)} would be {middle}{written.number(total)}."
-
-    @staticmethod
-    def _unravel(index: int, shape: Index) -> Index:
-        return tuple(int(i) for i in np.unravel_index(index, shape))
-
-    def __repr__(self) -> str:
-        return f"<{self.call}: input {self.input.shape}, output {self.output.shape}, {self.sentence(self.busiest)}>"
-
-    def __str__(self) -> str:
-        lines = [self.call, *map(self.sentence, np.ndindex(self.output.shape))]
-        return "\n".join(lines)
-
-    def figure(self, view: str = "stamps", cell: Any = None) -> Any:
-        """A matplotlib figure: "stamps", "dilated", "gradient" or "overlap".
-
-        Args:
-          view: what to draw.
-          cell: the output whose sum is spelled out; left out, one with the most products.
-
-        Raises:
-          ArgumentError: there is no such view, or no such output.
-          ModuleNotFoundError: matplotlib is not installed.
-        """
-        from . import figures
-
-        return figures.draw(self, view, cell)
-
-    def html(self) -> str:
-        """A page of its own, to play with: hover, touch, or walk by keyboard. It needs nothing from the network."""
-        from . import page
-
-        return page.html(self)
-
-    def svg(self, view: str = "stamps", cell: Any = None) -> str:
-        """``figure`` as the text of an SVG file."""
-        from . import figures
-
-        return figures.svg(self, view, cell)
-
-    def save(self, path: str | os.PathLike[str], view: str | None = None, cell: Any = None) -> None:
-        """Writes a file, or leaves it as it was: a page (.html), a picture (.png, .svg, .pdf) or an animation (.gif).
-
-        Args:
-          path: its ending says what is written.
-          view: as in ``figure``; a GIF walks through "dilated" where it is left out. A page has all views.
-          cell: as in ``figure``; a GIF walks through all outputs.
-
-        Raises:
-          ArgumentError: the ending is none of these, or the file cannot be written.
-          ModuleNotFoundError: for pictures, matplotlib is not installed.
-        """
-        from . import files
-
-        files.save(self, path, view, cell)
-
-    def _repr_html_(self) -> str:
-        from . import page
-
-        return page.frame(self)
+def unravel(index: int, shape: Index) -> Index:
+    """The index of an array's element from its place in row-major order."""
+    return tuple(int(i) for i in np.unravel_index(index, shape))
