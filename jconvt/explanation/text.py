@@ -88,6 +88,7 @@ def _dilated(explanation: Explanation, cells: Sequence[Index]) -> list[Renderabl
             ("flipped kernel", _cells(taps.shape, lambda at: _Cell(written.number(flipped[at]), (), taps[at] < 0))),
             ("output", _output(explanation, [cell])),
         ),
+        Text(explanation.unflipped(explanation.first), _QUIET),
     ]
 
 
