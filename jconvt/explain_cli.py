@@ -65,7 +65,7 @@ def _explain(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.cell is not None:
             cells = [explanation.cell(arguments.cell)]
         if arguments.html is not None:
-            _write(explanation, arguments.html, (".html",), None, None)
+            _write(explanation, arguments.html, (".html",), None, arguments.cell)
         if arguments.figure is not None:
             _write(explanation, arguments.figure, (".png", ".svg", ".pdf", ".gif"), arguments.view, arguments.cell)
     except (ArgumentError, ArgumentTypeError, ModuleNotFoundError) as error:
