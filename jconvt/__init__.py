@@ -1,16 +1,20 @@
 """Transposed convolution for JAX: what ``tf.nn.conv2d_transpose`` and its family compute, differentiable."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import keras, lax, onnx, tensorflow, torch
 from .axis import Axis
 from .choice import Choice, Decision, choose
 from .conventions.call import Call
 from .errors import ArgumentError, ArgumentTypeError
-from .explanation import Explanation, Product, explain
 from .kernel import KernelConversion, KernelLayout
 from .layout import Layout
 from .spec import Spec
 from .tensorflow import conv1d_transpose, conv2d_transpose, conv3d_transpose, conv_transpose
 from .translation import Translation, translate
+
+if TYPE_CHECKING:
+    from .explanation import Explanation, Product, explain
 
 __version__ = "0.1.0"
 
@@ -41,3 +45,18 @@ __all__ = [
     "torch",
     "translate",
 ]
+
+_ON_DEMAND = ("Explanation", "Product", "explain")
+
+
+def __getattr__(name: str) -> Any:
+    """What programs that compute do not wait for: it is imported once it is asked for."""
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import explanation
+
+    return getattr(explanation, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

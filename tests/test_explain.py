@@ -213,6 +213,14 @@ def test_what_is_no_number_reaches_its_own_stamp_alone():
     ]  # fmt: skip
 
 
+def test_integers_that_wrap_around_are_noted():
+    x, w = np.full((1, 1, 1), 100, np.int8), np.array([2, 1], np.int8).reshape(2, 1, 1)
+    why = explain(x, w)
+    assert (why.sentence(0), why.library[0, 0], why.agrees) == ("out[0] = 100*2 = 200", -56, True)
+    assert why.notes == ["Some sums are too large for int8: in the call's own answer they wrap around."]
+    assert explain(x, w // 2).notes == []
+
+
 def test_an_output_without_a_stamp_says_so():
     why = explain(np.ones((1, 2, 1)), np.ones((1, 1, 1)), strides=3)
     assert why.sentence(2) == "out[2] = 0, as no stamp reaches it"

@@ -185,9 +185,9 @@ class Page(html.parser.HTMLParser):
         self.feed(source)
         self.close()
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.attributes += [value for name, value in attributes if name in ("src", "href", "action")]
+        self.attributes += [value for name, value in attrs if name in ("src", "href", "action")]
         self.texts.append("")
 
     def handle_data(self, data):

@@ -35,7 +35,7 @@ def explain(
       input: as the convention has it: for ``jconvt.conv_transpose``, ``(batch, spatial..., in)``. One or two spatial
         axes, and no more pixels than can be read.
       filters: the kernel, as the convention has it: ``(k..., out / groups, in)``.
-      *arguments, **options: the other arguments of ``jconvt.conv_transpose``, or of the convention's function; those
+      arguments, options: the other arguments of ``jconvt.conv_transpose``, or of the convention's function; those
         that do not change what is computed in which geometry, such as ``method`` and ``bias``, are not among them.
       convention: whose arguments and kernel these are: "jconvt", "tensorflow", "torch", "keras", "onnx", "lax" or
         "flax".

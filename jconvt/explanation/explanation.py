@@ -32,6 +32,10 @@ class Explanation(Views):
             )
         if self.backwards:
             notes.append("This convention stamps its kernels backwards: the kernel here is the one given, flipped.")
+        if self.wraps:
+            notes.append(
+                f"Some sums are too large for {self.library.dtype}: in the call's own answer they wrap around."
+            )
         return notes
 
     def sentence(self, cell: Any) -> str:

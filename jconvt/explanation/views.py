@@ -41,29 +41,29 @@ class Views:
     """The call, as it would be written."""
     spec: Spec
     images: NDArray[Any]
-    """The image, all channels: ``(spatial..., in)``."""
+    """The image with all channels, ``(spatial..., in)``."""
     filters: NDArray[Any]
     """The whole kernel, ``(k..., out / groups, in)``: its first tap lands first."""
     library: NDArray[Any]
-    """What the library answers for the image: ``(output spatial..., out)``, in the dtype of the operands."""
+    """What the library answers for the image, ``(output spatial..., out)``, in the dtype of the operands."""
     backwards: bool
-    """Whether the convention has its kernels the other way round: then what is called the kernel here is the flip."""
+    """Whether the convention has its kernels the other way round. Then what is called the kernel here is the flip."""
     input_channel: int
     output_channel: int
 
     @property
     def input(self) -> NDArray[Any]:
-        """The input channel: ``(spatial...)``."""
+        """The input channel, ``(spatial...)``."""
         return self.images[..., self.input_channel]
 
     @property
     def kernel(self) -> NDArray[Any]:
-        """The kernel from the input channel to the output channel: ``(k...)``."""
+        """The kernel from the input channel to the output channel, ``(k...)``."""
         return self.filters[..., self.output_channel % self.filters.shape[-2], self.input_channel]
 
     @functools.cached_property
     def output(self) -> NDArray[Any]:
-        """The sums of the products: ``(output spatial...)``. Over several input channels, these are added up, too."""
+        """The sums of the products, ``(output spatial...)``. Over several input channels, these are added up, too."""
         return self._terms.sum(axis=0).reshape(self.library.shape[:-1])
 
     @functools.cached_property
@@ -103,7 +103,7 @@ class Views:
 
     @property
     def stamps(self) -> dict[Index, NDArray[Any]]:
-        """For each input pixel, what it alone contributes to the output: ``(output spatial...)``."""
+        """For each input pixel, what it alone contributes to the output, ``(output spatial...)``."""
         terms = zip(np.ndindex(self.input.shape), self._terms, strict=True)
         return {pixel: row.reshape(self.output.shape) for pixel, row in terms}
 
@@ -114,7 +114,7 @@ class Views:
 
     @property
     def window(self) -> Index:
-        """The size of the window that slides in the dilated view: the extent of the kernel."""
+        """The size of the window that slides in the dilated view. It is the extent of the kernel."""
         return tuple(axis.extent for axis in self.spec.axes)
 
     @property
@@ -137,17 +137,17 @@ class Views:
 
     @property
     def zero_filled(self) -> NDArray[Any]:
-        """The dilated view's input: pixels a stride apart, with zeros between them and around them, or cropped."""
+        """The dilated view's input. Pixels lie a stride apart, with zeros between and around them, or are cropped."""
         return self._filled(self.zero_filled_pixels, self.input)
 
     @property
     def flipped_kernel(self) -> NDArray[Any]:
-        """The dilated view's kernel: flipped along every axis, with zeros between the taps of a dilated one."""
+        """The dilated view's kernel. It is flipped along every axis, with zeros between the taps of a dilated one."""
         return self._filled(self.window_taps, self.kernel)
 
     @property
     def matrix(self) -> NDArray[Any]:
-        """C of the gradient view: the forward convolution takes ``z`` to ``C @ z``; the output is ``C.T @ input``.
+        """C of the gradient view. The forward convolution takes ``z`` to ``C @ z``; the output is ``C.T @ input``.
 
         ``(input pixels, outputs)``, both in row-major order.
         """
@@ -159,7 +159,7 @@ class Views:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Every input channel and output channel that have a kernel in common: those of one group."""
+        """Every input channel and output channel that have a kernel in common, as those of one group have."""
         inputs = self.filters.shape[-1] // self.spec.groups
         outputs = self.filters.shape[-2]
         return [
@@ -188,14 +188,25 @@ class Views:
         return dataclasses.replace(self, input_channel=wanted[0], output_channel=wanted[1])
 
     @functools.cached_property
+    def _exact(self) -> NDArray[Any]:
+        """The definition's answer, in its wide dtype: what ``library`` is held to."""
+        with np.errstate(all="ignore"):
+            return reference.transpose(self.images[None], self.filters, self.spec)[0]
+
+    @property
+    def wraps(self) -> bool:
+        """Whether some sums are integers too large for the dtype of the operands, in which the library answers."""
+        exact = self._exact
+        return bool(jnp.issubdtype(exact.dtype, jnp.integer) and (exact != exact.astype(self.library.dtype)).any())
+
+    @functools.cached_property
     def agrees(self) -> bool:
         """Whether the library's answer is the definition's, over all input channels.
 
         Whole numbers are equal; other sums of m products may differ by m eps times the sum of absolute products.
         """
-        x, w, dtype = self.images[None], self.filters, self.library.dtype
+        x, w, dtype, exact = self.images[None], self.filters, self.library.dtype, self._exact
         with np.errstate(all="ignore"):
-            exact = reference.transpose(x, w, self.spec)[0]
             wanted = exact.astype(dtype).astype(exact.dtype)
             found = self.library.astype(exact.dtype)
             allowed: Any = 0
@@ -228,12 +239,12 @@ class Views:
 
     @property
     def busiest(self) -> Index:
-        """The first of the outputs that add up the most products: the one shown where none is chosen."""
+        """The first of the outputs that add up the most products. It is shown where none is chosen."""
         return unravel(int(self.overlap.argmax()), self.output.shape)
 
     @property
     def first(self) -> Index:
-        """The first of the outputs that a stamp reaches: the corner, mostly."""
+        """The first of the outputs that a stamp reaches, mostly the corner."""
         return unravel(int((self.overlap > 0).argmax()), self.output.shape)
 
 
