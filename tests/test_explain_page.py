@@ -33,6 +33,7 @@ PAGES = {
     "cropped": explain(random(1, 1, 4, 4), random(1, 1, 4, 4), stride=2, padding=1, dilation=2, convention="torch"),
     "channels": explain(random(1, 3, 3, 4), random(2, 3, 3, 4), groups=2, strides=(2, 1), pair=(3, 4)),
     "large": explain(random(1, 6, 6, 1), random(5, 5, 1, 1), strides=2),
+    "fractions": explain(random(1, 3, 3, 1) / 7, random(2, 2, 1, 1) / 1000, strides=2),
     "no-numbers": explain(np.array([[[np.nan], [np.inf], [1]]], np.float32), random(2, 1, 1), name="</script> & <b>"),
 }
 

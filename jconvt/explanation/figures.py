@@ -12,13 +12,14 @@ from .board import FAINT, INK, Board
 from .explanation import Explanation
 from .pieces import (
     LABEL,
+    fitting,
     flipped_kernel,
     grid,
     heading,
     mark,
     matrix,
     operands,
-    operands_height,
+    operands_size,
     outline_stamp,
     sentence,
     word,
@@ -27,7 +28,6 @@ from .pieces import (
 from .views import Index
 
 _SENTENCE = 24  # pixels: the height of a sum
-_OPERANDS = 240.0  # pixels: the width of input and kernel
 
 
 def draw(explanation: Explanation, view: str, cell: Any = None, partly: bool = False) -> Any:
@@ -63,12 +63,13 @@ def stamps(board: Board, explanation: Explanation, cell: Index, top: float = 0) 
     side = max(6.0, min(64.0, 720 / max(columns * out_columns, rows * out_rows * 0.8)))
     gap = max(16.0, side * 0.6)
     width, height = out_columns * side + gap, out_rows * side + gap + 44
-    middle = top + max(rows * height, operands_height(explanation, _OPERANDS) + 40) / 2
+    operands_width, operands_height = operands_size(explanation)
+    middle = top + max(rows * height, operands_height + 40) / 2
     start = middle - rows * height / 2
 
-    operands(board, explanation, middle, _OPERANDS)
-    board.arrow(_OPERANDS + 52, middle, "stamp")
-    left = _OPERANDS + 120
+    operands(board, explanation, middle)
+    board.arrow(operands_width + 52, middle, "stamp")
+    left = operands_width + 120
     longest = max(len(written.number(n)) for stamp in explanation.stamps.values() for n in stamp.flat)
     for row, (pixel, stamp) in enumerate(explanation.stamps.items()):
         x, y = left + (*pixel, 0)[1] * width, start + pixel[0] * height + 44
@@ -101,7 +102,7 @@ def dilated(board: Board, explanation: Explanation, cell: Index, top: float = 0,
     title = "The same by sliding: put zeros between the pixels and around them, and flip the kernel"
     top = heading(board, explanation, title, top)
     rows, columns = grid(explanation.zero_filled_pixels.shape)
-    side = min(66.0, 620 / max(rows, columns))
+    side = fitting(explanation.zero_filled_pixels.shape, 66, 620)
     board.text(0, top, "input, with zeros", LABEL, weight="bold")
     y = top + 32
     zero_filled(board, explanation, cell, 0, y, side)
@@ -115,7 +116,7 @@ def dilated(board: Board, explanation: Explanation, cell: Index, top: float = 0,
 
     x += max(window_columns * kernel_side, 190) + 150
     out_rows, out_columns = grid(explanation.output.shape)
-    out_side = min(76.0, 520 / max(out_rows, out_columns))
+    out_side = fitting(explanation.output.shape, 76, 520)
     board.arrow(x - 72, y + min(window_rows * kernel_side, 200) / 2, "add")
     board.text(x, top, "output", LABEL, weight="bold")
     done = explanation.output.size if last is None else int(np.ravel_multi_index(last, explanation.output.shape)) + 1
@@ -177,7 +178,7 @@ def overlap(board: Board, explanation: Explanation, cell: Index, top: float = 0)
     top = heading(board, explanation, "How many products each output adds up", top)
     counts = explanation.overlap
     rows, columns = grid(counts.shape)
-    side = min(76.0, 700 / max(rows, columns))
+    side = fitting(counts.shape, 76, 700)
     shades = {n: palette.tint(palette.COLOURS[0], 0.08 + 0.5 * n / max(counts.max(), 1)) for n in np.unique(counts)}
     board.table(counts, 0, top, side, lambda at: [], ground=lambda at: shades[counts[at]])
     mark(board, cell, 0, top, side, 3.5)
@@ -197,19 +198,21 @@ def everything(board: Board, explanation: Explanation, cell: Index, top: float =
     end = stamps(board, explanation, cell, top)
     top, first = end + 60, explanation.first
     rows, columns = grid(explanation.zero_filled_pixels.shape)
-    (window_rows, window_columns), side = grid(explanation.window), min(42.0, 380 / max(rows, columns))
+    window_rows, window_columns = grid(explanation.window)
+    side = fitting(explanation.zero_filled_pixels.shape, 42, 380)
+    kernel_side = max(side, min(34.0, 200 / window_columns))
     board.text(0, top, "The same by sliding, with the kernel flipped", LABEL, weight="bold")
     zero_filled(board, explanation, first, 0, top + 32, side)
     x = columns * side + 60
-    board.text(x - 30, top + 32 + window_rows * side / 2, "\N{MULTIPLICATION SIGN}", 30, FAINT, ha="center")
-    flipped_kernel(board, explanation, x, top + 32, side)
-    x += window_columns * side
-    board.sentence(x + 30, top + 50, _SENTENCE, sentence(explanation, first), 420)
+    board.text(x - 30, top + 32 + window_rows * kernel_side / 2, "\N{MULTIPLICATION SIGN}", 30, FAINT, ha="center")
+    flipped_kernel(board, explanation, x, top + 32, kernel_side)
+    x += window_columns * kernel_side
+    below = board.sentence(x + 30, top + 50, _SENTENCE, sentence(explanation, first), 420)
     unflipped = written.typeset(explanation.unflipped(first))
-    board.paragraph(x + 30, top + 96, unflipped, 21, 24, colour=FAINT)
-    end = top + 32 + max(rows * side, window_rows * side)
+    below = board.paragraph(x + 30, below + 8, unflipped, 21, 32, colour=FAINT)
+    end = max(below, top + 32 + max(rows * side, window_rows * kernel_side))
 
-    x = max(x + 430, 810)
+    x = max(x + 450, 810)
     rows, columns = explanation.taps.shape
     side = max(5.0, min(33.0, 900 / columns))
     board.text(x, top, "The same as a gradient, with C transposed", LABEL, weight="bold")
@@ -233,7 +236,7 @@ VIEWS: dict[str, Callable[[Board, Explanation, Index], float]] = {
 def _sum(board: Board, explanation: Explanation, cell: Index, left: float, middle: float, top: float) -> float:
     """The output, with two sums spelled out: that of its corner, and that of a cell."""
     rows, columns = grid(explanation.output.shape)
-    side = min(88.0, 560 / max(rows, columns))
+    side = fitting(explanation.output.shape, 88, 560)
     y = max(top + 70, middle - rows * side / 2)
     width = max(columns * side, 460)
     board.table(explanation.output, left, y, side, lambda at: [pixel for pixel, _, _ in explanation.products(at)])

@@ -36,9 +36,10 @@ function grid(id, shape, cell, choose) {
   const rows = rowsOf(shape), columns = columnsOf(shape);
   const found = Array.from({ length: rows * columns }, (_, index) => cell(index));
   const tiny = ["matrix", "result"].includes(id) && (pair.input.length > 12 || pair.output.length > 40);
+  const small = columns > 9 || (["matrix", "vector", "result"].includes(id) && pair.input.length > 9);
   const longest = Math.max(...found.map((each) => each.text.length), 2);
   const box = document.createElement("div");
-  box.className = "grid" + (tiny ? " tiny" : columns > 9 ? " small" : "");
+  box.className = "grid" + (tiny ? " tiny" : small ? " small" : "");
   box.style.setProperty("--columns", columns);
   box.style.setProperty("--wide", tiny ? (columns === 1 ? "3em" : "9px") : `max(2.3em, ${longest * 0.62 + 0.7}em)`);
   box.setAttribute("role", "grid");
@@ -123,6 +124,8 @@ function build() {
   grid("vector", [pixels, 1], pixelCell, showPixel);
   grid("result", [pair.output.length, 1], sumCell, showCell);
   document.querySelector("#zeros .grid").append(frame);
+  document.querySelector(".views").classList.toggle("roomy", pixels > 6);
+  byId("notes").textContent = [...pair.notes, ...data.notes].join(" ");
   byId("unflipped").textContent = pair.unflipped;
 }
 
@@ -248,7 +251,6 @@ select.replaceChildren(...data.pairs.map((each) => new Option(each.name)));
 select.selectedIndex = data.pair;
 select.addEventListener("change", () => { stop(); pair = data.pairs[select.selectedIndex]; build(); show(state); });
 document.querySelector(".pair").hidden = data.pairs.length === 1;
-byId("notes").textContent = data.notes.join(" ");
 byId("agrees").textContent = data.agrees;
 build();
 show(state);

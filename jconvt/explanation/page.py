@@ -92,7 +92,7 @@ def data(explanation: Explanation, cell: Any = None) -> dict[str, Any]:
         "pairs": [_pair(explanation.pair(*each)) for each in shown],
         "pair": shown.index(chosen),
         "cell": int(np.ravel_multi_index(start, explanation.output.shape)),
-        "notes": [*explanation.notes, *([f"This page has one of {len(pairs)} pairs."] if shown != pairs else [])],
+        "notes": [] if shown == pairs else [f"This page has one of {len(pairs)} pairs."],
         "agrees": "The library computes the same numbers."
         if explanation.agrees
         else "The library disagrees with the definition here: please report it.",
@@ -120,6 +120,7 @@ def _pair(explanation: Explanation) -> dict[str, Any]:
         "kernel": [*map(_number, explanation.kernel.flat)],
         "output": [*map(_number, explanation.output.flat)],
         "sums": sums,
+        "notes": explanation.notes,
         "unflipped": written.typeset(explanation.unflipped(explanation.first)),
     }
 

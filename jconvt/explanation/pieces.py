@@ -10,6 +10,7 @@ from .views import Index
 LABEL = 25  # pixels: the height of the words over a grid
 _TITLE, _CALL = 33, 21
 _PIXEL, _TAP, _BETWEEN = 86.0, 72.0, 100.0  # the largest cells of input and kernel, and what lies between the two
+_OPERANDS = 240.0  # the room for each operand
 _HEAD = 118  # where a view begins, under its title
 _LONGEST = 100  # characters of a call
 
@@ -28,27 +29,32 @@ def heading(board: Board, explanation: Explanation, title: str, top: float) -> f
     return top + _HEAD
 
 
-def operands(board: Board, explanation: Explanation, middle: float, width: float) -> None:
+def fitting(shape: Index, largest: float, room: float) -> float:
+    """The side of an array's cells that fills a room, where one row may be longer than several are wide."""
+    return min(largest, (room if len(shape) > 1 else 1.6 * room) / max(shape))
+
+
+def operands(board: Board, explanation: Explanation, middle: float) -> None:
     """Input over kernel, centred on a height."""
-    top = middle - operands_height(explanation, width) / 2
+    width, height = operands_size(explanation)
+    top = middle - height / 2
     for name, values, largest in (("input", explanation.input, _PIXEL), ("kernel", explanation.kernel, _TAP)):
         rows, columns = grid(values.shape)
-        side = min(largest, width / columns)
+        side = fitting(values.shape, largest, _OPERANDS)
         board.text(width / 2, top + 14, name, LABEL, ha="center", weight="bold")
         pixels = (lambda at: [at]) if name == "input" else (lambda at: [])
         board.table(values, (width - columns * side) / 2, top + 40, side, pixels)
         top += rows * side + _BETWEEN
 
 
-def operands_height(explanation: Explanation, width: float) -> float:
-    heights = (
-        rows * min(largest, width / columns)
-        for largest, (rows, columns) in (
-            (_PIXEL, grid(explanation.input.shape)),
-            (_TAP, grid(explanation.kernel.shape)),
-        )
-    )
-    return sum(heights) + _BETWEEN + 40
+def operands_size(explanation: Explanation) -> tuple[float, float]:
+    """The width and the height of both operands."""
+    sizes = [
+        np.multiply(grid(values.shape), fitting(values.shape, largest, _OPERANDS))
+        for values, largest in ((explanation.input, _PIXEL), (explanation.kernel, _TAP))
+    ]
+    (height, width), (more, wide) = sizes
+    return float(max(width, wide, _OPERANDS)), float(height + more + _BETWEEN + 40)
 
 
 def outline_stamp(

@@ -1,4 +1,4 @@
-"""Numbers and places as they are shown: exact where they are whole, NaN and infinity by name."""
+"""Numbers and places as they are shown: exact where they are whole, else to four digits; NaN and infinity by name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def number(value: Any) -> str:
         return "NaN" if np.isnan(value) else "inf" if value > 0 else "-inf"
     if isinstance(value, int | np.integer) or (value == int(value) and abs(value) < _EXACT):
         return str(int(value))
-    return f"{value:.6g}"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.6g}"
 
 
 def factor(value: Any) -> str:
