@@ -108,10 +108,12 @@ class TestFigures:
         assert words.count("67") == 2  # in its stamp and in the sum, and no third time
 
     def test_colours_stay_with_their_pixels(self, corner):
-        for view in ("stamps", "dilated", "gradient"):
+        # In the input; in the stamp's nine cells; in the nine outputs that they land on. C has nine, and so has its
+        # transpose; the dilated view has the pixel alone.
+        for view, cells in (("stamps", 1 + 9 + 9), ("dilated", 1 + 9), ("gradient", 9 + 9 + 1 + 9)):
             drawn = corner.svg(view)
             for pixel in corner.stamps:
-                assert palette.tint(palette.COLOURS[palette.colour(pixel)]) in drawn
+                assert drawn.count(f"fill: {palette.tint(palette.COLOURS[palette.colour(pixel)])}") == cells, view
 
     @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
     def test_pictures_are_written(self, corner, tmp_path, ending):
@@ -275,6 +277,13 @@ def test_a_path_that_cannot_be_written_is_refused(corner, tmp_path, monkeypatch,
         corner.save(path)
     assert re.search(message, str(error.value), re.S), error.value
     assert [entry.name for entry in tmp_path.rglob("*")] == ["taken.html"]
+
+
+def test_no_text_in_the_data_ends_their_element(corner, monkeypatch):
+    monkeypatch.setattr(jconvt.Explanation, "notes", [NAUGHTY])
+    read = Page(corner.html())
+    assert read.tags.count("script") == 2
+    assert read.data["pairs"][0]["notes"] == [NAUGHTY]
 
 
 @draws
