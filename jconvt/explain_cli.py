@@ -18,6 +18,7 @@ from .explanation import Explanation, explain, text
 from .frameworks import FRAMEWORKS, groups_of, kernel_of, layout_of
 
 _VIEWS = (*text.VIEWS, "all")
+_MOST_FILLED = 100_000
 
 
 def add(commands: Any) -> None:
@@ -130,6 +131,13 @@ def _rank(operand: NDArray[Any] | tuple[int, ...]) -> int:
 
 
 def _filled(shape: tuple[int, ...]) -> NDArray[Any]:
+    if math.prod(shape) > _MOST_FILLED:  # not to be made before it is refused
+        raise ArgumentError(
+            "that is more than can be read",
+            got=f"an array of shape {shape}",
+            legal=f"at most {_MOST_FILLED} numbers",
+            fix="pass smaller sizes, or fewer channels",
+        )
     return np.arange(1, math.prod(shape) + 1, dtype=np.float32).reshape(shape)
 
 
