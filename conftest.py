@@ -7,11 +7,12 @@ from sybil.parsers.myst import PythonCodeBlockParser
 
 collect_ignore = ["docs/conf.py", "docs/picture.py"]  # they need what only the documentation's build needs
 collect_ignore += [
-    module
+    f"jconvt/{module}.py"
     for package, modules in {
-        "onnx": ["jconvt/onnx/backend.py"],
-        "flax": ["jconvt/linen.py", "jconvt/nnx.py"],
-        "equinox": ["jconvt/equinox.py"],
+        "equinox": ["equinox"],
+        "flax": ["linen", "nnx"],
+        "matplotlib": [f"explanation/{name}" for name in ("animation", "board", "figures", "pieces")],
+        "onnx": ["onnx/backend"],
     }.items()
     if importlib.util.find_spec(package) is None
     for module in modules

@@ -1,5 +1,7 @@
 """Transposed convolution for JAX: what ``tf.nn.conv2d_transpose`` and its family compute, differentiable."""
 
+from typing import TYPE_CHECKING, Any
+
 from . import keras, lax, onnx, tensorflow, torch
 from .axis import Axis
 from .choice import Choice, Decision, choose
@@ -11,6 +13,9 @@ from .spec import Spec
 from .tensorflow import conv1d_transpose, conv2d_transpose, conv3d_transpose, conv_transpose
 from .translation import Translation, translate
 
+if TYPE_CHECKING:
+    from .explanation import Explanation, Product, explain
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -20,9 +25,11 @@ __all__ = [
     "Call",
     "Choice",
     "Decision",
+    "Explanation",
     "KernelConversion",
     "KernelLayout",
     "Layout",
+    "Product",
     "Spec",
     "Translation",
     "choose",
@@ -30,6 +37,7 @@ __all__ = [
     "conv2d_transpose",
     "conv3d_transpose",
     "conv_transpose",
+    "explain",
     "keras",
     "lax",
     "onnx",
@@ -37,3 +45,18 @@ __all__ = [
     "torch",
     "translate",
 ]
+
+_ON_DEMAND = ("Explanation", "Product", "explain")
+
+
+def __getattr__(name: str) -> Any:
+    """What programs that compute do not wait for: it is imported once it is asked for."""
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import explanation
+
+    return getattr(explanation, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})

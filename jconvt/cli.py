@@ -22,7 +22,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from . import __version__, bench_cli, check, demo, translate_cli
+from . import __version__, bench_cli, check, demo, explain_cli, translate_cli
 from .algorithms import METHODS
 from .replacement import replacement
 
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "--method", action="append", choices=("auto", *METHODS), help="check this method alone; may be repeated"
     )
     bench_cli.add(commands)
+    explain_cli.add(commands)
     translate_cli.add(commands)
     return parser
 

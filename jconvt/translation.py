@@ -5,16 +5,15 @@ of the other framework, with what has to be done to input, kernel and result aro
 """
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
-from .conventions import flax, keras, lax, onnx, tensorflow, tensorflow_call, torch
+from .conventions import tensorflow_call
 from .conventions.call import Call
 from .errors import ArgumentError
+from .frameworks import CONVENTIONS, FUNCTIONS, check_known, check_names, groups_of, kernel_of, layout_of, listed
 from .integers import integer, sequence
-from .kernel import KernelConversion, KernelLayout, filters_layout
+from .kernel import KernelConversion
 from .layout import Layout
 from .spec import Spec
 
@@ -96,7 +95,7 @@ def translate(
     """A call of one framework as a call of another.
 
     Args:
-      source, target: of ``FRAMEWORKS``.
+      source, target: of ``jconvt.frameworks.FRAMEWORKS``.
       sizes: the input's spatial sizes.
       kernel: the kernel's spatial sizes.
       arguments: beside input and kernel, by their names in the source's framework.
@@ -107,18 +106,12 @@ def translate(
       ArgumentError: the source refuses the call, or the target has no call for it.
     """
     for name, framework in (("source", source), ("target", target)):
-        if framework not in FRAMEWORKS:
-            raise ArgumentError(
-                f"unknown {name} framework",
-                got=f"{framework!r}",
-                legal=", ".join(map(repr, FRAMEWORKS)),
-                fix="pass one of these",
-            )
-    module, rank = _CONVENTIONS[source], len(kernel)
+        check_known(framework, f"{name} framework")
+    module, rank = CONVENTIONS[source], len(kernel)
     sizes, kernel = _positive(sizes, "sizes", rank), _positive(kernel, "kernel", rank)
     taken, out = _positive(channels, "channels", 2)
-    _check_names(source, arguments)
-    layout, groups = _source_layout(source, rank, arguments), _groups(arguments)
+    check_names(source, arguments)
+    layout, groups = layout_of(source, rank, arguments), groups_of(arguments)
     for name, count in (("input", taken), ("output", out)):
         if count % groups:
             raise ArgumentError(
@@ -127,7 +120,7 @@ def translate(
                 legal=f"a multiple of {groups} channels",
                 fix=f"pass channels as {groups}x{groups}, or multiples of them",
             )
-    own = _source_kernel(source, rank, arguments, groups)
+    own = kernel_of(source, rank, arguments, groups)
     filters_shape = (*kernel, out // groups, taken)
     shape = layout.shape(batch, sizes, taken)
     resolved = module.resolve(shape, own.shape(filters_shape), **arguments)
@@ -144,7 +137,7 @@ def translate(
         arguments = {"output_shape": output, "strides": (1,) * rank, **arguments}
     if source == "flax":
         arguments = {"kernel_size": tuple(kernel), **arguments}
-    given = Call(_FUNCTIONS[source].format(rank=rank), dict(arguments), layout, own, ((0, 0),) * rank)
+    given = Call(FUNCTIONS[source].format(rank=rank), dict(arguments), layout, own, ((0, 0),) * rank)
     found = call_of(target, spec, (batch, *sizes, taken), filters_shape)
     return Translation(source, target, spec, given, found, shape, own.shape(filters_shape), output)
 
@@ -153,39 +146,11 @@ def call_of(framework: str, spec: Spec, input_shape: Sequence[int], filters_shap
     """The framework's call for a geometry; shapes are channels last, and ``(k..., out / groups, in)``."""
     if framework in ("tensorflow", "jconvt"):
         return tensorflow_call.call(spec.axes, spec.groups, input_shape, filters_shape, own=framework == "jconvt")
-    return _CONVENTIONS[framework].call(spec.axes, spec.groups)
+    return CONVENTIONS[framework].call(spec.axes, spec.groups)
 
-
-_CONVENTIONS: dict[str, ModuleType] = {
-    "tensorflow": tensorflow,
-    "keras": keras,
-    "torch": torch,
-    "onnx": onnx,
-    "lax": lax,
-    "flax": flax,
-    "jconvt": tensorflow,
-}
-FRAMEWORKS = tuple(_CONVENTIONS)
-"""What can be translated from and to. "jconvt" is ``jconvt.conv_transpose``, in any number of dimensions."""
-
-_FUNCTIONS = {
-    "tensorflow": "tf.nn.conv{rank}d_transpose",
-    "keras": "keras.ops.conv_transpose",
-    "torch": "torch.nn.functional.conv_transpose{rank}d",
-    "onnx": "ConvTranspose",
-    "lax": "jax.lax.conv_transpose",
-    "flax": "flax.linen.ConvTranspose",
-    "jconvt": "jconvt.conv_transpose",
-}
-
-_GROUPS = ("groups", "group", "feature_group_count")
 
 _IN_MEMORY = ("torch", "onnx")
 """Who takes no views that run backwards."""
-
-
-def _groups(arguments: Mapping[str, Any]) -> int:
-    return next((integer(arguments[name], name, 1) for name in _GROUPS if name in arguments), 1)
 
 
 def _positive(numbers: Any, name: str, count: int) -> tuple[int, ...]:
@@ -194,44 +159,6 @@ def _positive(numbers: Any, name: str, count: int) -> tuple[int, ...]:
     if len(found) != count:
         raise ArgumentError(f"{name} has the wrong length", got=f"{name} = {found}", legal=legal, fix="pass as many")
     return found
-
-
-def _check_names(framework: str, arguments: Mapping[str, Any]) -> None:
-    """Refuses arguments that the function has not got, or that a translation cannot follow."""
-    names = [*inspect.signature(_CONVENTIONS[framework].resolve).parameters][2:]
-    if framework == "tensorflow":
-        names = [name for name in names if name not in ("groups", "output_padding")]
-    names = [name for name in names if name not in ("dimension_numbers", "names", "rank", "bias_shape")]
-    unknown = [name for name in arguments if name not in names]
-    missing = [name for name in ("strides", "padding") if framework == "lax" and name not in arguments]
-    if unknown or missing:
-        raise ArgumentError(
-            f"the arguments are not those of {framework}'s function",
-            got=f"{', '.join(map(repr, unknown))} unknown" if unknown else f"no {' and no '.join(missing)}",
-            legal=", ".join(names),
-            fix="pass these, for operands in the framework's default order",
-        )
-    padding = arguments.get("padding")
-    if framework == "tensorflow" and isinstance(padding, tuple | list) and len(padding) != 4:
-        raise ArgumentError(
-            "TensorFlow has explicit padding in 2-D alone",
-            got=f"padding = {padding!r}",
-            legal="'SAME', 'VALID', or in 2-D a pair for each of 4 axes",
-            fix="translate from 'jconvt', which has it in any number of dimensions",
-        )
-
-
-def _source_layout(framework: str, rank: int, arguments: Mapping[str, Any]) -> Layout:
-    named = str(arguments.get("data_format")) if framework != "keras" else str(arguments.get("data_format")).lower()
-    return Layout(rank, framework in ("torch", "onnx") or named == "channels_first" or named.startswith("NC"))
-
-
-def _source_kernel(framework: str, rank: int, arguments: Mapping[str, Any], groups: int) -> KernelLayout:
-    if framework in ("tensorflow", "jconvt", "keras"):
-        return filters_layout(rank)
-    transposed = {"transpose_kernel": True} if arguments.get("transpose_kernel") else {}
-    own = {"groups": groups} if framework == "lax" else {}
-    return _CONVENTIONS[framework].kernel_layout(rank, **transposed, **own)
 
 
 def _reordered(name: str, source: Layout, target: Layout) -> str:
@@ -253,35 +180,31 @@ def _cropped(call: Call, name: str) -> list[str]:
     return lines
 
 
-def _listed(arguments: Mapping[str, Any]) -> str:
-    return "".join(f", {name}={value!r}" for name, value in arguments.items())
-
-
 def _tensorflow(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    return ["import tensorflow as tf", "", f"{y} = {call.function}({x}, {w}{_listed(call.arguments)}).numpy()"]
+    return ["import tensorflow as tf", "", f"{y} = {call.function}({x}, {w}{listed(call.arguments)}).numpy()"]
 
 
 def _keras(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    made = f"{call.function}({x}, {w}{_listed(call.arguments)})"
+    made = f"{call.function}({x}, {w}{listed(call.arguments)})"
     return ["import keras", "", f"{y} = keras.ops.convert_to_numpy({made})"]
 
 
 def _torch(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
     operands = f"torch.from_numpy({x}), torch.from_numpy({w})"
-    return ["import torch", "", f"{y} = {call.function}({operands}{_listed(call.arguments)}).numpy()"]
+    return ["import torch", "", f"{y} = {call.function}({operands}{listed(call.arguments)}).numpy()"]
 
 
 def _jax(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
     module = call.function.rpartition(".")[0]
     imported = "import jax" if module == "jax.lax" else f"import {module}"
-    return [imported, "", f"{y} = {call.function}({x}, {w}{_listed(call.arguments)})"]
+    return [imported, "", f"{y} = {call.function}({x}, {w}{listed(call.arguments)})"]
 
 
 def _flax(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
     return [
         "import flax.linen as nn",
         "",
-        f"layer = nn.ConvTranspose(features={output[-1]}{_listed(call.arguments)}, use_bias=False)",
+        f"layer = nn.ConvTranspose(features={output[-1]}{listed(call.arguments)}, use_bias=False)",
         f'{y} = layer.apply({{"params": {{"kernel": {w}}}}}, {x})',
     ]
 
@@ -292,7 +215,7 @@ def _onnx(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str
         "from onnx import TensorProto, helper",
         "",
         f'operands = {{"X": {x}, "W": {w}}}',
-        f'node = helper.make_node("{call.function}", ["X", "W"], ["Y"]{_listed(call.arguments)})',
+        f'node = helper.make_node("{call.function}", ["X", "W"], ["Y"]{listed(call.arguments)})',
         "inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in operands.items()]",
         'outputs = [helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)]',
         'graph = helper.make_graph([node], "ConvTranspose", inputs, outputs)',

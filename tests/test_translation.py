@@ -12,10 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import jconvt
-from jconvt import cli, translate_cli
+from jconvt import call_options, cli
 from jconvt.algorithms import reference
+from jconvt.frameworks import FRAMEWORKS
 from jconvt.kernel import KernelConversion, KernelLayout
-from jconvt.translation import FRAMEWORKS, call_of, translate
+from jconvt.translation import call_of, translate
 
 for needed in ("tensorflow", "torch", "onnxruntime", "flax"):
     pytest.importorskip(needed)
@@ -59,7 +60,7 @@ def questions(draw, source):
 def stated(draw, source):
     """A question's translation to every framework that can express it, and its operands."""
     rank, sizes, kernel, options, channels = draw(questions(source))
-    arguments = translate_cli.given(options, source, rank)
+    arguments = call_options.given(options, source, rank)
     try:
         own = translate(source, "jconvt", sizes, kernel, arguments, channels=channels, batch=2)
     except jconvt.ArgumentError:
@@ -246,7 +247,7 @@ def test_a_wrong_option_is_refused(capsys, changed, message):
 def test_every_pair_of_frameworks_has_a_name():
     for source, target in itertools.permutations(FRAMEWORKS, 2):
         options = {"stride": (2, 2), **({} if source == "torch" else {"padding": "valid"})}
-        found = translate(source, target, (4, 4), (2, 2), translate_cli.given(options, source, 2))
+        found = translate(source, target, (4, 4), (2, 2), call_options.given(options, source, 2))
         assert found.output_shape[1:].count(8) == 2
         assert str(found).startswith(f"# {source}: x")
 
@@ -277,7 +278,7 @@ def test_what_cannot_be_translated_is_refused(question, message):
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("source", FRAMEWORKS)
 def test_without_options_it_is_the_function_without_options(source, rank):
-    found = translate(source, "torch", (4,) * rank, (3,) * rank, translate_cli.given({}, source, rank), channels=(2, 3))
+    found = translate(source, "torch", (4,) * rank, (3,) * rank, call_options.given({}, source, rank), channels=(2, 3))
     x, w = operands(found)
     np.testing.assert_array_equal(run(found.source_code, x=x, w=w)["y"], definition(found, x, w))
 

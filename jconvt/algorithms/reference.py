@@ -42,7 +42,7 @@ def transpose(x: NDArray[Any], w: NDArray[Any], spec: Spec) -> NDArray[Any]:
     """T: ``x`` is ``(batch, spatial..., c)``, ``w`` is ``(k..., o / groups, c)``."""
     sizes = x.shape[1:-1]
     output_sizes = spec.output_sizes(sizes)
-    z = np.zeros((x.shape[0], *output_sizes, spec.groups, w.shape[-2]), _accumulator(x))
+    z = np.zeros((x.shape[0], *output_sizes, spec.groups, w.shape[-2]), accumulator(x))
     x, w = _grouped_x(x, spec).astype(z.dtype), _grouped_w(w, spec).astype(z.dtype)
     for i, t, j in landings(spec, sizes, output_sizes):
         z[:, *j] += np.einsum("ngc,ogc->ngo", x[:, *i], w[t])
@@ -53,7 +53,7 @@ def forward(z: NDArray[Any], w: NDArray[Any], spec: Spec) -> NDArray[Any]:
     """F: ``z`` is ``(batch, spatial..., o)``, ``w`` is ``(k..., o / groups, c)``."""
     output_sizes = z.shape[1:-1]
     sizes = spec.input_sizes(output_sizes)
-    x = np.zeros((z.shape[0], *sizes, spec.groups, w.shape[-1] // spec.groups), _accumulator(z))
+    x = np.zeros((z.shape[0], *sizes, spec.groups, w.shape[-1] // spec.groups), accumulator(z))
     z, w = _grouped_x(z, spec).astype(x.dtype), _grouped_w(w, spec).astype(x.dtype)
     for i, t, j in landings(spec, sizes, output_sizes):
         x[:, *i] += np.einsum("ngo,ogc->ngc", z[:, *j], w[t])
@@ -65,7 +65,7 @@ def kernel_gradient(x: NDArray[Any], z: NDArray[Any], spec: Spec) -> NDArray[Any
     sizes, output_sizes = x.shape[1:-1], z.shape[1:-1]
     x, z = _grouped_x(x, spec), _grouped_x(z, spec)
     kernel = [axis.kernel for axis in spec.axes]
-    w = np.zeros((*kernel, z.shape[-1], spec.groups, x.shape[-1]), _accumulator(x))
+    w = np.zeros((*kernel, z.shape[-1], spec.groups, x.shape[-1]), accumulator(x))
     for i, t, j in landings(spec, sizes, output_sizes):
         w[t] += np.einsum("ngc,ngo->ogc", x[:, *i].astype(w.dtype), z[:, *j].astype(w.dtype))
     return _ungrouped(w)
@@ -88,7 +88,8 @@ def transposed_convolution(
     return jnp.asarray(np.moveaxis(y, last, first).astype(dtype))
 
 
-def _accumulator(x: NDArray[Any]) -> Any:
+def accumulator(x: Any) -> Any:
+    """The dtype that sums are held in: the widest of the kind of the array ``x``."""
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return np.complex128
     if jnp.issubdtype(x.dtype, jnp.floating):
