@@ -1,22 +1,72 @@
 """How Sphinx builds the pages: ``sphinx-build -W --keep-going -n -b html docs docs/_build/html``."""
 
+import pathlib
+import sys
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
 import jconvt
+from jconvt import example
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import public_names  # it lies beside this file
 
 project = "jconvt"
 author = "The jconvt authors"
 copyright = author
 version = release = jconvt.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx_design", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-html_theme = "furo"
+nb_execution_mode = "force"  # a cache would not know that the package has changed
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_execution_show_tb = True
+nb_merge_streams = True
+
+html_theme = "sphinx_book_theme"
+html_theme_options = {
+    "home_page_in_toc": True,
+    "use_fullscreen_button": False,
+    "navbar_persistent": [],  # the search field is in the sidebar already
+}
 html_title = f"jconvt {release}"
 html_copy_source = False
 html_static_path = ["_static"]
-html_css_files = ["wide.css"]
+html_css_files = ["pages.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more than "Any" does
 add_module_names = False
+
+INTERACTIVE = "why_67_interactive.html"
+"""The page to play with, as ``why_67.md`` and its translation embed it."""
+
+
+def complain_of_undocumented_names(app: Sphinx, env: Any) -> None:
+    entries = [name for name, *_ in env.get_domain("py").get_objects()]
+    for name in public_names.undocumented(entries):
+        logging.getLogger(__name__).warning("public, but has no entry: %s", name, type="jconvt", subtype="undocumented")
+
+
+def write_interactive_page(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        explanation = jconvt.explain(example.INPUT, example.FILTERS, **example.ARGUMENTS)
+        explanation.save(pathlib.Path(app.outdir) / "_static" / INTERACTIVE, cell=(0, 0))
+
+
+def say_the_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    if page.endswith(".zh"):
+        context["language"] = "zh-CN"
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("env-check-consistency", complain_of_undocumented_names)
+    app.connect("html-page-context", say_the_language)
+    app.connect("build-finished", write_interactive_page)
