@@ -1,0 +1,144 @@
+"""The documentation's own checks can fail, and what its pages repeat is what it is elsewhere.
+
+What is built with Sphinx here is skipped without it.
+"""
+
+import importlib.util
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def public_names():
+    spec = importlib.util.spec_from_file_location("public_names", DOCS / "public_names.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build(tmp_path, **pages):
+    """What Sphinx says of pages built strictly, with the documentation's configuration, and its exit status."""
+    pytest.importorskip("sphinx_book_theme")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, text in {"index": "# Index\n", **pages}.items():
+        (source / f"{name}.md").write_text(text)
+    options = [
+        "-c",
+        str(DOCS),
+        "-W",
+        "--keep-going",
+        "-n",
+        "-q",
+        "-b",
+        "dummy",
+        "-D",
+        "suppress_warnings=toc.not_included",
+    ]
+    command = [sys.executable, "-m", "sphinx", *options, str(source), str(tmp_path / "built")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+API = (DOCS / "api.md").read_text()
+
+
+def test_the_api_page_is_complete(tmp_path):
+    assert build(tmp_path, api=API)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        (".. autofunction:: jconvt.choose\n", "jconvt.choose"),
+        (".. autofunction:: jconvt.tensorflow.atrous_conv2d_transpose\n", "jconvt.tensorflow.atrous_conv2d_transpose"),
+        (".. autoclass:: jconvt.Spec\n   :members:\n", "jconvt.Spec"),
+        (".. autoclass:: jconvt.equinox.ConvTranspose3d\n", "jconvt.equinox.ConvTranspose3d"),
+    ],
+)
+def test_a_public_name_without_an_entry_fails_the_build(tmp_path, entry, name):
+    assert entry in API
+    status, said = build(tmp_path, api=API.replace(entry, ""))
+    assert status != 0
+    assert f"public, but has no entry: {name} [" in said
+
+
+def test_a_method_without_an_entry_is_missed():
+    names = public_names()
+    entries = {"jconvt.Spec", "jconvt.Spec.rank", "jconvt.initializers"}
+    missing = names.undocumented(entries)
+    assert {"jconvt.Spec.to_torch", "jconvt.Axis", "jconvt.initializers.icnr", "jconvt.keras.conv_transpose"} <= {
+        *missing
+    }
+    assert not entries & {*missing}
+    # An entry of the same function under another name will do; that of another class's method will not.
+    assert "jconvt.tensorflow.conv2d_transpose" in missing
+    assert "jconvt.tensorflow.conv2d_transpose" not in names.undocumented({"jconvt.conv2d_transpose"})
+    assert "jconvt.Axis.input_size" in names.undocumented({"jconvt.Axis", "jconvt.Spec.input_sizes"})
+
+
+NOTEBOOK = """---
+file_format: mystnb
+kernelspec:
+  name: python3
+---
+
+# Page
+
+```{code-cell}
+assert 67 == 603
+```
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "complaint"),
+    [
+        ("# Page\n\n[nowhere](nowhere.md)\n", "nowhere.md"),
+        ("# Page\n\n[nowhere](#no-such-heading)\n", "no-such-heading"),
+        ("# Page\n\n{func}`jconvt.no_such_function`\n", "no_such_function"),
+        (NOTEBOOK, "assert 67 == 603"),
+    ],
+    ids=["page", "heading", "reference", "cell"],
+)
+def test_a_page_that_is_wrong_fails_the_build(tmp_path, page, complaint):
+    status, said = build(tmp_path, page=page)
+    assert status != 0
+    assert complaint in said
+
+
+def test_measured_numbers_are_those_of_the_results():
+    page = (DOCS / "why_not_lax.md").read_text()
+    (results,) = (ROOT / "benchmarks" / "results").glob("amd-epyc-2-cores-*-float32.md")
+    measured = [
+        {row[0]: row[4] for row in cells(part) if len(row) == 11} for part in results.read_text().split("\n## ")[1:]
+    ]
+    said = [row for row in cells(page) if len(row) == 3 and "`" in row[0]]
+    assert len(said) == 8
+    for layer, *ratios in said:
+        (name,) = re.findall(r"`(.+)`", layer)
+        assert ratios == [ratio[name] for ratio in measured], name
+
+
+def cells(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def test_the_chinese_page_runs_the_same_code():
+    def code(page):
+        found = re.findall(r"^```\{code-cell\}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+        return [re.sub(r" +#.*", "", cell) for cell in found]
+
+    assert code("why_67.zh.md") == code("why_67.md") != []
+
+
+@pytest.mark.parametrize("page", ["why_67.md", "why_67.zh.md"])
+def test_the_page_to_play_with_is_the_one_that_is_written(page):
+    (name,) = re.findall(r'^INTERACTIVE = "(.+)"$', (DOCS / "conf.py").read_text(), re.MULTILINE)
+    assert {*re.findall(r'(?:src|href)="(.+?)"', (DOCS / page).read_text())} == {f"_static/{name}"}
