@@ -29,7 +29,7 @@ def build(tmp_path, suppressed="toc.not_included", **pages):
     source.mkdir()
     for name, text in {"index": "# Index\n", **pages}.items():
         (source / f"{name}.md").write_text(text)
-    command = [sys.executable, "-m", "sphinx", *"-W --keep-going -n -q -b dummy".split(), "-c", str(DOCS)]
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "dummy", "-c", str(DOCS)]
     command += ["-D", f"suppress_warnings={suppressed}", str(source), str(tmp_path / "built")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
