@@ -12,7 +12,8 @@ from jconvt import example
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import public_names  # it lies beside this file
+import dead_links  # these lie beside this file
+import public_names
 
 project = "jconvt"
 author = "The jconvt authors"
@@ -33,6 +34,7 @@ nb_merge_streams = True
 html_theme = "sphinx_book_theme"
 html_theme_options = {
     "home_page_in_toc": True,
+    "use_download_button": False,
     "use_fullscreen_button": False,
     "navbar_persistent": [],  # the search field is in the sidebar already
 }
@@ -61,6 +63,12 @@ def write_interactive_page(app: Sphinx, exception: Exception | None) -> None:
         explanation.save(pathlib.Path(app.outdir) / "_static" / INTERACTIVE, cell=(0, 0))
 
 
+def complain_of_dead_links(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        for link in dead_links.dead_links(pathlib.Path(app.outdir)):
+            logging.getLogger(__name__).warning("leads nowhere: %s", link, type="jconvt", subtype="dead")
+
+
 def say_the_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if page.endswith(".zh"):
         context["language"] = "zh-CN"
@@ -70,3 +78,4 @@ def setup(app: Sphinx) -> None:
     app.connect("env-check-consistency", complain_of_undocumented_names)
     app.connect("html-page-context", say_the_language)
     app.connect("build-finished", write_interactive_page)
+    app.connect("build-finished", complain_of_dead_links)

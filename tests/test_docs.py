@@ -15,21 +15,22 @@ ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
-def public_names():
-    spec = importlib.util.spec_from_file_location("public_names", DOCS / "public_names.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def module(name):
+    """A module of the documentation's build."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
-def build(tmp_path, suppressed="toc.not_included", **pages):
+def build(tmp_path, suppressed="toc.not_included", builder="dummy", **pages):
     """Sphinx's exit status, and what it says, of pages built strictly with the documentation's configuration."""
     pytest.importorskip("sphinx_book_theme")
     source = tmp_path / "source"
     source.mkdir()
     for name, text in {"index": "# Index\n", **pages}.items():
         (source / f"{name}.md").write_text(text)
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "dummy", "-c", str(DOCS)]
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", builder, "-c", str(DOCS)]
     command += ["-D", f"suppress_warnings={suppressed}", str(source), str(tmp_path / "built")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
@@ -60,7 +61,7 @@ def test_a_public_name_without_an_entry_fails_the_build(tmp_path, entry, name):
 
 
 def test_a_method_without_an_entry_is_missed():
-    names = public_names()
+    names = module("public_names")
     entries = {"jconvt.Spec", "jconvt.Spec.rank", "jconvt.initializers"}
     missing = names.undocumented(entries)
     assert {"jconvt.Spec.to_torch", "jconvt.Axis", "jconvt.initializers.icnr", "jconvt.keras.conv_transpose"} <= {
@@ -109,6 +110,23 @@ def test_a_page_that_is_wrong_fails_the_build(tmp_path, page, complaint):
 def test_a_page_that_is_right_does_not(tmp_path):
     status, said = build(tmp_path, SUPPRESSED, page=NOTEBOOK.replace("67 == 603", "67 != 603"))
     assert status == 0, said
+
+
+def test_a_link_that_sphinx_does_not_make_fails_the_build_if_it_is_dead(tmp_path):
+    page = '# Page\n\n```{raw} html\n<a href="_static/none.html">nowhere</a>\n```\n'
+    status, said = build(tmp_path, SUPPRESSED, "html", page=page)
+    assert status != 0
+    assert "leads nowhere: page.html: _static/none.html" in said
+    assert "index.html:" not in said
+
+
+def test_dead_links(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "there.html").write_text('<p id="place"><a href="../here.html">back</a>')
+    links = ["folder/there.html#place", "folder/there.html#", "#", "https://example.org/none", "mailto:nobody"]
+    dead = ["folder/there.html#none", "#none", "none.html", "folder/"]
+    (tmp_path / "here.html").write_text("".join(f'<a href="{link}">' for link in links + dead))
+    assert module("dead_links").dead_links(tmp_path) == sorted(f"here.html: {link}" for link in dead)
 
 
 def test_measured_numbers_are_those_of_the_results():
