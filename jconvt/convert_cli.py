@@ -20,9 +20,9 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "convert",
         help=text,
-        description=f"Writes {text}: transposed convolutions, convolutions, dense layers and norms. Formats are told by "
-        "the names: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. PATTERN is a path in which * stands for "
-        "anything; options with an = may be repeated.",
+        description=f"Writes {text}: transposed convolutions, convolutions, dense layers and norms. Formats are told "
+        "by the names: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. PATTERN is a path in which * stands "
+        "for anything; options with an = may be repeated.",
     )
     parser.set_defaults(command=_convert)
     parser.add_argument("source", type=pathlib.Path, metavar="IN", help="the file to read")
@@ -101,8 +101,10 @@ def _convert(arguments: argparse.Namespace, console: Console) -> int:
 
 def _table(report: weights.Report) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False)
-    for number, heading in enumerate(weights.HEADINGS):
-        table.add_column(heading, overflow="fold", style="bold" if number == 0 else "")
+    same = all(row.source == row.target for row in report.rows)
+    shown = [i for i, heading in enumerate(weights.HEADINGS) if not (same and heading in ("target", "paired by"))]
+    for heading in (weights.HEADINGS[i] for i in shown):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("kind", "from", "to"))
     for row in report.cells():
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(row[i], "bold" if i == 0 else "") for i in shown))
     return table

@@ -11,7 +11,7 @@ from typing import IO
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A name beside ``path``, yet unused: what is written there takes the place of ``path``, or is gone on an error.
+    """A new, empty file beside ``path``: it takes the place of ``path``, or is gone on an error.
 
     Raises:
       OSError: ``path`` is there and no regular file, or it cannot be replaced.
@@ -21,6 +21,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     try:
+        temporary.open("x").close()
         yield temporary
         temporary.replace(target)
     finally:
@@ -35,7 +36,7 @@ def replacement(path: pathlib.Path) -> Iterator[IO[str]]:
     If it cannot be written, the program ends with status 2, and says so.
     """
     try:
-        with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             yield file
     except OSError as error:
         print(f"jconvt: cannot write {path}: {error.strerror}", file=sys.stderr)

@@ -33,7 +33,7 @@ def convert(checkpoint: Checkpoint, to: str, names: Names = None) -> tuple[Check
     >>> up = Layer("conv_transpose", {"kernel": np.zeros((8, 4, 3, 2))}, "torch")
     >>> converted, report = convert(Checkpoint({"up": up}, "torch"), "keras")
     >>> print(report)
-    source  target  kind            from          to            conversion             paired by
+    source  target  kind            from          to            conversion              paired by
     up      up      conv_transpose  (8, 4, 3, 2)  (3, 2, 4, 8)  .transpose(2, 3, 1, 0)  path
     """
     if to not in TARGETS:

@@ -42,4 +42,4 @@ def write(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     arrays: Mapping[str, Any] = {
         name: np.array(array, order="C") for name, array in flat.arrays(checkpoint.layers).items()
     }
-    safetensors.save_file(arrays, str(path), metadata=flat.metadata(checkpoint.layers, checkpoint.framework))
+    path.write_bytes(safetensors.save(arrays, metadata=flat.metadata(checkpoint.layers, checkpoint.framework)))

@@ -56,7 +56,8 @@ def write(path: pathlib.Path, checkpoint: Checkpoint) -> None:
             state_dict[name] = torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
         else:
             state_dict[name] = torch.from_numpy(own)
-    torch.save(state_dict, str(path))
+    with path.open("wb") as file:
+        torch.save(state_dict, file)
 
 
 def _check_pickle(path: pathlib.Path, archive: zipfile.ZipFile) -> None:
