@@ -296,7 +296,7 @@ def test_other_epsilon_and_other_geometry_are_noted(tmp_path):
     changed = nn.Sequential([nn.ConvTranspose(8, (4,), strides=(1,)), *module.layers[1:-1], nn.LayerNorm(epsilon=1e-2)])
     _, report = weights.into_linen(weights.read(tmp_path / "model.keras"), changed, x)
     assert len(report.notes) == 2
-    assert "layers_5: epsilon is 0.01 here, and 0.001 in the source" in report.notes[1]
+    assert "layers_5: epsilon is 0.01 here, and 0.1 in the source" in report.notes[1]
     assert report.notes[0].startswith("layers_0: another geometry: Spec(axes=(Axis(kernel=4, stride=1,")
 
 
