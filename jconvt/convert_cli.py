@@ -86,7 +86,7 @@ def _convert(arguments: argparse.Namespace, console: Console) -> int:
             like=arguments.like,
             strict=not arguments.partial,
         )
-    except (ArgumentError, ArgumentTypeError, ModuleNotFoundError) as error:
+    except (ArgumentError, ArgumentTypeError, ImportError) as error:
         print("\n".join([f"jconvt convert: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         return 2
     except OSError as error:

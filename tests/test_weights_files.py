@@ -327,6 +327,14 @@ def test_a_package_that_is_missing(missing, name, install, tmp_path, monkeypatch
         weights.read(tmp_path / name)
 
 
+def test_a_torch_that_runs_code(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    weights.write(tmp_path / "a.pt", checkpoint("torch"))
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
+    with pytest.raises(ImportError, match=r"needs torch 2\.6 or later"):
+        weights.read(tmp_path / "a.pt")
+
+
 def test_importing_brings_no_framework():
     script = """
 import sys
