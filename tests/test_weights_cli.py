@@ -36,7 +36,7 @@ def test_from_keras_to_torch(model, tmp_path, capsys):
         "6 layers converted, 0 not used",
     ):
         assert part in shown, shown
-    assert "paired" not in shown
+    assert "by name" not in shown
     found = weights.read(tmp_path / "out.safetensors")
     np.testing.assert_array_equal(found.layers["up1"].filters, np.asarray(model.layers[0].kernel))
 
@@ -51,8 +51,7 @@ def test_names_kinds_and_groups(tmp_path, capsys):
     arguments[arguments.index("*=conv_transpose")] = "[05]=conv_transpose"
     assert main(arguments) == 0
     shown = capsys.readouterr().out
-    assert "paired" in shown
-    assert "target" in shown
+    assert "by name: up" in shown
     assert "not used: 1: num_batches_tracked" in shown
     found = weights.read(tmp_path / "out.safetensors")
     assert found.framework == "flax"
