@@ -9,6 +9,7 @@ collect_ignore = ["docs/conf.py", "docs/picture.py"]  # they need what only the 
 _NEEDS = {
     "jconvt/onnx/backend.py": ["onnx"],
     "jconvt/weights/linen.py": ["flax"],
+    "jconvt/weights/probe.py": ["h5py"],
     "jconvt/weights/nnx.py": ["flax"],
     "jconvt/weights/equinox.py": ["equinox"],
     "docs/weights.md": ["flax", "safetensors"],

@@ -273,6 +273,20 @@ def test_flax_and_back_to_torch(library, transpose_kernel, saved, tmp_path):
             assert torch.equal(found[name], tensor), name
 
 
+def test_layers_in_the_order_of_their_attributes(saved):
+    """Which is not that of the alphabet: the file has the tenth after the second."""
+    nnx, torch = pytest.importorskip("flax.nnx"), pytest.importorskip("torch")
+
+    class Model(nnx.Module):
+        def __init__(self):
+            self.second = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+            self.first = nnx.Linear(3, 3, rngs=nnx.Rngs(1))
+
+    source = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)})
+    report = weights.into_nnx(weights.read(saved(source)), Model())
+    assert [(row.source, row.target) for row in report.rows] == [("a", "second"), ("b", "first")]
+
+
 def test_dtypes_are_the_models(saved):
     nnx = pytest.importorskip("flax.nnx")
     source = decoders.torch_decoder(2)
