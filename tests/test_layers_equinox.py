@@ -227,6 +227,12 @@ def test_a_wrong_input_is_refused(shape):
         jeqx.ConvTranspose(**ARGUMENTS)(np.zeros(shape))
 
 
+def test_dtypes_that_differ_are_named_as_equinox_names_them():
+    layer = jeqx.ConvTranspose(**ARGUMENTS)  # of float64
+    with pytest.raises(jconvt.ArgumentTypeError, match="dtypes of x and weight differ"):
+        layer(X.astype(np.float32))
+
+
 def test_a_missing_key_is_named():
     with pytest.raises(TypeError, match="key"):
         jeqx.ConvTranspose2d(2, 2, 3)

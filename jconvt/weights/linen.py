@@ -60,11 +60,10 @@ def into_linen(
     filled: dict[str, Any] = {}
     for path, array in _leaves(variables or {}).items():
         _put(filled, path, array)
-    for path, layer in layers:
+    for path, _ in layers:
         for role, array in fitted.arrays.get(".".join(path), {}).items():
             collection = COLLECTIONS.get(role, "params")
             _put(filled, (collection, *path, role), jnp.asarray(array))
-        del layer
     lacking = [".".join(path[1:]) for path in _leaves(shapes) if path not in _leaves(filled)]
     if lacking:
         raise ArgumentError(

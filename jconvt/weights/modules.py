@@ -5,10 +5,10 @@ So Flax's own layers fit as well as jconvt's, which have the same names.
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ..axis import Axis
+from ..conventions import equinox, flax_layer
 from ..errors import ArgumentError, ArgumentTypeError
 from ..spec import Spec
 from .layer import Layer
@@ -27,6 +27,9 @@ _KINDS = {
 
 COLLECTIONS = {"mean": "batch_stats", "var": "batch_stats"}
 """The collection of Flax that a role is in, if it is not the parameters'."""
+
+
+_SIZES = (8, 8, 8)  # what the layer is resolved for; no geometry depends on it
 
 
 def kind(module: Any) -> str | None:
@@ -55,21 +58,25 @@ def described(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer |
 
 def _spec(module: Any, layer: Layer) -> Spec | None:
     """The geometry, if it is one that jconvt computes, and does not depend on the input's size."""
-    with contextlib.suppress(ArgumentError, ArgumentTypeError, TypeError, ValueError):
-        *kernel, out, taken = layer.layout.filters_shape(layer.shape)
+    with contextlib.suppress(ArgumentError, ArgumentTypeError):
+        *kernel, _, taken = layer.layout.filters_shape(layer.shape)
         groups = layer.groups or 1
+        if getattr(module, "output_shape", None) is not None:
+            return None
         if layer.framework == "equinox":
-            return _equinox(module, kernel, groups)
-        shape = (*kernel, out, taken) if layer.transpose_kernel else (*kernel, taken, out)
-        sizes = (8,) * len(kernel)
-        spec = Spec.from_flax(
-            (1, *sizes, taken), shape, module.strides, module.padding, module.kernel_dilation, layer.transpose_kernel
+            geometry = (module.stride, module.padding, module.output_padding, module.dilation, module.padding_mode)
+            axes = equinox.geometry(kernel, *geometry)
+            return None if equinox.is_circular(module.padding_mode) else Spec(axes, groups)
+        resolved = flax_layer.resolve(
+            (1, *_SIZES[: len(kernel)], taken),
+            layer.shape,
+            module.strides,
+            module.padding,
+            module.kernel_dilation,
+            layer.transpose_kernel,
+            groups=groups,
+            output_padding=getattr(module, "output_padding", None),
+            use_consistent_padding=getattr(module, "use_consistent_padding", False),
         )
-        return dataclasses.replace(spec, groups=groups)
+        return None if resolved.repeats else Spec(resolved.resolved.axes, groups)
     return None
-
-
-def _equinox(module: Any, kernel: Sequence[int], groups: int) -> Spec:
-    """Equinox crops as PyTorch does, each end by its own number."""
-    axes = zip(kernel, module.stride, module.dilation, module.padding, module.output_padding, strict=True)
-    return Spec(tuple(Axis(k, s, d, lo, hi - added) for k, s, d, (lo, hi), added in axes), groups)
