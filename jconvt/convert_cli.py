@@ -86,7 +86,7 @@ def _convert(arguments: argparse.Namespace, console: Console) -> int:
             like=arguments.like,
             strict=not arguments.partial,
         )
-    except (ArgumentError, ArgumentTypeError, ModuleNotFoundError) as error:
+    except (ArgumentError, ArgumentTypeError, ImportError) as error:
         print("\n".join([f"jconvt convert: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         return 2
     except OSError as error:
@@ -100,11 +100,16 @@ def _convert(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _table(report: weights.Report) -> Table:
+    """One row for each layer, on two lines, so that it fits 80 columns: what it was, and what it is."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
-    same = all(row.source == row.target for row in report.rows)
-    shown = [i for i, heading in enumerate(weights.HEADINGS) if not (same and heading in ("target", "paired by"))]
-    for heading in (weights.HEADINGS[i] for i in shown):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("kind", "from", "to"))
-    for row in report.cells():
-        table.add_row(*(Text(row[i], "bold" if i == 0 else "") for i in shown))
+    table.add_column("layer", overflow="fold")
+    for heading in ("kind", "shape\nnew shape", "conversion"):
+        table.add_column(heading, no_wrap=True)
+    for row in report.rows:
+        layer = Text(row.source, "bold")
+        if row.target != row.source:
+            layer.append(f"\nby {row.rule}: {row.target}", "not bold")
+        same = row.source_shape == row.target_shape and row.conversion == "as it is"
+        shapes = str(row.source_shape) + ("" if same else f"\n{row.target_shape}")
+        table.add_row(layer, row.kind, shapes, Text(row.conversion.replace("[", "\n[", 1)))
     return table

@@ -142,7 +142,7 @@ def keras_decoder(rank):
             layers.Lambda(lambda x: x * 1.0),
             up(4, 3, strides=STRIDE, padding="valid", use_bias=False),
             layers.Dense(3, name="pixels"),
-            layers.LayerNormalization(),
+            layers.LayerNormalization(epsilon=0.1),
         ]
     )
     generator = np.random.default_rng(0)
@@ -173,7 +173,7 @@ def keras_linen(rank):
             Inner(),
             nn.ConvTranspose(4, (3,) * rank, strides=(STRIDE,) * rank, padding="VALID", use_bias=False),
             nn.Dense(3),
-            nn.LayerNorm(epsilon=1e-3, use_fast_variance=False),
+            nn.LayerNorm(epsilon=0.1, use_fast_variance=False),
         ]
     )
 

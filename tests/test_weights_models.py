@@ -273,6 +273,20 @@ def test_flax_and_back_to_torch(library, transpose_kernel, saved, tmp_path):
             assert torch.equal(found[name], tensor), name
 
 
+def test_layers_in_the_order_of_their_attributes(saved):
+    """Which is not that of the alphabet: the file has the tenth after the second."""
+    nnx, torch = pytest.importorskip("flax.nnx"), pytest.importorskip("torch")
+
+    class Model(nnx.Module):
+        def __init__(self):
+            self.second = nnx.Linear(3, 3, rngs=nnx.Rngs(0))
+            self.first = nnx.Linear(3, 3, rngs=nnx.Rngs(1))
+
+    source = torch.nn.ModuleDict({"a": torch.nn.Linear(3, 3), "b": torch.nn.Linear(3, 3)})
+    report = weights.into_nnx(weights.read(saved(source)), Model())
+    assert [(row.source, row.target) for row in report.rows] == [("a", "second"), ("b", "first")]
+
+
 def test_dtypes_are_the_models(saved):
     nnx = pytest.importorskip("flax.nnx")
     source = decoders.torch_decoder(2)
@@ -296,7 +310,7 @@ def test_other_epsilon_and_other_geometry_are_noted(tmp_path):
     changed = nn.Sequential([nn.ConvTranspose(8, (4,), strides=(1,)), *module.layers[1:-1], nn.LayerNorm(epsilon=1e-2)])
     _, report = weights.into_linen(weights.read(tmp_path / "model.keras"), changed, x)
     assert len(report.notes) == 2
-    assert "layers_5: epsilon is 0.01 here, and 0.001 in the source" in report.notes[1]
+    assert "layers_5: epsilon is 0.01 here, and 0.1 in the source" in report.notes[1]
     assert report.notes[0].startswith("layers_0: another geometry: Spec(axes=(Axis(kernel=4, stride=1,")
 
 

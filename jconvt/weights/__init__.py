@@ -17,10 +17,9 @@ from .frameworks import KINDS, TARGETS
 from .layer import Checkpoint, Layer
 from .linen import from_linen, into_linen
 from .nnx import from_nnx, into_nnx
-from .report import HEADINGS, Report, Row
+from .report import Report, Row
 
 __all__ = [
-    "HEADINGS",
     "KINDS",
     "TARGETS",
     "Checkpoint",

@@ -62,10 +62,10 @@ def read(
     """
     path = _path(path)
     format = _format(path, format, (*_READERS, "safetensors"))
-    with path.open("rb"):
-        pass
-    if not path.is_file():
+    if path.exists() and not path.is_file() and not path.is_dir():
         raise ArgumentError(f"{path} is no regular file", got=str(path), legal="a file", fix="pass the path of one")
+    with path.open("rb"):  # says what the libraries would say otherwise, each in its own way
+        pass
     if framework is not None and format != "safetensors":
         raise ArgumentError(
             "the format says whose arrays the file has",

@@ -1,15 +1,45 @@
 """HDF5 files of strangers: what is read lies in the file itself, uncompressed, and is no larger than the file."""
 
 import math
+import os
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from .broken import Budget, broken
 from .packages import package
 
 _DEEPEST = 64
+_SECONDS, _BYTES_PER_SECOND, _MEMORY = 30, 2**24, 2**30
 _MOST_OBJECTS = 1_000_000
+
+
+def check(path: pathlib.Path, content: IO[bytes]) -> None:
+    """Refuses a file on which the HDF5 library crashes or does not end, by trying it in another process.
+
+    ``content`` is the HDF5 file, which ``path`` is or holds. It is left at its start.
+    """
+    package("h5py", f"reading {path}", "'jconvt[weights]'")
+    size = path.stat().st_size
+    command = [sys.executable, "-P", str(pathlib.Path(__file__).with_name("probe.py")), str(_MEMORY + 4 * size)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        found = subprocess.run(
+            command,
+            input=content.read(),
+            capture_output=True,
+            timeout=_SECONDS + size / _BYTES_PER_SECOND,
+            env=environment,
+        )
+    except subprocess.TimeoutExpired:
+        raise broken(path, "HDF5 file", "a structure that the HDF5 library does not come to the end of") from None
+    content.seek(0)
+    if found.returncode:
+        said = found.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        crashed = f"a structure that the HDF5 library crashes on, with status {found.returncode}"
+        raise broken(path, "HDF5 file", said[:200] if found.returncode == 1 and said else crashed)
 
 
 def datasets(path: pathlib.Path, file: Any) -> dict[str, Any]:

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from . import flat, keras_config
+from . import flat, hdf5, keras_config
 from .archive import members
 from .broken import broken, reading
 from .frameworks import OTHER
-from .hdf5 import datasets
 from .keras_config import Entry
 from .layer import Checkpoint, Layer
 from .packages import package
@@ -58,9 +57,13 @@ def opened(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
                     fix = "save it again by model.save('name.keras'), with the weights in one file"
                     raise broken(path, "Keras file", f"no member {name}", fix)
             config = json.loads(archive.read("config.json"))
-            with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as file:
+            content = io.BytesIO(archive.read(WEIGHTS))
+            hdf5.check(path, content)
+            with h5py.File(content, "r") as file:
                 yield file, config
     else:
+        with path.open("rb") as content:
+            hdf5.check(path, content)
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
             yield file, None if text is None else json.loads(text)
@@ -68,7 +71,7 @@ def opened(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
 
 def scan(path: pathlib.Path, file: Any, config: Any) -> dict[str, Found]:
     """The layers of an open file, and where their arrays lie, in the configuration's order if there is one."""
-    arrays = datasets(path, file)
+    arrays = hdf5.datasets(path, file)
     arrays = {name: each for name, each in arrays.items() if name.partition("/")[0] not in _OPTIMIZERS}
     entries = keras_config.entries(config)
     if "layer_names" in file.attrs or "model_weights" in file:

@@ -50,7 +50,7 @@ class Layer:
 
     @property
     def filters(self) -> Any:
-        """The kernel as TensorFlow has it: ``(k..., out / groups, in)``, of a convolution ``(k..., in / groups, out)``.
+        """The kernel as ``(k..., out / groups, in)``; that of a forward convolution as ``(k..., in / groups, out)``.
 
         >>> import numpy as np
         >>> Layer("conv_transpose", {"kernel": np.zeros((8, 4, 3, 2))}, "torch").filters.shape

@@ -21,10 +21,6 @@ class Row:
     rule: str
 
 
-HEADINGS = ("source", "target", "kind", "from", "to", "conversion", "paired by")
-"""Of the table."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What was converted, and what was not. It prints itself as a table.
@@ -38,13 +34,6 @@ class Report:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def cells(self) -> list[tuple[str, ...]]:
-        """The rows as text, in the order of ``HEADINGS``."""
-        return [
-            (row.source, row.target, row.kind, str(row.source_shape), str(row.target_shape), row.conversion, row.rule)
-            for row in self.rows
-        ]
-
     def lists(self) -> list[str]:
         """What is said below the table."""
         return [
@@ -54,4 +43,9 @@ class Report:
         ]
 
     def __str__(self) -> str:
-        return "\n".join([columns([HEADINGS, *self.cells()]), *self.lists()])
+        headings = ("source", "target", "kind", "from", "to", "conversion", "paired by")
+        rows = [
+            (row.source, row.target, row.kind, str(row.source_shape), str(row.target_shape), row.conversion, row.rule)
+            for row in self.rows
+        ]
+        return "\n".join([columns([headings, *rows]), *self.lists()])

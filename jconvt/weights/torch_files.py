@@ -26,8 +26,7 @@ _AGAIN = "save the state_dict alone, by torch.save(model.state_dict(), path)"
 _TRUSTED = re.compile(
     r"collections OrderedDict"
     r"|torch\._utils (_rebuild_tensor_v2|_rebuild_parameter)"
-    r"|torch (\w+Storage|Size|\w*(float|int|bool|complex)\w*)"
-    r"|torch\.storage (TypedStorage|UntypedStorage)"
+    r"|torch \w+Storage"
 )
 _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 
@@ -35,6 +34,8 @@ _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "STRING"
 def read(path: pathlib.Path) -> Checkpoint:
     """The layers of a state_dict, or of the one that a training checkpoint holds."""
     torch = package("torch", f"reading {path}", "torch")
+    if [int(part) for part in re.findall(r"\d+", torch.__version__)[:2]] < [2, 6]:
+        raise ImportError(f"reading {path} safely needs torch 2.6 or later: pip install 'torch>=2.6'")
     with reading(path, _WHAT):
         if not zipfile.is_zipfile(path):
             raise broken(path, _WHAT, "no zip archive", f"{_AGAIN}: its format since PyTorch 1.6 is a zip archive")
