@@ -1,9 +1,9 @@
 """Enlarges a photograph by bilinear interpolation, as a layer: ``python examples/bilinear_upsampling.py``.
 
-Fully convolutional networks (arXiv 1411.4038) enlarge by a transposed convolution that starts as bilinear interpolation,
-and learn on from there. The layer has one group for each channel, and a kernel of ``2 s`` taps that is a triangle along
-each axis. Inside the picture it computes what ``jax.image.resize`` does. At the border a part of what it would
-interpolate lies outside, and counts as zero. It needs the extra ``jconvt[examples]``.
+Fully convolutional networks (arXiv 1411.4038) enlarge by a transposed convolution that starts as bilinear
+interpolation, and learn on from there. The layer has one group for each channel, and a kernel of twice the factor's
+taps that is a triangle along each axis. Inside the picture it computes what ``jax.image.resize`` does. At the border
+a part of what it would interpolate lies outside, and counts as zero. It needs the extra ``jconvt[examples]``.
 """
 
 import argparse
@@ -47,14 +47,17 @@ def psnr(image: jax.Array, original: np.ndarray) -> float:
 
 
 def draw(path: pathlib.Path, panels: dict[str, np.ndarray]) -> None:
-    figure, axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 3.5), layout="constrained")
+    size = max(len(image) for image in panels.values())
+    figure, axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 3.9), layout="constrained")
     for axis, (title, image) in zip(axes, panels.items(), strict=True):
-        axis.imshow(np.clip(image, 0, 1), interpolation="nearest")
-        axis.set(xticks=(), yticks=())
+        height, width = image.shape[:2]
+        axis.imshow(np.clip(image, 0, 1), extent=(-width / 2, width / 2, -height / 2, height / 2))
+        axis.set(xlim=(-size / 2, size / 2), ylim=(-size / 2, size / 2))
+        axis.axis("off")
         axis.set_title(title, size=10)
     figure.suptitle("Enlarged by transposed convolutions: the kernel makes the difference", weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
+    figure.savefig(path, dpi=90)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """Where checkerboards come from, and what helps: ``python examples/checkerboard.py``.
 
-A kernel of ``k`` taps that moves by ``s`` reaches some output pixels more often than others, unless ``s`` divides ``k``.
-That is half of the cure: the taps that reach neighbouring pixels are still different ones, and start with different
-sums. ICNR (``jconvt.initializers.icnr``, arXiv 1707.02937) starts them equal. The picture has a map of the overlaps of
-four kernels, and what three layers make of a smooth input before any training. It needs the extra ``jconvt[examples]``.
+A kernel of ``k`` taps that moves by ``s`` reaches some output pixels more often than others, unless ``s`` divides
+``k``. That is half of the cure: the taps that reach neighbouring pixels, their phases, are still different ones, and
+start with different sums. ICNR (``jconvt.initializers.icnr``, arXiv 1707.02937) starts them equal. The picture has a
+map of the overlaps of four kernels, and what three layers make of a smooth input before any training. It needs the
+extra ``jconvt[examples]``.
 """
 
 import argparse
@@ -44,28 +45,25 @@ def hill(size: int) -> jax.Array:
     return jnp.exp(-6 * ((row + 0.1) ** 2 + (column - 0.1) ** 2))[..., None]
 
 
-def unevenness(k: int, kernel_init: nn.initializers.Initializer) -> tuple[nn.Module, dict, float]:
-    """A layer, its variables, and how far apart its four phases are on a constant input, relative to the largest."""
+def untrained(smooth: jax.Array, k: int, kernel_init: nn.initializers.Initializer) -> tuple[jax.Array, jax.Array]:
+    """What a layer makes of a smooth image and of ones. Of ones, each phase makes the sum of its taps."""
     layer = ConvTranspose(1, (k, k), (2, 2), kernel_init=kernel_init, use_bias=False)
-    answer, variables = layer.init_with_output(jax.random.key(7), jnp.ones((8, 8, 1)))
-    inside = answer[4:-4, 4:-4, 0]
-    return layer, variables, float(jnp.ptp(inside) / jnp.abs(inside).max())
+    answer, variables = layer.init_with_output(jax.random.key(4), smooth)
+    constant = layer.apply(variables, jnp.ones_like(smooth))
+    return answer[k:-k, k:-k, 0], jnp.asarray(constant)[k:-k, k:-k, 0]
 
 
 def draw(path: pathlib.Path, maps: dict[str, jax.Array], images: dict[str, jax.Array]) -> None:
-    figure, axes = plt.subplots(2, 4, figsize=(11, 6.2), layout="constrained")
+    figure, axes = plt.subplots(2, 4, figsize=(11, 6.8), layout="constrained")
     for axis, (title, counts) in zip(axes[0], maps.items(), strict=True):
-        shown = axis.imshow(counts, "viridis", vmin=0, vmax=9)
+        axis.imshow(counts, "viridis", vmin=0, vmax=4)
         for (row, column), count in np.ndenumerate(counts):
-            axis.text(column, row, f"{count:.0f}", ha="center", va="center", size=8, color="k" if count > 5 else "w")
+            axis.text(column, row, f"{count:.0f}", ha="center", va="center", size=8, color="k" if count > 2 else "w")
         axis.set(title=title, xticks=(), yticks=())
-    figure.colorbar(shown, ax=axes[0, -1], label="taps that reach a pixel")
     for axis, (title, image) in zip(axes[1], images.items(), strict=True):
         axis.imshow(image, "gray")
         axis.set(title=title, xticks=(), yticks=())
-    figure.suptitle(
-        "Overlaps of a k by k kernel with stride s (above), untrained layers of stride 2 (below)", weight="bold"
-    )
+    figure.suptitle("Above: how many taps reach each pixel. Below: untrained layers of stride 2", weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
 
@@ -81,13 +79,13 @@ def main() -> None:
         counts = overlaps(k, s, 12)
         ratio = float(counts.max() / counts.min())
         print(f"k = {k}, s = {s}: from {counts.min():.0f} to {counts.max():.0f} taps a pixel, ratio {ratio:.2f}")
-        maps[f"k = {k}, s = {s}: ratio {ratio:g}"] = counts[:8, :8]
+        maps[f"k = {k}, s = {s}\nmost / fewest = {ratio:g}"] = counts[:8, :8]
     smooth = hill(options.size)
     images = {"input": smooth[..., 0]}
     for name, (k, kernel_init) in LAYERS.items():
-        layer, variables, spread = unevenness(k, kernel_init)
-        print(f"{name}: phases differ by {spread:.1%} on a constant input")
-        images[f"{name}: phases differ by {spread:.0%}"] = layer.apply(variables, smooth)[4:-4, 4:-4, 0]
+        answer, sums = untrained(smooth, k, kernel_init)
+        print(f"{name}: the taps of a phase sum to {sums.min():.4f} to {sums.max():.4f}")
+        images[f"{name}\na phase sums to {sums.min():.1f} to {sums.max():.1f}"] = answer
     draw(options.output, maps, images)
     print(f"picture: {options.output}")
 

@@ -1,7 +1,7 @@
 """Moves a U-Net from Keras to Flax, weights and all: ``python examples/keras_unet_to_flax.py``.
 
-TensorFlow trains a small U-Net to find discs in noise, and saves it as Keras does. The same network is written in Flax,
-with ``jconvt.linen.ConvTranspose`` where Keras has ``Conv2DTranspose``, and takes the trained weights from the file. The
+TensorFlow trains a small U-Net to find discs in noise, and Keras saves it. The same network is written in Flax, with
+``jconvt.linen.ConvTranspose`` where Keras has ``Conv2DTranspose``, and takes the trained weights from the file. The
 two then answer alike, and the picture shows it. It needs the extra ``jconvt[examples]``.
 """
 

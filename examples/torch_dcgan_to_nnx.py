@@ -1,9 +1,9 @@
 """Moves a DCGAN generator from PyTorch to NNX, weights and all: ``python examples/torch_dcgan_to_nnx.py``.
 
-The generator (arXiv 1511.06434) makes images of random vectors by five transposed convolutions. PyTorch trains it for a
-few steps and saves its ``state_dict``, and the same layers, written with ``jconvt.nnx.ConvTranspose``, take the weights from the file: kernels
-are transposed and flipped, statistics find their norms. The images are then the same. It needs the extra
-``jconvt[examples]``.
+The generator (arXiv 1511.06434) makes images of random vectors by five transposed convolutions. PyTorch trains it for
+a few steps and saves its ``state_dict``. The same layers, written with ``jconvt.nnx.ConvTranspose``, take the weights
+from the file: kernels are transposed and flipped, statistics find their norms. The images are then the same. It needs
+the extra ``jconvt[examples]``.
 """
 
 import argparse
@@ -23,7 +23,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 LATENT = 100
-AMPLIFIED = 100_000
+AMPLIFIED = 1_000_000
 FACTORS = (8, 4, 2, 1)
 """How many times ``width`` channels each layer but the last one has."""
 
@@ -43,7 +43,7 @@ def torch_generator(width: int) -> torch.nn.Sequential:
 
 
 def nnx_generator(width: int) -> nnx.Sequential:
-    """The same layers, channels last: ``(n, 1, 1, LATENT)`` to ``(n, 64, 64, 3)``. Padding is counted as PyTorch does."""
+    """The same layers, channels last: ``(n, 1, 1, LATENT)`` to ``(n, 64, 64, 3)``. Padding is PyTorch's."""
     rngs, common = nnx.Rngs(0), {"use_bias": False, "use_consistent_padding": True}
     layers = []
     channels, stride, padding = LATENT, 1, 0
@@ -59,14 +59,17 @@ def nnx_generator(width: int) -> nnx.Sequential:
 
 def tiles() -> np.ndarray:
     """Six parts of the photographs that come with scikit-learn, ``(6, 64, 64, 3)`` from -1 to 1."""
-    places = ("china.jpg", 60, 200), ("china.jpg", 170, 0), ("china.jpg", 170, 380)
-    places += ("flower.jpg", 60, 220), ("flower.jpg", 0, 0), ("flower.jpg", 160, 330)
-    parts = [load_sample_image(name)[top : top + 256, left : left + 256] for name, top, left in places]
+    corners = {"china.jpg": ((60, 200), (170, 0), (170, 380)), "flower.jpg": ((60, 220), (0, 0), (160, 330))}
+    parts = [
+        load_sample_image(name)[top : top + 256, left : left + 256]
+        for name, places in corners.items()
+        for top, left in places
+    ]
     return np.stack([part.reshape(64, 4, 64, 4, 3).mean((1, 3)) / 127.5 - 1 for part in parts]).astype(np.float32)
 
 
 def trained(width: int, steps: int, vectors: torch.Tensor, images: torch.Tensor) -> torch.nn.Sequential:
-    """A generator that has learnt one image for each vector, which takes seconds, as training against a critic would not."""
+    """A generator that has learnt one image for each vector: seconds, where a GAN takes hours."""
     torch.manual_seed(0)
     model = torch_generator(width)
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
@@ -118,7 +121,7 @@ def main() -> None:
     rows = {
         "PyTorch": (theirs + 1) / 2,
         "NNX with jconvt": (ours + 1) / 2,
-        f"difference × {AMPLIFIED:,}": difference * AMPLIFIED,
+        f"difference \N{MULTIPLICATION SIGN} {AMPLIFIED:,}": difference * AMPLIFIED,
     }
     draw(options.output, rows)
     print(f"picture: {options.output}")

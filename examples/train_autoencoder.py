@@ -1,9 +1,10 @@
 """Trains an autoencoder of digits once with each method: ``python examples/train_autoencoder.py``.
 
 Flax and optax train a convolutional autoencoder on the digits that come with scikit-learn. Each method of jconvt gets
-the same start and the same batches, so all must have the same losses; they differ in time alone. The methods take turns,
-step by step, so that whatever else the machine does meets all of them. Orbax saves the parameters, and the reconstructions
-in the picture are those of the saved ones. It needs the extra ``jconvt[examples]``.
+the same start and the same batches, so all must have the same losses, up to rounding, which grows from step to step;
+they differ in time alone. They take turns, step by step, so that whatever else the machine does meets all of them.
+Orbax saves the parameters, and the reconstructions in the picture are those of the parameters restored. It needs the
+extra ``jconvt[examples]``.
 """
 
 import argparse
