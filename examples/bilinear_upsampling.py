@@ -1,9 +1,10 @@
 """Enlarges a photograph by bilinear interpolation, as a layer: ``python examples/bilinear_upsampling.py``.
 
 Fully convolutional networks (arXiv 1411.4038) enlarge by a transposed convolution that starts as bilinear
-interpolation, and learn on from there. The layer has one group for each channel, and a kernel of twice the factor's
-taps that is a triangle along each axis. Inside the picture it computes what ``jax.image.resize`` does. At the border
-a part of what it would interpolate lies outside, and counts as zero. It needs the extra ``jconvt[examples]``.
+interpolation, and learn on from there. The layer has one group for each channel, and a kernel of about twice the
+factor's taps that is a triangle along each axis. Inside the picture it computes what ``jax.image.resize`` does. At
+the border a part of what it would interpolate lies outside, and counts as zero. It needs the extra
+``jconvt[examples]``.
 """
 
 import argparse
@@ -30,7 +31,8 @@ def enlarge(image: jax.Array, factor: int, taps: int, kernel_init: nn.initialize
         channels, (taps, taps), (factor, factor), groups=channels, kernel_init=kernel_init, use_bias=False
     )
     enlarged, variables = layer.init_with_output(jax.random.key(0), image)
-    print(f"{image.shape} to {enlarged.shape} by a kernel of {variables['params']['kernel'].shape}")
+    (kernel,) = jax.tree.leaves(variables)
+    print(f"{image.shape} to {enlarged.shape} by a kernel of {kernel.shape}")
     return enlarged
 
 
@@ -72,7 +74,8 @@ def main() -> None:
     photograph = load_sample_image(options.photograph).astype(np.float32) / 255
     low = jnp.asarray(shrunk(photograph, factor))
     nearest = enlarge(low, factor, factor, nn.initializers.ones)
-    smooth = enlarge(low, factor, 2 * factor, bilinear())
+    taps = 2 * factor - factor % 2
+    smooth = enlarge(low, factor, taps, bilinear())
 
     inside = slice(factor, -factor)
     for name, ours, method in (("nearest", nearest, "nearest"), ("bilinear", smooth, "linear")):
@@ -89,7 +92,7 @@ def main() -> None:
         "the photograph, a part": original[part],
         f"{factor} times smaller": low[tuple(slice(side.start // factor, side.stop // factor) for side in part)],
         f"{factor} taps of one: nearest\n{scores['nearest']:.1f} dB": nearest[part],
-        f"{2 * factor} taps of a triangle: bilinear\n{scores['bilinear']:.1f} dB": smooth[part],
+        f"{taps} taps of a triangle: bilinear\n{scores['bilinear']:.1f} dB": smooth[part],
     }
     draw(options.output, {title: np.asarray(image) for title, image in panels.items()})
     print(f"picture: {options.output}")

@@ -85,9 +85,9 @@ def draw(path: pathlib.Path, images, masks, ours, theirs) -> None:
     for row, panels in enumerate(zip(images, masks, theirs, ours, differences, strict=True)):
         for column, (axis, panel) in enumerate(zip(axes[row], panels, strict=True)):
             limits = ((-1, 2), (0, 1), (0, 1), (0, 1), (0, max(differences.max(), 1e-7)))[column]
-            shown = axis.imshow(panel[..., 0], "magma" if column == 4 else "gray", vmin=limits[0], vmax=limits[1])
+            axis.imshow(panel[..., 0], "magma" if column == 4 else "gray", vmin=limits[0], vmax=limits[1])
             axis.set(xticks=(), yticks=(), title=titles[column] if row == 0 else "")
-    figure.colorbar(shown, ax=axes[:, 4], shrink=0.8)
+    figure.colorbar(axes[0, 4].images[0], ax=axes[:, 4], shrink=0.8)
     figure.suptitle("A U-Net trained in TensorFlow, its weights read into Flax", weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
@@ -117,7 +117,7 @@ def main() -> None:
     variables, report = weights.into_linen(weights.read(saved), target, images)
     print(report)
 
-    theirs = source.predict(images, verbose=0)
+    theirs = np.asarray(source(images, training=False))
     ours = np.asarray(target.apply(variables, images))
     print(f"largest relative difference of the outputs: {np.abs(ours - theirs).max() / np.abs(theirs).max():.1e}")
     draw(options.output, images, masks, ours, theirs)

@@ -8,6 +8,7 @@ the extra ``jconvt[examples]``.
 
 import argparse
 import pathlib
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -44,17 +45,18 @@ def torch_generator(width: int) -> torch.nn.Sequential:
 
 def nnx_generator(width: int) -> nnx.Sequential:
     """The same layers, channels last: ``(n, 1, 1, LATENT)`` to ``(n, 64, 64, 3)``. Padding is PyTorch's."""
-    rngs, common = nnx.Rngs(0), {"use_bias": False, "use_consistent_padding": True}
+    rngs = nnx.Rngs(0)
+    up = partial(ConvTranspose, kernel_size=(4, 4), use_bias=False, use_consistent_padding=True, rngs=rngs)
     layers = []
     channels, stride, padding = LATENT, 1, 0
     for factor in FACTORS:
         layers += [
-            ConvTranspose(channels, factor * width, (4, 4), stride, padding=padding, rngs=rngs, **common),
+            up(channels, factor * width, strides=stride, padding=padding),
             nnx.BatchNorm(factor * width, use_running_average=True, rngs=rngs),
             nnx.relu,
         ]
         channels, stride, padding = factor * width, 2, 1
-    return nnx.Sequential(*layers, ConvTranspose(channels, 3, (4, 4), 2, padding=1, rngs=rngs, **common), nnx.tanh)
+    return nnx.Sequential(*layers, up(channels, 3, strides=2, padding=1), nnx.tanh)
 
 
 def tiles() -> np.ndarray:
@@ -73,12 +75,14 @@ def trained(width: int, steps: int, vectors: torch.Tensor, images: torch.Tensor)
     torch.manual_seed(0)
     model = torch_generator(width)
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    losses = []
     for _ in track(range(steps), "training in PyTorch"):
         optimizer.zero_grad()
         loss = torch.nn.functional.mse_loss(model(vectors), images)
         loss.backward()
         optimizer.step()
-    print(f"loss {loss.item():.4f} after {steps} steps")
+        losses.append(loss.item())
+    print(f"loss {losses[0]:.3f} before, {losses[-1]:.3f} after {steps} steps")
     return model.eval()
 
 

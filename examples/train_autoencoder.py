@@ -53,7 +53,7 @@ class Autoencoder(nn.Module):
 
 def draw(path: pathlib.Path, digits: dict[str, Any], losses: dict[str, list[float]], times: dict[str, float]) -> None:
     figure = plt.figure(figsize=(11, 5.6), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.4))
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.4))[:, 0]
     top.suptitle("Digits, and what the trained autoencoder makes of 16 numbers for each", weight="bold")
     for line, (title, images) in zip(top.subplots(2, SHOWN), digits.items(), strict=True):
         line[0].set_ylabel(title, size=9)
@@ -80,15 +80,20 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, default="build/examples/train_autoencoder.png")
     options = parser.parse_args()
 
-    images = jnp.asarray(load_digits().images[..., None] / 16, jnp.float32)
+    pixels, _ = load_digits(return_X_y=True)
+    images = jnp.asarray(pixels.reshape(-1, 8, 8, 1) / 16, jnp.float32)
     shown, images = images[:SHOWN], images[SHOWN:]
     optimizer = optax.sgd(optax.cosine_decay_schedule(0.5, options.steps), momentum=0.9)
 
     @partial(jax.jit, static_argnames="method")
     def step(state: Any, batch: jax.Array, method: str) -> tuple[Any, jax.Array]:
         parameters, memory = state
-        model = Autoencoder(method, options.width)
-        loss, gradient = jax.value_and_grad(lambda p: jnp.mean((model.apply(p, batch) - batch) ** 2))(parameters)
+
+        def error(parameters: Any) -> jax.Array:
+            rebuilt: Any = Autoencoder(method, options.width).apply(parameters, batch)
+            return jnp.mean((rebuilt - batch) ** 2)
+
+        loss, gradient = jax.value_and_grad(error)(parameters)
         updates, memory = optimizer.update(gradient, memory)
         return (optax.apply_updates(parameters, updates), memory), loss
 
