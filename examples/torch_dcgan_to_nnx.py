@@ -24,7 +24,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 LATENT = 100
-AMPLIFIED = 1_000_000
 FACTORS = (8, 4, 2, 1)
 """How many times ``width`` channels each layer but the last one has."""
 
@@ -125,7 +124,7 @@ def main() -> None:
     rows = {
         "PyTorch": (theirs + 1) / 2,
         "NNX with jconvt": (ours + 1) / 2,
-        f"difference \N{MULTIPLICATION SIGN} {AMPLIFIED:,}": difference * AMPLIFIED,
+        r"difference $\times$ $10^6$": difference * 1e6,
     }
     draw(options.output, rows)
     print(f"picture: {options.output}")
