@@ -124,7 +124,7 @@ def main() -> None:
     if spread > TOLERANCE:
         raise SystemExit(f"the methods disagree by more than {TOLERANCE}")
 
-    folder = options.output.with_suffix("").absolute()
+    folder = options.output.with_suffix(".orbax").absolute()
     trained, _ = states["auto"]
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder, trained, force=True)

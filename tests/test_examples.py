@@ -111,7 +111,7 @@ def test_autoencoder_learns_the_same_with_each_method(tmp_path):
     np.testing.assert_allclose(last, last[0], rtol=2e-5)
     assert number(r"difference of the losses, over all steps: (\S+)", output) < 1e-5
     assert "restored parameters equal to the trained ones: True\n" in output
-    assert (tmp_path / "autoencoder").is_dir()
+    assert (tmp_path / "autoencoder.orbax").is_dir()
     drawn(picture)
 
 
