@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import importlib.util
 import inspect
 import pathlib
 import re
@@ -53,6 +54,13 @@ def test_export_serves_every_platform_and_size():
         assert float(difference) < 1e-5
 
 
+def needs(*packages: str) -> None:
+    """Skips where a package of the examples is not installed."""
+    for package in ("matplotlib", *packages):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+
+
 def drawn(path: pathlib.Path) -> None:
     """The picture is there, can be read, is of a size to be looked at, and shows something in each of its quarters."""
     image = pytest.importorskip("matplotlib.image").imread(path)
@@ -71,9 +79,7 @@ def number(pattern: str, output: str) -> float:
 
 
 def test_unet_of_keras_answers_alike_in_flax(tmp_path):
-    pytest.importorskip("tensorflow")
-    pytest.importorskip("h5py")
-    pytest.importorskip("flax")
+    needs("tensorflow", "h5py", "flax")
     picture = tmp_path / "unet.png"
     output = printed("keras_unet_to_flax.py", "--steps", "8", "--width", "3", "--output", str(picture))
     before, after = map(float, re.findall(r"loss (\S+) before, (\S+) after 8 steps", output)[0])
@@ -85,8 +91,7 @@ def test_unet_of_keras_answers_alike_in_flax(tmp_path):
 
 
 def test_generator_of_torch_makes_the_same_images_in_nnx(tmp_path):
-    for package in ("torch", "flax", "sklearn"):
-        pytest.importorskip(package)
+    needs("torch", "flax", "sklearn")
     picture = tmp_path / "dcgan.png"
     output = printed("torch_dcgan_to_nnx.py", "--steps", "3", "--width", "2", "--output", str(picture))
     before, after = map(float, re.findall(r"loss (\S+) before, (\S+) after 3 steps", output)[0])
@@ -99,8 +104,7 @@ def test_generator_of_torch_makes_the_same_images_in_nnx(tmp_path):
 
 
 def test_autoencoder_learns_the_same_with_each_method(tmp_path):
-    for package in ("flax", "optax", "orbax.checkpoint", "sklearn"):
-        pytest.importorskip(package)
+    needs("flax", "optax", "orbax", "sklearn")
     picture = tmp_path / "autoencoder.png"
     output = printed("train_autoencoder.py", "--steps", "6", "--width", "4", "--output", str(picture))
     rows = re.findall(r"(\w+) +\S (\d\.\d{6}) +\S (\d\.\d{6}) +\S \d+ +\S \d+\.\d\d", output)
@@ -116,8 +120,7 @@ def test_autoencoder_learns_the_same_with_each_method(tmp_path):
 
 
 def test_bilinear_layer_resizes_as_jax_does(tmp_path):
-    for package in ("flax", "sklearn"):
-        pytest.importorskip(package)
+    needs("flax", "sklearn")
     picture = tmp_path / "bilinear.png"
     output = printed("bilinear_upsampling.py", "--factor", "3", "--output", str(picture))
     assert "(142, 213, 3) to (426, 639, 3) by a kernel of (5, 5, 1, 3)\n" in output
@@ -129,7 +132,7 @@ def test_bilinear_layer_resizes_as_jax_does(tmp_path):
 
 
 def test_checkerboard_is_gone_with_icnr(tmp_path):
-    pytest.importorskip("flax")
+    needs("flax")
     picture = tmp_path / "checkerboard.png"
     output = printed("checkerboard.py", "--output", str(picture))
     ratios = re.findall(r"k = (\d), s = (\d): from \d to \d taps a pixel, ratio (\S+)", output)
@@ -144,9 +147,8 @@ def test_checkerboard_is_gone_with_icnr(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")  # of the packages that run notebooks, not of jconvt
 def test_notebook_prints_what_is_stored_in_it(tmp_path):
+    needs("ipykernel")
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    pytest.importorskip("ipykernel")
-    pytest.importorskip("matplotlib")
     stored = nbformat.read(ROOT / "examples" / "transpose_is_the_gradient.ipynb", as_version=4)
     run = copy.deepcopy(stored)
     nbclient.NotebookClient(run, timeout=300, coalesce_streams=True).execute()
