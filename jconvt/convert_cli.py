@@ -111,5 +111,5 @@ def _table(report: weights.Report) -> Table:
             layer.append(f"\nby {row.rule}: {row.target}", "not bold")
         same = row.source_shape == row.target_shape and row.conversion == "as it is"
         shapes = str(row.source_shape) + ("" if same else f"\n{row.target_shape}")
-        table.add_row(layer, row.kind, shapes, Text(row.conversion.replace("[", "\n[", 1)))
+        table.add_row(layer, row.kind, shapes, Text(row.conversion.replace(").", ")\n.").replace("[", "\n[", 1)))
     return table

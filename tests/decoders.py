@@ -6,6 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from jconvt import ArgumentError, weights
+
 STRIDE, PADDING, ADDED = 2, 1, 1
 """Of the transposed convolutions: with a kernel of 4 the canvas is doubled, as with one of 3 and one more."""
 
@@ -187,3 +189,12 @@ def rezipped(source, target, change):
         for name, content in members.items():
             archive.writestr(name, content)
     return target
+
+
+def refused(path, *parts):
+    """Asserts that the file is refused, for these reasons."""
+    with pytest.raises(ArgumentError) as caught:
+        weights.read(path)
+    text = str(caught.value)
+    for part in (str(path), "cannot be read as", "got:", "legal:", "fix:", *parts):
+        assert part in text, text

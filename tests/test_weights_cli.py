@@ -86,7 +86,7 @@ def test_into_a_template(model, tmp_path, capsys):
         ("in.npz", "out.pt", "unknown format of weights"),
         ("in.keras", "no/out.safetensors", "No such file or directory"),
         ("in.keras", "out.npz", "unknown format of weights"),
-        ("broken.keras", "out.safetensors", "broken.keras cannot be read as Keras file"),
+        ("broken.keras", "out.safetensors", "broken.keras cannot be read as HDF5 file"),
         ("broken.pt", "out.safetensors", "broken.pt cannot be read as PyTorch state_dict"),
         ("broken.onnx", "out.safetensors", "broken.onnx cannot be read as ONNX model"),
     ],

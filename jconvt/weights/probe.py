@@ -18,7 +18,8 @@ def main() -> None:
     with contextlib.suppress(ImportError, ValueError):
         import resource  # not on every system
 
-        resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
+        most = int(sys.argv[1])
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with h5py.File(io.BytesIO(sys.stdin.buffer.read()), "r") as file:
         _visit(file, {file.id})
 
