@@ -60,10 +60,10 @@ def described(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer |
 
 def _stacked(module: Any, found: str, arrays: Mapping[str, Any]) -> bool:
     """Whether the kernel has axes that are not the layer's: those of a scan or of a vmap over many such layers."""
-    size = getattr(module, "kernel_size", None)
-    if "kernel" not in arrays or (size is None and found != "dense"):
+    sizes = () if found == "dense" else getattr(module, "kernel_size", None)
+    if "kernel" not in arrays or sizes is None:
         return False
-    rank = 0 if found == "dense" else np.size(size)
+    rank = np.size(sizes)
     return len(arrays["kernel"].shape) != rank + 2
 
 
