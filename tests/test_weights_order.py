@@ -87,7 +87,7 @@ class Words(nn.Module):
     @nn.compact
     def __call__(self, x):
         gain = self.param("gain", nn.initializers.ones, (4,), jnp.float32)
-        return nn.Dense(2)(nn.Embed(10, 4, name="embed")(x) * gain)
+        return nn.Dense(2)(nn.Embed(10, 4, name="embed")(x) * gain.reshape(1, 1, 4))
 
 
 def test_what_is_in_no_layer_of_a_model_is_listed(tmp_path):
