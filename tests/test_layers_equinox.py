@@ -205,6 +205,7 @@ CASES = [
         "output_shape is illegal along axis 2.*7 to 8",
     ),
     ({"output_shape": (9,)}, ValueError, "output_shape has the wrong length"),
+    ({"output_shape": 9}, TypeError, "output_shape must be a sequence"),
     ({"output_shape": (9, 9), "stride": 2, "output_padding": 1}, ValueError, "both choose the output size"),
     ({"method": "fast"}, ValueError, "unknown method"),
     ({"key": None}, TypeError, r"key is no source of random numbers.*jax.random.key\(seed\)"),

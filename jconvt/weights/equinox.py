@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .fitting import fit
-from .layer import Checkpoint, Layer
+from .layer import Checkpoint, Layer, with_others
 from .modules import described, kind
 from .packages import package
 from .pairing import Names
@@ -51,9 +51,7 @@ def into_equinox(
     eqx = package("equinox", "loading into an Equinox model", "'jconvt[equinox]'")
     modules = {_name(path): (path, module) for path, module in _modules(model, eqx, ())}
     targets = {name: layer for name, (_, module) in modules.items() if (layer := _layer(module, state))}
-    owned = {id(array) for layer in targets.values() for array in layer.arrays.values()}
-    arrays = [(path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(model) if eqx.is_inexact_array(leaf)]
-    others = [jax.tree_util.keystr(path).lstrip(".") for path, leaf in arrays if id(leaf) not in owned]
+    others = [_name(path) for path in _others(model, targets, eqx)]
     fitted = fit(checkpoint, targets, others, names, strict)
     places, values = [], []
     for name, filled in fitted.arrays.items():
@@ -79,12 +77,23 @@ def from_equinox(model: Any, state: Any = None) -> Checkpoint:
     """
     eqx = package("equinox", "reading an Equinox model", "'jconvt[equinox]'")
     layers = {_name(path): _layer(module, state) for path, module in _modules(model, eqx, ())}
+    layers = {name: layer for name, layer in layers.items() if layer is not None}
+    others = {path: np.asarray(leaf) for path, leaf in _others(model, layers, eqx).items()}
     own = {
         name: dataclasses.replace(layer, arrays={role: np.asarray(array) for role, array in layer.arrays.items()})
         for name, layer in layers.items()
-        if layer is not None
     }
-    return Checkpoint(own, "equinox", source="the model")
+    return Checkpoint(with_others(own, others, "equinox"), "equinox", source="the model")
+
+
+def _others(model: Any, layers: dict[str, Layer], eqx: Any) -> dict[tuple[str, ...], Any]:
+    """The arrays that are in none of the layers."""
+    owned = {id(array) for layer in layers.values() for array in layer.arrays.values()}
+    return {
+        tuple(jax.tree_util.keystr((key,), simple=True) for key in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(model)
+        if eqx.is_inexact_array(leaf) and id(leaf) not in owned
+    }
 
 
 def _layer(module: Any, state: Any) -> Layer | None:

@@ -11,16 +11,18 @@ from ..spec import Spec
 _CONVOLUTION = re.compile(r"(?:Conv|Convolution)([123])D(Transpose)?")
 _DEPTHWISE = re.compile(r"DepthwiseConv([12])D")
 _BATCH_NORMS = ("BatchNormalization", "SyncBatchNormalization")
+_WRAPPERS = ("TimeDistributed", "SpectralNormalization")
 _NORMS = (*_BATCH_NORMS, "LayerNormalization", "GroupNormalization", "RMSNormalization")
 
 
 class Entry(NamedTuple):
-    """A layer of the configuration, or a model in it, which has layers of its own."""
+    """A layer of the configuration, or a model in it, which has layers of its own. ``custom`` is one not of Keras."""
 
     name: str
     class_name: str
     config: Mapping[str, Any]
     children: tuple["Entry", ...]
+    custom: bool = False
 
 
 def entries(config: Any) -> tuple[Entry, ...]:
@@ -32,16 +34,20 @@ def entries(config: Any) -> tuple[Entry, ...]:
 
 def _entry(layer: Any) -> Entry:
     own = layer["config"] if isinstance(layer["config"], dict) else {}
-    name = own.get("name", layer.get("name", ""))
-    return Entry(str(name), str(layer["class_name"]), own, entries(layer))
+    name, class_name = own.get("name", layer.get("name", "")), str(layer["class_name"])
+    custom = bool(layer.get("registered_name")) or ">" in class_name
+    return Entry(str(name), class_name, own, entries(layer), custom)
+
+
+def flattened(entries: tuple[Entry, ...]) -> Iterator[Entry]:
+    """All layers in their order, those of inner models where the model is."""
+    for entry in entries:
+        yield from flattened(entry.children) if entry.children else (entry,)
 
 
 def named(entries: tuple[Entry, ...], name: str) -> Iterator[Entry]:
     """All layers of that name, those of inner models included."""
-    for entry in entries:
-        if entry.name == name and not entry.children:
-            yield entry
-        yield from named(entry.children, name)
+    return (entry for entry in flattened(entries) if entry.name == name)
 
 
 def kind(entry: Entry) -> str | None:
@@ -53,6 +59,11 @@ def kind(entry: Entry) -> str | None:
     if entry.class_name == "Dense":
         return "dense"
     return "norm" if entry.class_name in _NORMS else None
+
+
+def opaque(entry: Entry) -> bool:
+    """Whether the layer is of a class of Keras's that is not converted, whatever the shapes of its arrays."""
+    return kind(entry) is None and not entry.custom and not entry.children and entry.class_name not in _WRAPPERS
 
 
 def depthwise(entry: Entry) -> bool:
@@ -80,7 +91,7 @@ def epsilon(entry: Entry) -> float | None:
 def spec(entry: Entry, kernel_shape: tuple[int, ...]) -> Spec | None:
     """A transposed convolution's geometry, if the configuration says one that jconvt computes."""
     config, rank = entry.config, len(kernel_shape) - 2
-    if kind(entry) != "conv_transpose":
+    if kind(entry) != "conv_transpose" or "strides" not in config:  # a name alone tells no geometry
         return None
     sizes = (8,) * rank  # the crop is the same for every size
     with contextlib.suppress(ArgumentError, ArgumentTypeError):

@@ -30,10 +30,11 @@ WEIGHTS = "model.weights.h5"
 
 
 class Found(NamedTuple):
-    """A layer, and the datasets that its arrays are in, by role."""
+    """A layer, the datasets that its arrays are in, by role, and whether the file tells its place in the model."""
 
     layer: Layer
     places: Mapping[str, str]
+    in_order: bool = True
 
 
 def read(path: pathlib.Path) -> Checkpoint:
@@ -42,7 +43,12 @@ def read(path: pathlib.Path) -> Checkpoint:
     with reading(path, what), opened(path) as (file, config):
         found = scan(path, file, config)
         layers = {name: each.layer for name, each in found.items()}
-    return Checkpoint(layers, "keras", ordered=config is not None, source=str(path))
+    return Checkpoint(layers, "keras", ordered=ordered(found, config), source=str(path))
+
+
+def ordered(found: Mapping[str, Found], config: Any) -> bool:
+    """Whether the layers are in the model's order. Models and layers with code of their own do not say theirs."""
+    return config is not None and all(each.in_order for each in found.values() if each.layer.kind != OTHER)
 
 
 @contextlib.contextmanager
@@ -98,6 +104,8 @@ def _found(entry: Entry | None, places: Mapping[str, str], arrays: Mapping[str, 
     """The layer whose arrays lie at ``places``, of the class that the configuration says, if it does."""
     named = {role: _numbers(arrays[place]) for role, place in places.items()}
     kind = None if entry is None else keras_config.kind(entry)
+    if entry is not None and keras_config.opaque(entry):
+        return Found(Layer(OTHER, named, "keras"), places)
     if entry is None or kind is None or set(named) != set(keras_config.roles(entry)):
         (layer,) = flat.layers({f"layer.{role}": array for role, array in named.items()}, "keras").values()
         return Found(layer, places)
@@ -122,13 +130,29 @@ def _current(file: Any, arrays: Mapping[str, Any], entries: tuple[Entry, ...]) -
     for group in [*(each for each in groups if each in variables), *sorted(set(variables) - set(groups), key=_natural)]:
         places = sorted(variables[group], key=_natural)
         axes = [len(arrays[place].shape) for place in places]
-        entry = groups.get(group) or _told_by_name(file, group, len(axes))
-        roles = keras_config.roles(entry) if entry and keras_config.kind(entry) else _told_by_shapes(axes)
+        around = next((groups[each] for each in _upward(group) if each in groups), None)
+        entry = around if group in groups or _is_opaque(around) else _told_by_name(file, group, len(axes))
+        if _is_opaque(entry):
+            roles = []
+        else:
+            roles = keras_config.roles(entry) if entry and keras_config.kind(entry) else _told_by_shapes(axes)
         if len(roles) != len(places):
             roles = list(map(str, range(len(places))))
         name = _path(file, group)
-        found[group if name in found else name] = _found(entry, dict(zip(roles, places, strict=True)), arrays)
+        each = _found(entry, dict(zip(roles, places, strict=True)), arrays)
+        found[group if name in found else name] = each._replace(in_order=group in groups)
     return found
+
+
+def _is_opaque(entry: Entry | None) -> bool:
+    return entry is not None and keras_config.opaque(entry)
+
+
+def _upward(group: str) -> Iterator[str]:
+    """The group, that which it is in, and so on."""
+    while group:
+        yield group
+        group = group.rpartition("/")[0]
 
 
 def _matched(file: Any, prefix: str, entries: tuple[Entry, ...]) -> Iterator[tuple[str, Entry]]:
@@ -221,14 +245,17 @@ def _legacy(root: Any, arrays: Mapping[str, Any], entries: tuple[Entry, ...]) ->
             role = _ROLES.get(last, last)
             owners.setdefault(owner, {})[role] = place
         inner = next((entry.children for entry in entries if entry.name == top), ())
-        for owner, places in owners.items():
+        # Weights that are not trained are listed last, wherever their layer is.
+        place_of = {entry.name: i for i, entry in enumerate(keras_config.flattened(inner))}
+        in_order = len(owners) == 1 or all(owner.rpartition("/")[2] in place_of for owner in owners)
+        for owner, places in sorted(owners.items(), key=lambda item: place_of.get(item[0].rpartition("/")[2], -1)):
             own = owner.rpartition("/")[2]
             candidates = keras_config.named(inner, own) if inner else keras_config.named(entries, top)
             path = f"{top}.{own}" if inner or len(owners) > 1 else top
             path = f"{top}.{owner}" if path in found else path
             places = {role: place for role, place in places.items() if place in arrays}
             if places:
-                found[path] = _found(next(candidates, None), places, arrays)
+                found[path] = _found(next(candidates, None), places, arrays)._replace(in_order=in_order)
     return found
 
 

@@ -1,5 +1,6 @@
 """Keras's files, written: a template with its numbers replaced, or weights that ``model.load_weights`` takes."""
 
+import dataclasses
 import io
 import pathlib
 import shutil
@@ -27,6 +28,8 @@ def write_like(path: pathlib.Path, checkpoint: Checkpoint, like: pathlib.Path, n
     h5py = package("h5py", f"writing {path}", "'jconvt[weights]'")
     with reading(like, "Keras file"), keras_files.opened(like) as (file, config):
         found = keras_files.scan(like, file, config)
+    if not keras_files.ordered(found, config):
+        checkpoint = dataclasses.replace(checkpoint, ordered=False)
     targets = {name: each.layer for name, each in found.items() if each.layer.kind != OTHER}
     others = [name for name, each in found.items() if each.layer.kind == OTHER]
     fitted = fit(checkpoint, targets, others, names, strict)
@@ -72,6 +75,13 @@ def write_weights(path: pathlib.Path, checkpoint: Checkpoint, names: Names) -> R
         for name, layer in converted.layers.items():
             group = _class(name, layer)
             number = counts[group] = counts.get(group, -1) + 1
+            if number and not checkpoint.ordered:
+                raise ArgumentError(
+                    f"{checkpoint.source} does not say in which order its layers are, by which Keras tells them apart",
+                    got=f"{name!r} is not the only {group}",
+                    legal="one layer of each class, or a file that has an order",
+                    fix="pass like='model.weights.h5', saved by the model, and names={old: new}",
+                )
             variables = file.create_group(f"layers/{group}{f'_{number}' if number else ''}/vars")
             variables.attrs["name"] = name
             roles = [role for role in ("kernel", "scale", "bias", "mean", "var") if role in layer.arrays]

@@ -145,6 +145,15 @@ class Checkpoint:
             )
 
 
+def with_others(layers: Mapping[str, Layer], arrays: Mapping[tuple[str, ...], Any], framework: str) -> dict[str, Layer]:
+    """``layers``, and what they lack of ``arrays``, which are by path and name: nothing of a model is dropped."""
+    found = dict(layers)
+    for (*path, name), array in arrays.items():
+        layer = found.get(".".join(path), Layer(frameworks.OTHER, {}, framework))
+        found[".".join(path)] = dataclasses.replace(layer, arrays={**layer.arrays, name: array})
+    return found
+
+
 def listed(names: Any, most: int = 12) -> str:
     """The first names, for a message."""
     names = list(names)

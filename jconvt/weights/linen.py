@@ -9,8 +9,8 @@ import numpy as np
 
 from ..errors import ArgumentError
 from .fitting import fit
-from .layer import Checkpoint, Layer, listed
-from .modules import COLLECTIONS, described
+from .layer import Checkpoint, Layer, listed, with_others
+from .modules import COLLECTIONS, described, kind
 from .packages import package
 from .pairing import Names
 from .report import Report
@@ -85,11 +85,17 @@ def from_linen(variables: Mapping[str, Any], module: Any, *inputs: Any, **keywor
     layers_0  conv_transpose  1       kernel (3, 3, 8, 4), bias (4,)
     """
     layers, _ = _traced(module, inputs, keywords, variables)
+    owned = {path for path, _ in layers}
+    loose = {
+        path[1:]: np.asarray(array)
+        for path, array in _leaves(variables).items()
+        if path[0] in ("params", *COLLECTIONS.values()) and path[1:-1] not in owned
+    }
     found = {
         ".".join(path): Layer(**{**vars(layer), "arrays": {role: np.asarray(a) for role, a in layer.arrays.items()}})
         for path, layer in layers
     }
-    return Checkpoint(found, "flax", source="the module")
+    return Checkpoint(with_others(found, loose, "flax"), "flax", source="the module")
 
 
 def _traced(
@@ -100,7 +106,7 @@ def _traced(
     seen: dict[tuple[str, ...], Any] = {}
 
     def see(call: Any, arguments: Any, options: Any, context: Any) -> Any:
-        if context.method_name == "__call__":
+        if context.method_name == "__call__" and kind(context.module) is not None:
             seen.setdefault(context.module.path, context.module)
         return call(*arguments, **options)
 

@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..conventions import equinox, flax_layer
 from ..errors import ArgumentError, ArgumentTypeError
 from ..spec import Spec
@@ -40,7 +42,7 @@ def kind(module: Any) -> str | None:
 def described(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer | None:
     """The module as a layer with these arrays, or ``None`` if it is of no kind that is converted."""
     found = kind(module)
-    if found is None:
+    if found is None or _stacked(module, found, arrays):
         return None
     groups = getattr(module, "feature_group_count", getattr(module, "groups", 1))
     layer = Layer(
@@ -54,6 +56,15 @@ def described(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer |
     if found != "conv_transpose" or "kernel" not in arrays:
         return layer
     return dataclasses.replace(layer, spec=_spec(module, layer))
+
+
+def _stacked(module: Any, found: str, arrays: Mapping[str, Any]) -> bool:
+    """Whether the kernel has axes that are not the layer's: those of a scan or of a vmap over many such layers."""
+    sizes = () if found == "dense" else getattr(module, "kernel_size", None)
+    if "kernel" not in arrays or sizes is None:
+        return False
+    rank = np.size(sizes)
+    return len(arrays["kernel"].shape) != rank + 2
 
 
 def _spec(module: Any, layer: Layer) -> Spec | None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .fitting import fit
-from .layer import Checkpoint, Layer
+from .layer import Checkpoint, Layer, with_others
 from .modules import described
 from .packages import package
 from .pairing import Names
@@ -46,12 +46,7 @@ def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bo
     nnx = package("flax.nnx", "loading into an NNX model", "'jconvt[flax]'")
     modules = dict(_modules(model, nnx, "", set()))
     targets = _layers(modules, nnx)
-    owned = {id(getattr(modules[path], role)) for path, layer in targets.items() for role in layer.arrays}
-    others = [
-        ".".join(map(str, path))
-        for path, variable in nnx.iter_graph(model)
-        if isinstance(variable, nnx.Param | nnx.BatchStat) and id(variable) not in owned
-    ]
+    others = [".".join(path) for path in _others(model, modules, targets, nnx)]
     fitted = fit(checkpoint, targets, others, names, strict)
     for path, arrays in fitted.arrays.items():
         for role, array in arrays.items():
@@ -68,12 +63,24 @@ def from_nnx(model: Any) -> Checkpoint:
     layers.0  dense  -       kernel (2, 3), bias (3,)
     """
     nnx = package("flax.nnx", "reading an NNX model", "'jconvt[flax]'")
-    layers = _layers(dict(_modules(model, nnx, "", set())), nnx)
+    modules = dict(_modules(model, nnx, "", set()))
+    layers = _layers(modules, nnx)
+    others = {path: np.asarray(variable[...]) for path, variable in _others(model, modules, layers, nnx).items()}
     own = {
         path: dataclasses.replace(layer, arrays={role: np.asarray(array) for role, array in layer.arrays.items()})
         for path, layer in layers.items()
     }
-    return Checkpoint(own, "flax", source="the model")
+    return Checkpoint(with_others(own, others, "flax"), "flax", source="the model")
+
+
+def _others(model: Any, modules: dict[str, Any], layers: dict[str, Layer], nnx: Any) -> dict[tuple[str, ...], Any]:
+    """The parameters and statistics that are in none of the layers."""
+    owned = {id(getattr(modules[path], role)) for path, layer in layers.items() for role in layer.arrays}
+    return {
+        tuple(map(str, path)): variable
+        for path, variable in nnx.iter_graph(model)
+        if isinstance(variable, nnx.Param | nnx.BatchStat) and id(variable) not in owned
+    }
 
 
 def _layers(modules: dict[str, Any], nnx: Any) -> dict[str, Layer]:
