@@ -72,6 +72,13 @@ def _number(text: str) -> tuple[str, int]:
 
 def _convert(arguments: argparse.Namespace, console: Console) -> int:
     try:
+        if arguments.partial and arguments.like is None:
+            raise ArgumentError(
+                "--partial is for a file that OUT is a copy of",
+                got="--partial, and no --like",
+                legal="both, or neither",
+                fix="pass --like FILE, or leave --partial out",
+            )
         checkpoint = weights.read(
             arguments.source,
             framework=arguments.framework,

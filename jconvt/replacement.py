@@ -24,6 +24,10 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         temporary.open("x").close()
         yield temporary
         temporary.replace(target)
+    except OSError as error:
+        if error.filename == str(temporary):  # a name that nobody gave
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import decoders
 import numpy as np
 import pytest
 
-from jconvt import weights
+from jconvt import ArgumentError, weights
 from jconvt.__main__ import main
 
 pytest.importorskip("h5py")
@@ -84,7 +84,7 @@ def test_into_a_template(model, tmp_path, capsys):
     [
         ("missing.keras", "out.pt", "missing.keras: No such file or directory"),
         ("in.npz", "out.pt", "unknown format of weights"),
-        ("in.keras", "no/out.safetensors", "No such file or directory"),
+        ("in.keras", "no/out.safetensors", "no/out.safetensors: No such file or directory"),
         ("in.keras", "out.npz", "unknown format of weights"),
         ("broken.keras", "out.safetensors", "broken.keras cannot be read as HDF5 file"),
         ("broken.pt", "out.safetensors", "broken.pt cannot be read as PyTorch state_dict"),
@@ -101,6 +101,19 @@ def test_one_clear_error(source, target, said, model, tmp_path, capsys):
     assert said in error
     assert "Traceback" not in error
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_partial_needs_a_file_to_be_like(model, tmp_path, capsys):
+    assert main(["convert", str(tmp_path / "in.keras"), str(tmp_path / "out.safetensors"), "--partial"]) == 2
+    assert "--partial is for a file that OUT is a copy of" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_file_without_layers_is_not_written(tmp_path):
+    other = weights.Layer("other", {"v": np.zeros(3)}, "torch")
+    with pytest.raises(ArgumentError, match="no layer that can be converted"):
+        weights.write(tmp_path / "out.safetensors", weights.Checkpoint({"norm": other}, "torch"), "keras")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("options", [["--kind", "a"], ["--groups", "a=0"], ["--groups", "a=x"], ["--name", "=b"]])

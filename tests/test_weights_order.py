@@ -1,16 +1,16 @@
 """Layers whose order a file does not tell are not paired by chance, and arrays that are in no layer are not dropped."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from jconvt import ArgumentError, weights
 from jconvt.weights import Checkpoint, Layer
 
+nn, nnx = pytest.importorskip("flax.linen"), pytest.importorskip("flax.nnx")
 pytest.importorskip("h5py")
+pytest.importorskip("safetensors")
 
 # Keras says NumPy's older words to TensorFlow's arrays.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -51,6 +51,13 @@ def convert(checkpoint: Checkpoint, to: str, names: Names = None) -> tuple[Check
         layers[paths[path]] = found
         rule = "path" if paths[path] == path else "name"
         rows.append(Row(path, paths[path], layer.kind, layer.shape, found.shape, words, rule))
+    if not rows:
+        raise ArgumentError(
+            f"{checkpoint.source} has no layer that can be converted",
+            got=listed(unused) if unused else "no layers",
+            legal="convolutions, transposed convolutions, dense layers and norms",
+            fix="save the model without wrappers that compute its weights, such as a weight norm",
+        )
     return dataclasses.replace(checkpoint, layers=layers, framework=to), Report(tuple(rows), tuple(unused))
 
 
