@@ -6,29 +6,28 @@ from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
 collect_ignore = ["docs/conf.py", "docs/picture.py"]  # they need what only the documentation's build needs
-collect_ignore += [
-    f"jconvt/{module}.py"
-    for package, modules in {
-        "equinox": ["equinox"],
-        "flax": ["linen", "nnx"],
-        "matplotlib": [f"explanation/{name}" for name in ("animation", "board", "figures", "pieces")],
-        "onnx": ["onnx/backend"],
-    }.items()
-    if importlib.util.find_spec(package) is None
-    for module in modules
-]
-
-_PAGES = {
+_NEEDS = {
     "docs/from_flax.md": ["flax"],
     "docs/from_keras.md": ["flax", "keras", "tensorflow"],
     "docs/from_onnx.md": ["onnx", "onnxruntime"],
     "docs/from_torch.md": ["torch"],
     "docs/layers.md": ["flax"],
+    "docs/weights.md": ["flax", "safetensors"],
+    "jconvt/equinox.py": ["equinox"],
+    **{f"jconvt/explanation/{name}.py": ["matplotlib"] for name in ("animation", "board", "figures", "pieces")},
+    "jconvt/linen.py": ["flax"],
+    "jconvt/nnx.py": ["flax"],
+    "jconvt/onnx/backend.py": ["onnx"],
+    "jconvt/weights/equinox.py": ["equinox"],
+    "jconvt/weights/linen.py": ["flax"],
+    "jconvt/weights/nnx.py": ["flax"],
+    "jconvt/weights/probe.py": ["h5py"],
 }
-"""What the code of a page needs beyond jconvt. The cells of notebooks are run by the documentation's build instead."""
+"""What the code of a file needs beyond jconvt. The cells of notebooks are run by the documentation's build instead."""
+
+_without = [path for path, names in _NEEDS.items() if not all(map(importlib.util.find_spec, names))]
+collect_ignore += _without
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()],
-    patterns=["README.md", "docs/*.md"],
-    excludes=[page for page, packages in _PAGES.items() if not all(map(importlib.util.find_spec, packages))],
+    parsers=[PythonCodeBlockParser()], patterns=["README.md", "docs/*.md"], excludes=_without
 ).pytest()

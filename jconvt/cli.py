@@ -22,7 +22,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from . import __version__, bench_cli, check, demo, explain_cli, translate_cli
+from . import __version__, bench_cli, check, convert_cli, demo, explain_cli, translate_cli
 from .algorithms import METHODS
 from .replacement import replacement
 
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     bench_cli.add(commands)
     explain_cli.add(commands)
     translate_cli.add(commands)
+    convert_cli.add(commands)
     return parser
 
 

@@ -8,6 +8,7 @@ import jax
 
 from . import layer
 from .conventions import equinox as convention
+from .integers import sequence
 
 
 class ConvTranspose(eqx.nn.ConvTranspose):
@@ -64,7 +65,8 @@ class ConvTranspose(eqx.nn.ConvTranspose):
         sizes = (shape[2:], tuple(axis.stride for axis in axes), padding, output_padding)
         others = (tuple(axis.dilation for axis in axes), groups, use_bias, padding_mode, dtype)
         super().__init__(num_spatial_dims, in_channels, out_channels, *sizes, *others, key=key)
-        self.output_shape = None if output_shape is None else tuple(output_shape)
+        legal = f"{num_spatial_dims} sizes, one for each spatial axis"
+        self.output_shape = None if output_shape is None else tuple(sequence(output_shape, "output_shape", legal))
         self.method, self.precision, self.out_sharding = method, precision, out_sharding
 
     @jax.named_scope("jconvt.equinox.ConvTranspose")

@@ -65,7 +65,8 @@ def flax(module: Any, operands: Sequence[jax.Array | None], output_shape: Sequen
         output_padding=module.output_padding,
         use_consistent_padding=module.use_consistent_padding,
     )
-    y = _computed(inputs, kernel, bias, resolved, module.method, module.precision, module.preferred_element_type)
+    arrays = {"inputs": inputs, "kernel": kernel}
+    y = _computed(arrays, bias, resolved, module.method, module.precision, module.preferred_element_type)
     if count != 1:
         y = y.reshape(*batch_shape, *y.shape[1:])
     return operation.sharded(y, module.out_sharding)
@@ -85,22 +86,25 @@ def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> ja
         module.padding_mode,
         output_shape=module.output_shape if output_shape is None else output_shape,
     )
-    y = _computed(x[None], module.weight, module.bias, resolved, module.method, module.precision)
+    arrays = {"x": x[None], "weight": module.weight}
+    y = _computed(arrays, module.bias, resolved, module.method, module.precision)
     return operation.sharded(y[0], module.out_sharding)
 
 
 def _computed(
-    inputs: jax.Array,
-    kernel: jax.Array,
+    arrays: dict[str, jax.Array],
     bias: jax.Array | None,
     layer: Layer,
     method: str,
     precision: Any,
     preferred_element_type: Any = None,
 ) -> jax.Array:
-    """``layer`` of ``inputs``, with one batch axis, and of ``kernel`` and ``bias`` as the parameters lie."""
+    """``layer`` of an input with one batch axis, and of a kernel and a bias as the parameters lie.
+
+    ``arrays`` are the first two, by the names that errors call them.
+    """
     axes, groups, layout = layer.resolved
-    x, w = operation.operands(inputs=inputs, kernel=kernel)
+    x, w = operation.operands(**arrays)
     if any(before + after for before, after in layer.repeats):
         x = jnp.pad(x, layout.shape((0, 0), layer.repeats, (0, 0)), mode="wrap")
     y = operation.transposed_convolution(

@@ -205,6 +205,7 @@ CASES = [
         "output_shape is illegal along axis 2.*7 to 8",
     ),
     ({"output_shape": (9,)}, ValueError, "output_shape has the wrong length"),
+    ({"output_shape": 9}, TypeError, "output_shape must be a sequence"),
     ({"output_shape": (9, 9), "stride": 2, "output_padding": 1}, ValueError, "both choose the output size"),
     ({"method": "fast"}, ValueError, "unknown method"),
     ({"key": None}, TypeError, r"key is no source of random numbers.*jax.random.key\(seed\)"),
@@ -225,6 +226,12 @@ def test_a_wrong_layer_is_refused_in_full_sentences(keywords, error, text):
 def test_a_wrong_input_is_refused(shape):
     with pytest.raises(jconvt.ArgumentError, match=r"x is not \(in_channels, spatial...\)"):
         jeqx.ConvTranspose(**ARGUMENTS)(np.zeros(shape))
+
+
+def test_dtypes_that_differ_are_named_as_equinox_names_them():
+    layer = jeqx.ConvTranspose(**ARGUMENTS)  # of float64
+    with pytest.raises(jconvt.ArgumentTypeError, match="dtypes of x and weight differ"):
+        layer(X.astype(np.float32))
 
 
 def test_a_missing_key_is_named():

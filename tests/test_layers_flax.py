@@ -407,6 +407,7 @@ CASES = [
     ({"kernel_dilation": (1,)}, X, ValueError, "kernel_dilation has the wrong length"),
     ({"padding": "CAUSAL"}, X, ValueError, "unknown padding.*'CAUSAL'.*SAME_LOWER.*CIRCULAR"),
     ({"padding": "REFLECT"}, X, ValueError, "unknown padding"),
+    ({"padding": "same"}, X, ValueError, "unknown padding.*capitals"),
     ({"padding": [(1, 1)]}, X, ValueError, "padding has the wrong length"),
     ({"padding": -9}, X, ValueError, "padding removes more than there is"),
     ({"padding": None}, X, TypeError, "padding must be a sequence"),

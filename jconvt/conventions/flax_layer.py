@@ -73,13 +73,13 @@ def resolve(
     use_consistent_padding: bool = False,
 ) -> Layer:
     """Resolves the layer on an input with one batch axis, and with a kernel of this shape."""
-    named = padding.upper() if isinstance(padding, str) else None
+    named = padding if isinstance(padding, str) else None  # Flax aligns "same" otherwise than "SAME"
     if named is not None and named not in _NAMED:
         raise ArgumentError(
             "unknown padding",
             got=f"padding = {padding!r}",
             legal=f"{', '.join(map(repr, _NAMED))}, an integer, or a sequence of integers or pairs (before, after)",
-            fix="pass one of these",
+            fix="pass one of these, in capitals",
         )
     is_circular = named == "CIRCULAR"
     is_lower = named == "SAME_LOWER" or (is_circular and transpose_kernel)

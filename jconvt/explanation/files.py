@@ -5,7 +5,7 @@ import pathlib
 from typing import IO, Any
 
 from ..errors import ArgumentError, ArgumentTypeError
-from ..replacement import replaced
+from ..replacement import replacing
 from .explanation import Explanation
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -29,7 +29,7 @@ def save(explanation: Explanation, path: str | os.PathLike[str], view: str | Non
             fix="end it in .html for a page, .png, .svg or .pdf for a picture, .gif for an animation",
         )
     try:
-        with replaced(target, binary=True) as file:
+        with replacing(target) as temporary, temporary.open("wb") as file:
             _write(explanation, file, ending, view, cell)
     except OSError as error:
         raise ArgumentError(

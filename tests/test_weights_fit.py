@@ -1,0 +1,176 @@
+"""Checkpoints that do not fit: both shapes, the layer's path, and what would make them fit."""
+
+import re
+
+import numpy as np
+import pytest
+
+from jconvt import ArgumentError, ArgumentTypeError, Spec, weights
+from jconvt.weights import Checkpoint, Layer
+from jconvt.weights.fitting import fit
+
+
+def layer(kind, shape, framework="torch", bias=None, groups=None, dtype=np.float32, **more):
+    role = "scale" if kind == "norm" else "kernel"
+    arrays = {role: np.zeros(shape, dtype)}
+    if bias is not None:
+        arrays["bias"] = np.zeros(bias, dtype)
+    return Layer(kind, arrays, framework, groups, **more)
+
+
+def message(source, target, names=None, error=ArgumentError, **options):
+    checkpoint = Checkpoint({"decoder.up": source}, source.framework, source="the file")
+    with pytest.raises(error) as caught:
+        fit(checkpoint, {"up_0": target}, names=names, **options)
+    return str(caught.value)
+
+
+def test_another_number_of_channels():
+    text = message(layer("conv_transpose", (8, 4, 3, 2), groups=1), layer("conv_transpose", (3, 2, 8, 5), "flax"))
+    assert text == (
+        "the kernel of layer 'decoder.up', for 'up_0' does not fit\n"
+        "  got:   kernel (8, 4, 3, 2) (torch: conv_transpose), which becomes (3, 2, 8, 4)\n"
+        "  legal: kernel (3, 2, 8, 5) (flax: conv_transpose)\n"
+        "  fix:   no conversion fits: build the layer with the source's kernel size and numbers of channels, or pair "
+        "it with another one by names={source: target}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "fix"),
+    [
+        (
+            layer("conv_transpose", (8, 4, 3, 2), groups=1),
+            layer("conv_transpose", (3, 2, 4, 8), "flax"),
+            "it fits with transpose_kernel=True in the layer",
+        ),
+        (
+            layer("conv_transpose", (8, 4, 3, 2), groups=1),
+            layer("conv_transpose", (3, 2, 8, 4), "flax", transpose_kernel=True),
+            "it fits with transpose_kernel=False in the layer",
+        ),
+        (
+            layer("conv_transpose", (8, 2, 3, 3), groups=1),
+            layer("conv_transpose", (3, 3, 4, 4), "flax", groups=1),
+            "it fits with groups=2 in the layer: kernel.transpose(2, 3, 1, 0).reshape(3, 3, 2, 2, 4)",
+        ),
+        (
+            layer("conv_transpose", (3, 2, 4, 8), groups=1),
+            layer("conv_transpose", (3, 2, 8, 4), "flax", groups=1),
+            "it fits if the file's arrays lie as keras's do, by kernel.transpose(0, 1, 3, 2)[::-1, ::-1]: "
+            "pass framework='keras'",
+        ),
+        (
+            layer("dense", (4, 3)),
+            layer("dense", (4, 3), "keras"),
+            "it fits if the file's arrays lie as keras's do, by kernel: pass framework='keras'",
+        ),
+        (
+            layer("conv_transpose", (8, 4, 3)),
+            layer("conv_transpose", (3, 2, 8, 4), "flax"),
+            "no conversion fits: they differ in their number of axes",
+        ),
+        (layer("conv", (8, 4, 3, 3)), layer("conv", (3, 3, 4, 9), "flax"), "no conversion fits: build the layer with"),
+    ],
+)
+def test_what_would_fit(source, target, fix):
+    text = message(source, target)
+    for part in ("'decoder.up', for 'up_0'", str(source.shape), str(target.shape), f"fix:   {fix}"):
+        assert part in text, text
+
+
+def test_kinds_and_groups_and_arrays():
+    up, names = layer("conv_transpose", (8, 4, 3, 3), bias=(4,), groups=1), {"decoder.up": "up_0"}
+    text = message(up, layer("conv", (3, 3, 4, 8), "flax"), names)
+    assert (
+        "is of another kind\n  got:   conv_transpose in the source, (8, 4, 3, 3)\n  legal: conv, (3, 3, 4, 8)" in text
+    )
+    assert "kinds={path: kind}" in text
+    text = message(up, layer("conv_transpose", (3, 3, 8, 4), "flax", groups=1))
+    assert "the source alone has a bias" in text
+    assert "build the layer with it (use_bias=True)" in text
+    bare = layer("conv_transpose", (8, 4, 3, 3), groups=1)
+    text = message(bare, layer("conv_transpose", (3, 3, 8, 4), "flax", bias=(4,), groups=1))
+    assert "the target alone has a bias" in text
+    assert "build the layer without it (use_bias=False)" in text
+    text = message(up, layer("conv_transpose", (3, 3, 4, 8), "flax", bias=(8,), groups=2))
+    assert "the groups of layer 'decoder.up', for 'up_0' differ" in text
+    assert "got:   groups 1 in the source, kernel (8, 4, 3, 3)" in text
+    assert "build the layer with 1 groups" in text
+    text = message(up, layer("conv_transpose", (3, 3, 8, 4), "flax", bias=(5,), groups=1))
+    assert "the bias of layer 'decoder.up', for 'up_0' does not fit" in text
+    assert re.search(r"bias of shape \(4,\).*\n.*shape \(5,\)", text)
+    norm = Layer("norm", {role: np.ones(3, np.float32) for role in ("scale", "bias", "mean", "var")}, "torch")
+    text = message(norm, layer("norm", (3,), "flax", bias=(3,)))
+    assert "the source alone has a mean" in text
+    assert "pair a batch normalisation with one; in Equinox, pass its state" in text
+
+
+def test_numbers_of_another_sort():
+    source = layer("dense", (4, 3), dtype=np.int8)
+    text = message(source, layer("dense", (3, 4), "flax"), error=ArgumentTypeError)
+    assert "the kernel of layer 'decoder.up', for 'up_0' is not of floating numbers" in text
+    assert "int8 in the source, float32 in the target" in text
+
+
+def test_groups_that_the_bias_tells_and_groups_that_the_target_tells():
+    target = layer("conv_transpose", (3, 3, 4, 4), "flax", groups=2)
+    fitted = fit(Checkpoint({"a": layer("unknown", (8, 2, 3, 3))}, "torch"), {"b": target})
+    assert fitted.arrays["b"]["kernel"].shape == (3, 3, 4, 4)
+    told = weights.convert(Checkpoint({"a": layer("conv_transpose", (8, 2, 3, 3), bias=(4,))}, "torch"), "equinox")[0]
+    assert told.layers["a"].shape == (4, 4, 3, 3)
+    assert told.layers["a"].arrays["bias"].shape == (4, 1, 1)
+
+
+PAIRS = {"a": layer("dense", (3, 3)), "b": layer("norm", (3,)), "c": layer("unknown", (3, 3, 3))}
+
+
+def paired(sources, targets, names=None, ordered=True):
+    from jconvt.weights.pairing import pair
+
+    found = pair(Checkpoint(sources, "torch", ordered, "the file"), targets, names)
+    return [tuple(each) for each in found]
+
+
+def test_pairs():
+    targets = {"x": layer("dense", (3, 3)), "y": layer("norm", (3,)), "z": layer("conv", (3, 3, 3))}
+    assert paired(PAIRS, targets) == [("a", "x", "order"), ("b", "y", "order"), ("c", "z", "order")]
+    assert paired(PAIRS, targets, ordered=False) == []
+    assert paired(PAIRS, {**targets, "w": targets["x"]}) == []
+    assert paired(PAIRS, {"y": targets["y"], "x": targets["x"], "z": targets["z"]}) == []
+    mixed = {"x": targets["x"], "b": targets["y"], "z": targets["z"]}
+    assert paired(PAIRS, mixed, {"c": "z"}) == [("a", "x", "order"), ("b", "b", "path"), ("c", "z", "name")]
+    assert paired(PAIRS, mixed, {"c": "z"}.get, ordered=False) == [("b", "b", "path"), ("c", "z", "name")]
+    other = {"o": Layer("other", {"value": np.ones(2)}, "torch"), **PAIRS}
+    assert paired(other, targets) == paired(PAIRS, targets)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem", "got"),
+    [
+        ({"q": "x"}, "names has a source that is no layer of the file", "'q'"),
+        ({"a": "q"}, "names has a target that is no layer of the target", "'q'"),
+        ({"a": "x", "b": "x"}, "names gives one layer to two", "'x', from a, b"),
+        (lambda path: "x", "names gives one layer to two", "'x', from a, b, c"),
+    ],
+)
+def test_wrong_name_maps(names, problem, got):
+    with pytest.raises(ArgumentError) as caught:
+        paired(PAIRS, {"x": layer("dense", (3, 3)), "y": layer("norm", (3,))}, names)
+    assert problem in str(caught.value)
+    assert f"got:   {got}" in str(caught.value)
+
+
+def test_the_geometry_of_modules_is_that_of_their_framework():
+    """What the notes of a report compare, against the conventions' own resolution."""
+    nnx, eqx = pytest.importorskip("flax.nnx"), pytest.importorskip("equinox")
+    import jax
+
+    from jconvt.weights import from_equinox, from_nnx
+
+    up = nnx.ConvTranspose(3, 4, (4, 3), (2, 1), padding=((1, 2), (0, 1)), rngs=nnx.Rngs(0))
+    wanted = Spec.from_flax((1, 8, 8, 3), (4, 3, 3, 4), (2, 1), ((1, 2), (0, 1)))
+    assert from_nnx(nnx.Sequential(up)).layers["layers.0"].spec == wanted
+    up = eqx.nn.ConvTranspose2d(4, 6, 3, 2, output_padding=1, padding=1, groups=2, key=jax.random.key(0))
+    wanted = Spec.from_torch((1, 4, 8, 8), (4, 3, 3, 3), 2, 1, 1, groups=2)
+    assert from_equinox(eqx.nn.Sequential([up])).layers["layers.0"].spec == wanted
