@@ -61,14 +61,16 @@ def _indices(text: str) -> tuple[int, ...]:
 
 def _explain(arguments: argparse.Namespace, console: Console) -> int:
     try:
+        _check_ending(arguments.html, (".html",))
+        _check_ending(arguments.figure, (".png", ".svg", ".pdf", ".gif"))
         explanation = _explanation(arguments)
         cells = [explanation.first, explanation.busiest]
         if arguments.cell is not None:
             cells = [explanation.cell(arguments.cell)]
         if arguments.html is not None:
-            _write(explanation, arguments.html, (".html",), None, arguments.cell)
+            _write(explanation, arguments.html, None, arguments.cell)
         if arguments.figure is not None:
-            _write(explanation, arguments.figure, (".png", ".svg", ".pdf", ".gif"), arguments.view, arguments.cell)
+            _write(explanation, arguments.figure, arguments.view, arguments.cell)
     except (ArgumentError, ArgumentTypeError, ModuleNotFoundError) as error:
         print(f"jconvt explain: {error}", file=sys.stderr)
         return 2
@@ -78,14 +80,17 @@ def _explain(arguments: argparse.Namespace, console: Console) -> int:
     return 0 if explanation.agrees else 1
 
 
-def _write(explanation: Explanation, path: pathlib.Path, endings: tuple[str, ...], view: Any, cell: Any) -> None:
-    if path.suffix.lower() not in endings:
+def _check_ending(path: pathlib.Path | None, endings: tuple[str, ...]) -> None:
+    if path is not None and path.suffix.lower() not in endings:
         raise ArgumentError(
             "the ending of the file does not say what to write",
             got=str(path),
             legal=", ".join(endings),
             fix=f"end it in {endings[0]}",
         )
+
+
+def _write(explanation: Explanation, path: pathlib.Path, view: Any, cell: Any) -> None:
     explanation.save(path, view, cell)
     print(f"wrote {path}")
 
@@ -149,12 +154,17 @@ def _operand(given: str | None, option: str) -> NDArray[Any] | tuple[int, ...] |
         return call_options.numbers(given)
     try:
         if given.endswith(".npy"):
-            return np.load(given, allow_pickle=False)
-        array = np.asarray(json.loads(given), np.float32)
-        if array.ndim == 0 or array.size == 0:
+            with open(given, "rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+        array = np.asarray(json.loads(given, parse_int=float))
+        if array.ndim == 0 or array.size == 0 or array.dtype != np.float64:
             raise ValueError("no nested list of numbers")
-        return array
-    except (OSError, ValueError, TypeError, EOFError, RecursionError) as error:
+        with np.errstate(over="ignore"):
+            narrow = array.astype(np.float32)
+        if (np.isfinite(array) & ~np.isfinite(narrow)).any():
+            raise ValueError("a number that is too large for float32")
+        return narrow
+    except (OSError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise ArgumentError(
             f"{option} is no array of numbers",
             got=f"{given}: {getattr(error, 'strerror', None) or error}",

@@ -1,5 +1,6 @@
 """An explanation's numbers: its sums, and its three views, against the library, the definition and live frameworks."""
 
+import dataclasses
 import itertools
 import re
 
@@ -219,6 +220,66 @@ def test_integers_that_wrap_around_are_noted():
     assert (why.sentence(0), why.library[0, 0], why.agrees) == ("out[0] = 100*2 = 200", -56, True)
     assert why.notes == ["Some sums are too large for int8: in the call's own answer they wrap around."]
     assert explain(x, w // 2).notes == []
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "note"),
+    [
+        (np.float16, 6e4, "Some sums are too large for float16: in the call's own answer they are not finite."),
+        (np.float32, 3e38, "Some sums are too large for float32: in the call's own answer they are not finite."),
+        (jnp.bfloat16, 257 / 2, "The call's own answer is rounded to bfloat16; here, the sums are not."),
+        (np.float32, 2**24, "The call's own answer is rounded to float32; here, the sums are not."),
+        (np.float32, 1 / 3, None),
+        (np.float32, np.inf, None),
+        (np.complex64, 3e38j, "Some sums are too large for complex64: in the call's own answer they are not finite."),
+    ],
+)
+def test_sums_that_the_dtype_has_not_are_noted(dtype, value, note):
+    x, w = jnp.asarray([value, 1]).astype(dtype).reshape(1, 2, 1), jnp.asarray([3, 3]).astype(dtype).reshape(2, 1, 1)
+    why = explain(x, w, padding="VALID")
+    assert why.agrees
+    assert why.notes == ([] if note is None else [note])
+    exact, answer = why.output.ravel(), why.library.ravel().astype(why.output.dtype)
+    assert (note is None) == all(written.number(a) == written.number(b) for a, b in zip(exact, answer, strict=True))
+
+
+def test_a_sum_whose_parts_are_too_large_is_no_disagreement():
+    x = np.array([3e38, -3e38], np.float32).reshape(1, 2, 1)
+    why = explain(x, np.full((2, 1, 1), 3, np.float32), padding="VALID")
+    assert why.output[1] == 0
+    assert not np.isfinite(why.library).all()
+    assert why.agrees
+    assert why.overflows
+    assert not dataclasses.replace(why, library=why.library * 0 + np.float32(1)).agrees
+
+
+def test_integers_whose_sums_cannot_be_told_are_refused():
+    largest = np.iinfo(np.int32).max
+    x, w = np.full((1, 2, 1), largest, np.int32), np.full((2, 1, 1), largest, np.int32)
+    with pytest.raises(jconvt.ArgumentError, match="may be too large to be told exactly"):
+        explain(np.tile(x, (1, 1, 2)), np.tile(w, (1, 1, 2)))
+    why = explain(x, w, padding="VALID")
+    assert why.output[1] == 2 * largest**2
+    assert why.wraps
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [(np.int64, 2**40), (np.uint64, 2**63), (np.float64, 1e300), (np.complex128, 1e300j)]
+)
+def test_numbers_that_jax_narrows_to_others_are_refused(dtype, value):
+    x, w = np.full((1, 1, 1), value, dtype), np.ones((1, 1, 1), dtype)
+    with jax.enable_x64(False):
+        for operands, name in (((x, w), "input"), ((w, x), "filters")):
+            with pytest.raises(jconvt.ArgumentError, match=f"{name} holds a number that is too large for its array"):
+                explain(*operands)
+    with jax.enable_x64(True):
+        assert explain(x, w).output[0] == value
+
+
+@pytest.mark.parametrize("name", ["\ud800", "two\nlines", "\x1b[31m", "\0"])
+def test_a_name_that_cannot_be_printed_is_refused(name):
+    with pytest.raises(jconvt.ArgumentError, match="name cannot be printed"):
+        explain(np.ones((1, 1, 1)), np.ones((1, 1, 1)), name=name)
 
 
 def test_an_output_without_a_stamp_says_so():

@@ -268,6 +268,8 @@ def test_words_can_be_read_on_every_ground():
         ("x.jpeg", r"ending of the file.*\.html, \.png, \.svg, \.pdf, \.gif"),
         ("taken.html", r"cannot be written.*not a regular file"),
         (3, r"path must be the name of a file"),
+        ("x\0.html", r"path cannot be the name of a file"),
+        ("\ud800.html", r"path cannot be the name of a file"),
     ],
 )
 def test_a_path_that_cannot_be_written_is_refused(corner, tmp_path, monkeypatch, path, message):
@@ -364,6 +366,10 @@ WRONG = [
     ("--input nothing.npy --kernel 2x2", "--input is no array.*No such file"),
     ("--input 2x2 --kernel [[1,'a']]", "--kernel is no array"),
     ("--input 3 --kernel {}", "--kernel is no array"),
+    ("--input [null,1] --kernel 3", "--input is no array.*no nested list of numbers"),
+    ('--input ["1"] --kernel 3', "--input is no array.*no nested list of numbers"),
+    ("--input [true] --kernel 3", "--input is no array.*no nested list of numbers"),
+    ("--input [1e39] --kernel 3", "--input is no array.*too large for float32"),
     ("--input 4 --kernel 3x3", "different numbers of axes.*1 spatial axes in --input, 2 in --kernel"),
     ("--input 4x4x4 --kernel 3x3x3", "one or two spatial axes"),
     ("--input 20x20 --kernel 3x3", "more than can be read"),
@@ -381,6 +387,7 @@ WRONG = [
     ("--html page.txt", "ending of the file.*page.txt.*.html"),
     ("--html no/such/place.html", "cannot be written.*No such file"),
     ("--figure picture.html", "ending of the file"),
+    ("--html page.html --figure picture.jpg", "ending of the file.*picture.jpg"),
 ]
 
 
@@ -393,6 +400,35 @@ def test_a_wrong_option_is_refused(capsys, tmp_path, monkeypatch, options, messa
     assert shown.out == ""
     assert "Traceback" not in shown.err
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("content", ["archive", "pickle", "nothing", "cut"])
+def test_a_file_that_holds_no_array_is_refused(capsys, tmp_path, content):
+    path = tmp_path / "x.npy"
+    with path.open("wb") as file:
+        if content == "archive":
+            np.savez(file, a=1)
+        elif content == "pickle":
+            np.save(file, np.array([{}], object), allow_pickle=True)
+        elif content == "cut":
+            np.save(file, np.ones(9))
+            file.truncate(file.tell() - 8)
+    assert command("--input", str(path), "--kernel", "[1]") == 2
+    assert "--input is no array of numbers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("view", [["stamps"], None, "none"])
+def test_a_view_that_is_not_there_is_refused(corner, view):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(jconvt.ArgumentError, match="unknown view"):
+        corner.figure(view)
+
+
+def test_complex_factors_stand_in_parentheses():
+    why = explain(np.full((1, 1, 1), 1 + 2j, np.complex64), np.full((1, 1, 1), 3j, np.complex64))
+    pair = Page(why.html()).data["pairs"][0]
+    assert (pair["factors"], pair["taps"], pair["input"]) == (["(1+2i)"], ["(0+3i)"], ["1+2i"])
+    assert "(1+2i) \N{MULTIPLICATION SIGN} kernel" in why.svg()
 
 
 def test_the_command_says_where_the_library_is_wrong(capsys, monkeypatch):

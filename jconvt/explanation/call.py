@@ -1,12 +1,15 @@
 """A call in, an ``Explanation`` out: arguments resolved, sizes kept readable, the library's answer taken along."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from .. import operation
 from ..algorithms import reference
@@ -70,6 +73,8 @@ def explain(
             legal="arrays whose values are known",
             fix="call it outside the transformation",
         )
+    _check_kept("input", input, x)
+    _check_kept("filters", filters, w)
     check_known(convention, "convention")
     given = _named(convention, arguments, options)
     if convention == "torch" and x.ndim == w.ndim - 1:
@@ -95,11 +100,13 @@ def explain(
     y = operation.transposed_convolution(x, w, spec, layout, name="explain", precision="highest")
     last = [np.moveaxis(np.asarray(array)[0], layout.channel_axis - 1, -1) for array in (x, y)]
     wide = reference.accumulator(x)
+    images, kernels = last[0].astype(wide), np.asarray(w).astype(wide)
+    _check_sums(images, kernels, groups)
     explanation = Explanation(
         call=given.get("name") or _code(convention, spec.rank, shown),
         spec=spec,
-        images=last[0].astype(wide),
-        filters=np.asarray(w).astype(wide),
+        images=images,
+        filters=kernels,
         library=last[1],
         backwards=own.flipped,
         input_channel=0,
@@ -145,7 +152,48 @@ def _named(convention: str, arguments: Sequence[Any], options: dict[str, Any]) -
         raise ArgumentTypeError(
             "name must be a string", got=f"name = {name!r}", legal="a title", fix="leave it out for the call itself"
         )
+    if "name" in names and not (name or "").isprintable():  # no terminal, figure or page could show it
+        raise ArgumentError(
+            "name cannot be printed",
+            got=f"name = {name!r}",
+            legal="a title of one line, without control characters",
+            fix="leave it out for the call itself",
+        )
     return given
+
+
+def _check_kept(name: str, given: Any, held: Any) -> None:
+    """Refuses numbers that became others on their way into a JAX array, whose default is 32 bits."""
+    if not isinstance(given, np.ndarray | np.generic | list | tuple):
+        return
+    given, held = np.asarray(given), np.asarray(held)
+    if jnp.issubdtype(given.dtype, jnp.integer) and jnp.issubdtype(held.dtype, jnp.integer):
+        lost = given != held
+    else:
+        lost = np.isfinite(given) & ~np.isfinite(held)
+    if lost.any():
+        raise ArgumentError(
+            f"{name} holds a number that is too large for its array",
+            got=f"{given[lost][0]}, in an array of {held.dtype}",
+            legal=f"what {held.dtype} holds",
+            fix="pass smaller numbers, or allow 64 bits with jax.config.update('jax_enable_x64', True)",
+        )
+
+
+def _check_sums(x: NDArray[Any], w: NDArray[Any], groups: int) -> None:
+    """Refuses integers whose sums could wrap around in the widest dtype: what is shown has to be true."""
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        return
+    terms = min(math.prod(x.shape[:-1]), math.prod(w.shape[:-2])) * (x.shape[-1] // groups)
+    largest, other = (max(abs(int(array.min())), abs(int(array.max()))) for array in (x, w))
+    most = int(np.iinfo(x.dtype).max)
+    if terms * largest * other > most:
+        raise ArgumentError(
+            "the sums may be too large to be told exactly",
+            got=f"{terms} products of up to {largest} and {other}",
+            legal=f"sums of at most {most}",
+            fix="pass smaller integers, or convert with .astype(jnp.float32)",
+        )
 
 
 def _code(convention: str, rank: int, arguments: dict[str, Any]) -> str:

@@ -36,6 +36,12 @@ class Explanation(Views):
             notes.append(
                 f"Some sums are too large for {self.library.dtype}: in the call's own answer they wrap around."
             )
+        elif self.overflows:
+            notes.append(
+                f"Some sums are too large for {self.library.dtype}: in the call's own answer they are not finite."
+            )
+        elif self.rounds:
+            notes.append(f"The call's own answer is rounded to {self.library.dtype}; here, the sums are not.")
         return notes
 
     def sentence(self, cell: Any) -> str:

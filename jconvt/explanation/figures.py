@@ -32,7 +32,7 @@ _SENTENCE = 24  # pixels: the height of a sum
 
 def draw(explanation: Explanation, view: str, cell: Any = None, partly: bool = False) -> Any:
     """The figure of a view, with the sum of ``cell`` spelled out; of "dilated" also ``partly``, as far as that cell."""
-    if view not in VIEWS:
+    if not isinstance(view, str) or view not in VIEWS:
         raise ArgumentError(
             "unknown view", got=f"view = {view!r}", legal=", ".join(map(repr, VIEWS)), fix="pass one of these"
         )
@@ -74,7 +74,7 @@ def stamps(board: Board, explanation: Explanation, cell: Index, top: float = 0) 
     for row, (pixel, stamp) in enumerate(explanation.stamps.items()):
         x, y = left + (*pixel, 0)[1] * width, start + pixel[0] * height + 44
         reached = explanation.taps[row].reshape(stamp.shape) >= 0
-        value = written.typeset(written.number(explanation.input[pixel]))
+        value = written.typeset(written.factor(explanation.input[pixel]))
         words = f"{value} \N{MULTIPLICATION SIGN} kernel" if out_columns * side > 150 else value
         size = min(23.0, 1.5 * out_columns * side / len(words))
         board.text(x + out_columns * side / 2, y - 20, words, size, word(pixel), ha="center", weight="bold")

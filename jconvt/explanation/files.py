@@ -20,6 +20,18 @@ def save(explanation: Explanation, path: str | os.PathLike[str], view: str | Non
         raise ArgumentTypeError(
             "path must be the name of a file", got=f"path = {path!r}", legal="a string or a path", fix="pass a string"
         ) from None
+    try:
+        os.fsencode(target)
+        named = "\0" not in str(target)
+    except UnicodeEncodeError:
+        named = False
+    if not named:
+        raise ArgumentError(
+            "path cannot be the name of a file",
+            got=f"path = {str(path)!r}",
+            legal="characters that the system has in names",
+            fix="pass another path",
+        )
     ending = target.suffix.lower()
     if ending not in ENDINGS:
         raise ArgumentError(

@@ -173,7 +173,7 @@ function showSum(cell) {
   const { terms, parts } = pair.sums[cell], pixels = pair.input.length;
   byId("sum").replaceChildren(...spelled(parts));
   byId("terms").replaceChildren(...terms.map(([pixel, tap, product]) =>
-    item(pixel, `input${place(pixel, data.input)} by tap ${place(tap, data.kernel)}: ${pair.input[pixel]} × ${pair.kernel[tap]} = ${product}`)));
+    item(pixel, `input${place(pixel, data.input)} by tap ${place(tap, data.kernel)}: ${pair.factors[pixel]} × ${pair.taps[tap]} = ${product}`)));
   for (const id of ["output", "stamps", "result"]) choose(id, [cell]);
   for (const id of ["input", "vector"]) choose(id, terms.map(([pixel]) => pixel));
   choose("kernel", terms.map(([, tap]) => tap));
@@ -193,11 +193,11 @@ function showStamp(pixel) {
     if (!term) cellsOf.output[cell].classList.add("quiet");
   });
   byId("sum").replaceChildren(...spelled([[`input${place(pixel, data.input)} = `, -1], [pair.input[pixel], pixel], [" stamps ", -1],
-    [`${pair.input[pixel]} × kernel`, pixel],
+    [`${pair.factors[pixel]} × kernel`, pixel],
     [landed.length ? ` on out${place(landed[0], data.output)} to out${place(landed[landed.length - 1], data.output)}` : " where nothing is kept", -1]]));
   byId("terms").replaceChildren(...landed.map((cell) => {
     const [, tap, product] = pair.sums[cell].terms.find(([from]) => from === pixel);
-    return item(pixel, `out${place(cell, data.output)} gets ${pair.input[pixel]} × ${pair.kernel[tap]} = ${product}`);
+    return item(pixel, `out${place(cell, data.output)} gets ${pair.factors[pixel]} × ${pair.taps[tap]} = ${product}`);
   }));
   choose("input", [pixel]);
   choose("vector", [pixel]);

@@ -118,6 +118,8 @@ def _pair(explanation: Explanation) -> dict[str, Any]:
         "name": f"input {explanation.input_channel}, output {explanation.output_channel}",
         "input": [*map(_number, explanation.input.flat)],
         "kernel": [*map(_number, explanation.kernel.flat)],
+        "factors": [written.typeset(written.factor(value)) for value in explanation.input.flat],
+        "taps": [written.typeset(written.factor(value)) for value in explanation.kernel.flat],
         "output": [*map(_number, explanation.output.flat)],
         "sums": sums,
         "notes": explanation.notes,

@@ -45,7 +45,7 @@ def _stamps(explanation: Explanation, cells: Sequence[Index]) -> list[Renderable
     stamps = []
     for row, (pixel, stamp) in enumerate(explanation.stamps.items()):
         heading = Text.assemble(
-            _on_ground(f" {written.typeset(written.number(explanation.input[pixel]))} ", pixel),
+            _on_ground(f" {written.typeset(written.factor(explanation.input[pixel]))} ", pixel),
             f"{written.typeset('*')}kernel, from input{written.place(pixel)}",
         )
 

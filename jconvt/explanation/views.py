@@ -196,8 +196,24 @@ class Views:
     @property
     def wraps(self) -> bool:
         """Whether some sums are integers too large for the dtype of the operands, in which the library answers."""
-        exact = self._exact
-        return bool(jnp.issubdtype(exact.dtype, jnp.integer) and (exact != exact.astype(self.library.dtype)).any())
+        return bool(jnp.issubdtype(self._exact.dtype, jnp.integer) and (self._exact != self._rounded).any())
+
+    @functools.cached_property
+    def _rounded(self) -> NDArray[Any]:
+        """The definition's answer as the dtype of the operands has it."""
+        with np.errstate(all="ignore"):
+            return self._exact.astype(self.library.dtype).astype(self._exact.dtype)
+
+    @property
+    def overflows(self) -> bool:
+        """Whether some sums are finite, but not in the library's answer: they, or parts of them, are too large for it."""
+        return bool((np.isfinite(self._exact) & ~np.isfinite(self.library.astype(self._exact.dtype))).any())
+
+    @property
+    def rounds(self) -> bool:
+        """Whether some sums are written otherwise in the floating-point dtype of the operands."""
+        pairs = zip(self._exact.flat, self._rounded.flat, strict=True)
+        return not self.wraps and any(written.number(exact) != written.number(rounded) for exact, rounded in pairs)
 
     @functools.cached_property
     def agrees(self) -> bool:
@@ -207,15 +223,18 @@ class Views:
         """
         x, w, dtype, exact = self.images[None], self.filters, self.library.dtype, self._exact
         with np.errstate(all="ignore"):
-            wanted = exact.astype(dtype).astype(exact.dtype)
+            wanted = self._rounded
             found = self.library.astype(exact.dtype)
             allowed: Any = 0
+            too_large: Any = False
             if jnp.issubdtype(dtype, jnp.inexact):
                 limits = jnp.finfo(dtype)
                 products = self.filters.shape[-1] // self.spec.groups * self.overlap[..., None] + 1
                 bound = reference.transpose(abs(x), abs(w), self.spec)[0]
                 allowed = products * float(limits.eps) * bound + float(limits.tiny)
-            same = (found == wanted) | ((found != found) & (wanted != wanted)) | (abs(found - wanted) <= allowed)
+                too_large = bound > float(limits.max)  # then the order of the sum says whether it stays finite
+            same = (found == wanted) | (too_large & ~np.isfinite(found)) | ((found != found) & (wanted != wanted))
+            same |= abs(found - wanted) <= allowed
         return bool(same.all())
 
     def cell(self, cell: Any) -> Index:
