@@ -206,7 +206,7 @@ class Views:
 
     @property
     def overflows(self) -> bool:
-        """Whether some sums are finite, but not in the library's answer: they, or parts of them, are too large for it."""
+        """Whether some sums are finite, but not in the library's answer: they, or parts of them, are too large."""
         return bool((np.isfinite(self._exact) & ~np.isfinite(self.library.astype(self._exact.dtype))).any())
 
     @property
