@@ -206,7 +206,7 @@ class Views:
 
     @property
     def overflows(self) -> bool:
-        """Whether some sums are finite, but not in the library's answer: they, or parts of them, are too large."""
+        """Whether the library's answer is not finite where the sum is, as it or a part of it is too large."""
         return bool((np.isfinite(self._exact) & ~np.isfinite(self.library.astype(self._exact.dtype))).any())
 
     @property
