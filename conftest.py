@@ -3,7 +3,7 @@
 import importlib.util
 
 from sybil import Sybil
-from sybil.parsers.myst import PythonCodeBlockParser
+from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 collect_ignore = ["docs/conf.py", "docs/picture.py"]  # they need what only the documentation's build needs
 _NEEDS = {
@@ -25,9 +25,18 @@ _NEEDS = {
 }
 """What the code of a file needs beyond jconvt. The cells of notebooks are run by the documentation's build instead."""
 
-_without = [path for path, names in _NEEDS.items() if not all(map(importlib.util.find_spec, names))]
+
+def installed(*names: str) -> bool:
+    """Whether these packages are there."""
+    return all(map(importlib.util.find_spec, names))
+
+
+_without = [path for path, names in _NEEDS.items() if not installed(*names)]
 collect_ignore += _without
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()], patterns=["README.md", "docs/*.md"], excludes=_without
+    parsers=[PythonCodeBlockParser(), SkipParser()],
+    patterns=["README.md", "docs/*.md"],
+    excludes=_without,
+    setup=lambda namespace: namespace.update(installed=installed),
 ).pytest()
