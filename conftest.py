@@ -22,6 +22,8 @@ _NEEDS = {
     "jconvt/weights/linen.py": ["flax"],
     "jconvt/weights/nnx.py": ["flax"],
     "jconvt/weights/probe.py": ["h5py"],
+    "tests/make_goldens.py": ["tensorflow"],
+    "tests/onnxruntime_calls.py": ["onnx", "onnxruntime"],
 }
 """What the code of a file needs beyond jconvt. The cells of notebooks are run by the documentation's build instead."""
 

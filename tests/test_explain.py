@@ -366,6 +366,7 @@ def test_traced_values_are_refused():
 
 @pytest.mark.parametrize("cell", [(5, 0), (0, 5), (-1, 0), (0,), (0, 0, 0), 3, (0.5, 0), "22"])
 def test_an_output_that_is_not_there_is_refused(corner, cell):
+    pytest.importorskip("matplotlib")
     for ask in (corner.sentence, corner.products, corner.unflipped, lambda c: corner.figure("stamps", c), corner.html):
         with pytest.raises((jconvt.ArgumentError, jconvt.ArgumentTypeError), match="cell"):
             ask(cell)

@@ -428,6 +428,7 @@ def test_complex_factors_stand_in_parentheses():
     why = explain(np.full((1, 1, 1), 1 + 2j, np.complex64), np.full((3, 1, 1), 3j, np.complex64), padding="VALID")
     pair = Page(why.html()).data["pairs"][0]
     assert (pair["factors"], pair["taps"], pair["input"]) == (["(1+2i)"], ["(0+3i)"] * 3, ["1+2i"])
+    pytest.importorskip("matplotlib")
     assert "(1+2i) \N{MULTIPLICATION SIGN} kernel" in why.svg()
 
 
