@@ -61,7 +61,7 @@ def test_sums_of_products_are_the_output(data):
     # Over the input channels of its group, the pairs add up to the library's output channel.
     total = sum(why.pair(*pair).output for pair in why.pairs if pair[1] == o)
     np.testing.assert_array_equal(total, y[..., o])
-    np.testing.assert_array_equal(why.library, y)
+    np.testing.assert_array_equal(why.answer, y)
     assert why.agrees
 
 
@@ -113,7 +113,7 @@ def test_any_dtype_agrees_with_the_library(dtype, data):
         except jconvt.ArgumentError:
             assume(False)
     assert why.agrees
-    assert why.library.dtype == jnp.dtype(dtype)
+    assert why.answer.dtype == jnp.dtype(dtype)
 
 
 @pytest.mark.parametrize("break_it", ["flip", "shift", "drop"])
@@ -217,7 +217,7 @@ def test_what_is_no_number_reaches_its_own_stamp_alone():
 def test_integers_that_wrap_around_are_noted():
     x, w = np.full((1, 1, 1), 100, np.int8), np.array([2, 1], np.int8).reshape(2, 1, 1)
     why = explain(x, w)
-    assert (why.sentence(0), why.library[0, 0], why.agrees) == ("out[0] = 100*2 = 200", -56, True)
+    assert (why.sentence(0), why.answer[0, 0], why.agrees) == ("out[0] = 100*2 = 200", -56, True)
     assert why.notes == ["Some sums are too large for int8: in the call's own answer they wrap around."]
     assert explain(x, w // 2).notes == []
 
@@ -239,7 +239,7 @@ def test_sums_that_the_dtype_has_not_are_noted(dtype, value, note):
     why = explain(x, w, padding="VALID")
     assert why.agrees
     assert why.notes == ([] if note is None else [note])
-    exact, answer = why.output.ravel(), why.library.ravel().astype(why.output.dtype)
+    exact, answer = why.output.ravel(), why.answer.ravel().astype(why.output.dtype)
     assert (note is None) == all(written.number(a) == written.number(b) for a, b in zip(exact, answer, strict=True))
 
 
@@ -247,10 +247,10 @@ def test_a_sum_whose_parts_are_too_large_is_no_disagreement():
     x = np.array([3e38, -3e38], np.float32).reshape(1, 2, 1)
     why = explain(x, np.full((2, 1, 1), 3, np.float32), padding="VALID")
     assert why.output[1] == 0
-    assert not np.isfinite(why.library).all()
+    assert not np.isfinite(why.answer).all()
     assert why.agrees
     assert why.overflows
-    assert not dataclasses.replace(why, library=np.ones_like(why.library)).agrees
+    assert not dataclasses.replace(why, answer=np.ones_like(why.answer)).agrees
 
 
 def test_integers_whose_sums_cannot_be_told_are_refused():

@@ -107,7 +107,7 @@ def explain(
         spec=spec,
         images=images,
         filters=kernels,
-        library=last[1],
+        answer=last[1],
         backwards=own.flipped,
         input_channel=0,
         output_channel=0,

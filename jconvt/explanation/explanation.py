@@ -34,14 +34,14 @@ class Explanation(Views):
             notes.append("This convention stamps its kernels backwards: the kernel here is the one given, flipped.")
         if self.wraps:
             notes.append(
-                f"Some sums are too large for {self.library.dtype}: in the call's own answer they wrap around."
+                f"Some sums are too large for {self.answer.dtype}: in the call's own answer they wrap around."
             )
         elif self.overflows:
             notes.append(
-                f"Some sums are too large for {self.library.dtype}: in the call's own answer they are not finite."
+                f"Some sums are too large for {self.answer.dtype}: in the call's own answer they are not finite."
             )
         elif self.rounds:
-            notes.append(f"The call's own answer is rounded to {self.library.dtype}; here, the sums are not.")
+            notes.append(f"The call's own answer is rounded to {self.answer.dtype}; here, the sums are not.")
         return notes
 
     def sentence(self, cell: Any) -> str:

@@ -44,7 +44,7 @@ class Views:
     """The image with all channels, ``(spatial..., in)``."""
     filters: NDArray[Any]
     """The whole kernel, ``(k..., out / groups, in)``: its first tap lands first."""
-    library: NDArray[Any]
+    answer: NDArray[Any]
     """What the library answers for the image, ``(output spatial..., out)``, in the dtype of the operands."""
     backwards: bool
     """Whether the convention has its kernels the other way round. Then what is called the kernel here is the flip."""
@@ -64,12 +64,12 @@ class Views:
     @functools.cached_property
     def output(self) -> NDArray[Any]:
         """The sums of the products, ``(output spatial...)``. Over several input channels, these are added up, too."""
-        return self._terms.sum(axis=0).reshape(self.library.shape[:-1])
+        return self._terms.sum(axis=0).reshape(self.answer.shape[:-1])
 
     @functools.cached_property
     def taps(self) -> NDArray[np.intp]:
         """For each input pixel and output position the tap that connects them, or -1; all in row-major order."""
-        sizes, kernel, outputs = self.input.shape, self.kernel.shape, self.library.shape[:-1]
+        sizes, kernel, outputs = self.input.shape, self.kernel.shape, self.answer.shape[:-1]
         found = np.full((math.prod(sizes), math.prod(outputs)), -1)
         for pixel, tap, position in reference.landings(self.spec, sizes, outputs):
             row, column = (int(np.ravel_multi_index(*at)) for at in ((pixel, sizes), (position, outputs)))
@@ -177,7 +177,7 @@ class Views:
         """
         wanted = integer(input_channel, "input_channel", 0), integer(output_channel, "output_channel", 0)
         if wanted not in self.pairs:
-            inputs, outputs = self.filters.shape[-1], self.library.shape[-1]
+            inputs, outputs = self.filters.shape[-1], self.answer.shape[-1]
             raise ArgumentError(
                 "no kernel leads from that input channel to that output channel",
                 got=f"input channel {wanted[0]}, output channel {wanted[1]}",
@@ -189,7 +189,7 @@ class Views:
 
     @functools.cached_property
     def _exact(self) -> NDArray[Any]:
-        """The definition's answer, in its wide dtype: what ``library`` is held to."""
+        """The definition's answer, in its wide dtype: what ``answer`` is held to."""
         with np.errstate(all="ignore"):
             return reference.transpose(self.images[None], self.filters, self.spec)[0]
 
@@ -202,12 +202,12 @@ class Views:
     def _rounded(self) -> NDArray[Any]:
         """The definition's answer as the dtype of the operands has it."""
         with np.errstate(all="ignore"):
-            return self._exact.astype(self.library.dtype).astype(self._exact.dtype)
+            return self._exact.astype(self.answer.dtype).astype(self._exact.dtype)
 
     @property
     def overflows(self) -> bool:
         """Whether the library's answer is not finite where the sum is, as it or a part of it is too large."""
-        return bool((np.isfinite(self._exact) & ~np.isfinite(self.library.astype(self._exact.dtype))).any())
+        return bool((np.isfinite(self._exact) & ~np.isfinite(self.answer.astype(self._exact.dtype))).any())
 
     @property
     def rounds(self) -> bool:
@@ -221,10 +221,10 @@ class Views:
 
         Whole numbers are equal; other sums of m products may differ by m eps times the sum of absolute products.
         """
-        x, w, dtype, exact = self.images[None], self.filters, self.library.dtype, self._exact
+        x, w, dtype, exact = self.images[None], self.filters, self.answer.dtype, self._exact
         with np.errstate(all="ignore"):
             wanted = self._rounded
-            found = self.library.astype(exact.dtype)
+            found = self.answer.astype(exact.dtype)
             allowed: Any = 0
             too_large: Any = False
             if jnp.issubdtype(dtype, jnp.inexact):
