@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import jconvt
-from jconvt import example, explain
+from jconvt import example, explain, goldens
 from jconvt.algorithms import reference, vjp
 from jconvt.explanation import palette, written
 from jconvt.explanation import views as module
@@ -143,7 +143,7 @@ def test_a_table_that_is_wrong_is_seen(monkeypatch, corner, change):
 
 
 def test_the_example_is_tensorflows(corner):
-    golden = next(golden for golden in jconvt.goldens.load() if golden.name == "example")
+    golden = next(golden for golden in goldens.load() if golden.name == "example")
     np.testing.assert_array_equal(corner.output, golden.output[0, :, :, 0])
     assert corner.sentence((2, 2)) == "out[2,2] = -67*-9 + -77*-7 + -117*-3 + -127*-1 = 1620"
     assert corner.sentence([0, 0]) == "out[0,0] = -67*-1 = 67"
