@@ -19,13 +19,40 @@ def wrong_length(name: str, value: Any, legal: str) -> ArgumentError:
     )
 
 
+def single(value: Any) -> bool:
+    """Whether ``value`` is one number, and no sequence of them."""
+    return isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0
+
+
+def one_or_each(value: Any, name: str, rank: int, lowest: int = 1) -> list[int]:
+    """One integer for each spatial axis, from an integer or a sequence of just as many."""
+    if single(value):
+        return [integer(value, name, lowest)] * rank
+    legal = f"an integer, or a sequence of {rank}"
+    entries = [integer(entry, f"{name}[{i}]", lowest) for i, entry in enumerate(sequence(value, name, legal))]
+    if len(entries) != rank:
+        raise wrong_length(name, entries, legal)
+    return entries
+
+
+def check_groups(groups: int, channels: int) -> None:
+    """Refuses groups that do not divide the input's channels."""
+    if channels % groups:
+        raise ArgumentError(
+            "groups does not divide the input's channels",
+            got=f"groups = {groups}, {channels} channels",
+            legal=f"a divisor of {channels}",
+            fix="pass such a groups; groups=channels is a depthwise convolution",
+        )
+
+
 def per_axis(value: Any, name: str, rank: int, layout: Layout | None = None, lowest: int = 1) -> list[int]:
     """One integer for each spatial axis, from an integer or a sequence of 1 or ``rank`` of them.
 
     With a ``layout``, as many entries as the array has axes are taken too: those for the batch and the channels must
     then be 1.
     """
-    if isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0:
+    if single(value):
         return [integer(value, name, lowest)] * rank
     lengths = sorted({1, rank} if layout is None else {1, rank, rank + 2})
     legal = f"an integer, or a sequence of {' or '.join(map(str, lengths))}"

@@ -21,8 +21,7 @@ from ..errors import ArgumentError
 from ..integers import LARGEST, Size, integer, sequence
 from ..kernel import KernelLayout
 from . import lax, tensorflow
-from .arguments import wrong_length
-from .flax import single
+from .arguments import one_or_each, single, wrong_length
 from .layers import Layer, channels, circular, lower, sized
 
 _NAMES = lax.Names("x", "weight", "dilation", "stride", "groups")
@@ -41,7 +40,7 @@ def weight_shape(
     """The shape of the parameter ``weight``."""
     rank = integer(num_spatial_dims, "num_spatial_dims", 1)
     taken, given, groups = channels(in_channels, out_channels, groups, ("in_channels", "out_channels"))
-    return (given, taken // groups, *_each(kernel_size, "kernel_size", rank))
+    return (given, taken // groups, *one_or_each(kernel_size, "kernel_size", rank))
 
 
 def check_input(shape: Sequence[Size], num_spatial_dims: int, in_channels: int) -> None:
@@ -69,8 +68,8 @@ def geometry(
     With ``padding_mode`` "CIRCULAR" only their alignment ``lo`` is meant.
     """
     rank = len(kernel_size)
-    strides, dilations = _each(stride, "stride", rank), _each(dilation, "dilation", rank)
-    added = _each(output_padding, "output_padding", rank, 0)
+    strides, dilations = one_or_each(stride, "stride", rank), one_or_each(dilation, "dilation", rank)
+    added = one_or_each(output_padding, "output_padding", rank, 0)
     paddings = _paddings(padding, rank)
     for i, (p, s) in enumerate(zip(added, strides, strict=True)):
         if p >= s:
@@ -126,7 +125,7 @@ def resolve(
         return circular(resolved, kernel, axes, input_shape[2:], {"output_shape": output_shape})
     if output_shape is None:
         return Layer(resolved, kernel)
-    added = _each(output_padding, "output_padding", len(axes), 0)
+    added = one_or_each(output_padding, "output_padding", len(axes), 0)
     paddings = _paddings(padding, len(axes))
     axes = sized(
         input_shape[2:],
@@ -168,15 +167,6 @@ def _cropped(bare: Axis, padding: tensorflow.Padding, added: int) -> Axis:
 def _dimension_numbers(rank: int) -> tuple[str, str, str]:
     space = "".join(chr(ord("a") + i) for i in range(rank))
     return f"NC{space}", f"OI{space}", f"NC{space}"
-
-
-def _each(value: Any, name: str, rank: int, lowest: int = 1) -> list[int]:
-    """One integer for each axis, from one, or from a sequence of just as many."""
-    legal = f"an integer, or a sequence of {rank}"
-    entries = [value] * rank if single(value) else sequence(value, name, legal)
-    if len(entries) != rank:
-        raise wrong_length(name, entries, legal)
-    return [integer(entry, f"{name}[{i}]", lowest) for i, entry in enumerate(entries)]
 
 
 def _paddings(padding: Any, rank: int) -> list[tensorflow.Padding]:

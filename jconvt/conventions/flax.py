@@ -3,7 +3,6 @@
 Its input is channels last, and its padding that of ``jax.lax.conv_transpose``, where a number stands for a pair.
 """
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from ..integers import Size, integer, sequence
 from ..kernel import KernelLayout
 from ..layout import Layout
 from . import lax
+from .arguments import single
 from .call import Call, remainder
 from .lax import flag
 from .tensorflow import Resolved
@@ -108,11 +108,6 @@ def call(axes: Sequence[Axis], groups: int = 1, *, transpose_kernel: bool = Fals
         kernel=kernel_layout(rank, transpose_kernel),
         crop=remainder(axes, axes),
     )
-
-
-def single(value: Any) -> bool:
-    """Whether ``value`` is one number, and no sequence of them."""
-    return isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0
 
 
 def _for_each(value: Any, rank: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import ArgumentError
 from ..integers import Size, integer, sequence
 from . import flax, tensorflow
-from .arguments import wrong_length
+from .arguments import single, wrong_length
 from .lax import flag
 from .layers import Layer, channels, circular, lower, sized
 
@@ -22,7 +22,7 @@ _NAMES = tensorflow.Names("inputs", "kernel", "output_shape", "kernel_dilation")
 def kernel_sizes(kernel_size: Any) -> tuple[int, ...]:
     """``kernel_size``, of one to three spatial axes."""
     legal = "an integer, or a sequence of 1 to 3 integers"
-    sizes = sequence((kernel_size,) if flax.single(kernel_size) else kernel_size, "kernel_size", legal)
+    sizes = sequence((kernel_size,) if single(kernel_size) else kernel_size, "kernel_size", legal)
     if not 1 <= len(sizes) <= 3:
         raise wrong_length("kernel_size", sizes, legal)
     return tuple(integer(k, f"kernel_size[{i}]", 1) for i, k in enumerate(sizes))

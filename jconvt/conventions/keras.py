@@ -18,17 +18,16 @@ JAX it returns ``s - 1`` zeros more.)
 """
 
 import dataclasses
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
 from ..axis import Axis
 from ..errors import ArgumentError, ArgumentTypeError
-from ..integers import Size, integer, sequence
+from ..integers import Size, sequence
 from ..kernel import KernelLayout, filters_layout
 from ..layout import Layout
 from . import tensorflow
-from .arguments import wrong_length
+from .arguments import one_or_each
 from .call import Call, remainder
 from .tensorflow import Resolved
 
@@ -58,9 +57,9 @@ def resolve(
     named = _tensorflows_name(max(1, len(kernel_shape) - 2)) if channels_first else None
     operands = tensorflow.resolve(input_shape, kernel_shape, data_format=named, groups=groups, names=_NAMES)
     rank = len(operands.axes)
-    strides = _per_axis(strides, "strides", rank)
-    dilations = _per_axis(dilation_rate, "dilation_rate", rank)
-    added = [None] * rank if output_padding is None else _per_axis(output_padding, "output_padding", rank, lowest=0)
+    strides = one_or_each(strides, "strides", rank)
+    dilations = one_or_each(dilation_rate, "dilation_rate", rank)
+    added = [None] * rank if output_padding is None else one_or_each(output_padding, "output_padding", rank, lowest=0)
     axes = []
     for bare, stride, dilation, plus, n in zip(
         operands.axes, strides, dilations, added, operands.layout.spatial(input_shape), strict=True
@@ -166,17 +165,6 @@ def _cropped(axis: Axis, same: bool, output_padding: int | None) -> Axis:
 def _shortest(values: Sequence[int]) -> int | tuple[int, ...]:
     """One number, where all are the same."""
     return values[0] if len(set(values)) == 1 else tuple(values)
-
-
-def _per_axis(value: Any, name: str, rank: int, lowest: int = 1) -> list[int]:
-    """One integer for each axis. Unlike TensorFlow, Keras repeats no sequence of one, and takes no batch's."""
-    if isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0:
-        return [integer(value, name, lowest)] * rank
-    legal = f"an integer, or a sequence of {rank}"
-    entries = [integer(entry, f"{name}[{i}]", lowest) for i, entry in enumerate(sequence(value, name, legal))]
-    if len(entries) != rank:
-        raise wrong_length(name, entries, legal)
-    return entries
 
 
 def _is_same(padding: Any) -> bool:

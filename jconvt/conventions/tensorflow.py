@@ -22,7 +22,7 @@ from ..axis import Axis
 from ..errors import ArgumentError, ArgumentTypeError
 from ..integers import Size, integer, sequence, size
 from ..layout import Layout
-from .arguments import pairs, per_axis, wrong_length
+from .arguments import check_groups, pairs, per_axis, wrong_length
 
 _DATA_FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 
@@ -319,13 +319,7 @@ def _groups(groups: Any, operands: _Operands, shape: list[Size] | None, layout: 
         implied, rest = divmod(shape[layout.channel_axis], out)
         if rest == 0 and implied > 0 and taken % implied == 0:
             groups = implied
-    if taken % groups:
-        raise ArgumentError(
-            "groups does not divide the input's channels",
-            got=f"groups = {groups}, {taken} channels",
-            legal=f"a divisor of {taken}",
-            fix="pass such a groups; groups=channels is a depthwise convolution",
-        )
+    check_groups(groups, taken)
     return groups
 
 

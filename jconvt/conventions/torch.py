@@ -19,7 +19,7 @@ from ..errors import ArgumentError
 from ..integers import Size, integer, sequence, size
 from ..kernel import KernelLayout
 from ..layout import Layout
-from .arguments import per_axis
+from .arguments import check_groups, per_axis
 from .call import Call, remainder
 from .tensorflow import Resolved
 
@@ -160,13 +160,7 @@ def _groups(groups: Any, operands: _Operands, rank: int) -> int:
             legal="input of shape (batch, in, spatial...), weight of shape (in, out / groups, k...)",
             fix="swap the first two axes of weight, or move the channels of input to the front",
         )
-    if taken % groups:
-        raise ArgumentError(
-            "groups does not divide the input's channels",
-            got=f"groups = {groups}, {taken} channels",
-            legal=f"a divisor of {taken}",
-            fix="pass such a groups; groups=channels is a depthwise convolution",
-        )
+    check_groups(groups, taken)
     return groups
 
 

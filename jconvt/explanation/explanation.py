@@ -33,9 +33,7 @@ class Explanation(Views):
         if self.backwards:
             notes.append("This convention stamps its kernels backwards: the kernel here is the one given, flipped.")
         if self.wraps:
-            notes.append(
-                f"Some sums are too large for {self.answer.dtype}: in the call's own answer they wrap around."
-            )
+            notes.append(f"Some sums are too large for {self.answer.dtype}: in the call's own answer they wrap around.")
         elif self.overflows:
             notes.append(
                 f"Some sums are too large for {self.answer.dtype}: in the call's own answer they are not finite."
