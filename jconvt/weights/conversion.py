@@ -9,7 +9,7 @@ from ..errors import ArgumentError
 from ..kernel import KernelConversion
 from . import frameworks
 from .frameworks import KINDS, OTHER, TARGETS
-from .layer import Checkpoint, Layer, listed
+from .layer import ROLES, Checkpoint, Layer, listed
 from .pairing import Names
 from .report import Report, Row
 
@@ -65,7 +65,7 @@ def _converted(path: str, layer: Layer, to: str) -> tuple[Layer, str]:
     if to == layer.framework:
         return layer, "as it is"
     layer = layer.grouped()
-    arrays = {role: array for role, array in layer.arrays.items() if role in ("kernel", "bias", "scale", "mean", "var")}
+    arrays = {role: array for role, array in layer.arrays.items() if role in ROLES}
     words, rank = "", len(layer.shape) - 2
     if "kernel" in arrays:
         kernel, groups = arrays["kernel"], layer.groups or 1

@@ -11,11 +11,9 @@ from ..errors import ArgumentError, ArgumentTypeError
 from ..kernel import KernelConversion
 from . import frameworks
 from .frameworks import UNKNOWN
-from .layer import Checkpoint, Layer
+from .layer import ROLES, Checkpoint, Layer
 from .pairing import Names, Pair, check_complete, pair
 from .report import Report, Row
-
-_ROLES = ("kernel", "bias", "scale", "mean", "var")
 
 
 class Fitted(NamedTuple):
@@ -50,7 +48,7 @@ def fit(
         kind = target.kind
         rows.append(Row(each.source, each.target, kind, source.shape, target.shape, conversion, each.rule))
         notes += _differences(each, source, target)
-        unused += [f"{each.source}: {role}" for role in source.arrays if role not in _ROLES]
+        unused += [f"{each.source}: {role}" for role in source.arrays if role not in ROLES]
     used, filled = {each.source for each in pairs}, {each.target for each in pairs}
     for path, layer in checkpoint.layers.items():
         if path not in used:
@@ -113,7 +111,7 @@ def _of_one_kind(where: str, source: Layer, target: Layer) -> Layer:
 
 def _check_roles(where: str, source: Layer, target: Layer) -> None:
     lacking = [role for role in target.arrays if role not in source.arrays]
-    beyond = [role for role in source.arrays if role in _ROLES and role not in target.arrays]
+    beyond = [role for role in source.arrays if role in ROLES and role not in target.arrays]
     if not lacking and not beyond:
         return
     role, side = (lacking[0], "target") if lacking else (beyond[0], "source")

@@ -12,6 +12,9 @@ from ..spec import Spec
 from . import frameworks
 from .columns import columns
 
+ROLES = ("kernel", "scale", "bias", "mean", "var")
+"""What an array is to its layer. Flax's layers call them so, too."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Layer:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ArgumentError
 from .fitting import fit
-from .layer import Checkpoint, Layer, listed, with_others
+from .layer import ROLES, Checkpoint, Layer, listed, with_others
 from .modules import COLLECTIONS, described, kind
 from .packages import package
 from .pairing import Names
@@ -64,7 +64,7 @@ def into_linen(
         for role, array in fitted.arrays.get(".".join(path), {}).items():
             collection = COLLECTIONS.get(role, "params")
             _put(filled, (collection, *path, role), jnp.asarray(array))
-    lacking = [".".join(path[1:]) for path in _leaves(shapes) if path not in _leaves(filled)]
+    lacking = [".".join(path[1:]) for path in sorted(_leaves(shapes).keys() - _leaves(filled).keys())]
     if lacking:
         raise ArgumentError(
             "the checkpoint does not fill all of the module's variables",
@@ -122,9 +122,6 @@ def _traced(
         if own and (layer := described(each, own, "flax")):
             layers.append((tuple(path), layer))
     return layers, shapes
-
-
-ROLES = ("kernel", "scale", "bias", "mean", "var")
 
 
 def _leaves(tree: Any) -> dict[tuple[str, ...], Any]:

@@ -8,13 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .fitting import fit
-from .layer import Checkpoint, Layer, with_others
+from .layer import ROLES, Checkpoint, Layer, with_others
 from .modules import described
 from .packages import package
 from .pairing import Names
 from .report import Report
-
-_ROLES = ("kernel", "scale", "bias", "mean", "var")
 
 
 def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bool = True) -> Report:
@@ -86,7 +84,7 @@ def _others(model: Any, modules: dict[str, Any], layers: dict[str, Layer], nnx: 
 def _layers(modules: dict[str, Any], nnx: Any) -> dict[str, Layer]:
     layers = {}
     for path, module in modules.items():
-        held: dict[str, Any] = {role: getattr(module, role, None) for role in _ROLES}
+        held: dict[str, Any] = {role: getattr(module, role, None) for role in ROLES}
         arrays = {role: value[...] for role, value in held.items() if isinstance(value, nnx.Variable)}
         if arrays and (layer := described(module, arrays, "flax")):
             layers[path] = layer
