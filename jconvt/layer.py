@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from . import operation
 from .conventions import equinox as equinox_layer
 from .conventions import flax_layer
-from .conventions.layers import Layer
+from .conventions.layers import ResolvedLayer
 from .errors import ArgumentError, ArgumentTypeError
 from .spec import Spec
 
@@ -94,7 +94,7 @@ def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> ja
 def _computed(
     arrays: dict[str, jax.Array],
     bias: jax.Array | None,
-    layer: Layer,
+    layer: ResolvedLayer,
     method: str,
     precision: Any,
     preferred_element_type: Any = None,

@@ -38,7 +38,11 @@ def layers(draw):
     rank = draw(st.integers(1, 3))
     most = {1: 6, 2: 4, 3: 2}[rank]
     numbers, pads, groups = st.integers(1, 3), st.integers(0, 2), draw(st.sampled_from([1, 1, 2]))
-    each = lambda values: draw(st.sampled_from([draw(values), tuple(draw(values) for _ in range(rank))]))  # noqa: E731
+
+    def each(values):
+        """One value for all axes, or one for each."""
+        return draw(st.sampled_from([draw(values), tuple(draw(values) for _ in range(rank))]))
+
     stride = each(numbers)
     pairs = tuple((draw(pads), draw(pads)) for _ in range(rank))
     arguments = {

@@ -290,9 +290,11 @@ def test_circular_gradients_are_flaxs():
     x = integers((2, 5, 3, 2))
     arguments = {"kernel_size": (6, 3), "strides": (2, 1), "padding": "CIRCULAR"} | WHOLE
     (theirs, variables), (ours, _) = linen_layers(arguments, 3, x)
-    loss = lambda layer: lambda v, x: (layer.apply(v, x) ** 2).sum()  # noqa: E731
-    gradients = (jax.jit(jax.grad(loss(layer), (0, 1)))(variables, x) for layer in (theirs, ours))
-    jax.tree.map(np.testing.assert_array_equal, *gradients)
+
+    def gradients(layer):
+        return jax.jit(jax.grad(lambda v, x: (layer.apply(v, x) ** 2).sum(), (0, 1)))(variables, x)
+
+    jax.tree.map(np.testing.assert_array_equal, gradients(ours), gradients(theirs))
 
 
 # Flax's own machinery.
@@ -432,10 +434,12 @@ CASES = [
 def test_a_wrong_layer_is_refused_in_full_sentences(framework, keywords, x, error, text):
     arguments = {"features": 4, "kernel_size": (3, 3)} | keywords
     features = arguments.pop("features")
-    if framework == "linen":
-        call = lambda: jlinen.ConvTranspose(features, **arguments).init(KEY, x)  # noqa: E731
-    else:
-        call = lambda: jnnx.ConvTranspose(6, features, rngs=nnx.Rngs(0), **arguments)(x)  # noqa: E731
+
+    def call():
+        if framework == "linen":
+            return jlinen.ConvTranspose(features, **arguments).init(KEY, x)
+        return jnnx.ConvTranspose(6, features, rngs=nnx.Rngs(0), **arguments)(x)
+
     with pytest.raises(error) as raised:
         call()
     message = str(raised.value)

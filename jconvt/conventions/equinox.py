@@ -22,7 +22,7 @@ from ..integers import LARGEST, Size, integer, sequence
 from ..kernel import KernelLayout
 from . import lax, tensorflow
 from .arguments import one_or_each, single, wrong_length
-from .layers import Layer, channels, circular, lower, sized
+from .layers import ResolvedLayer, channels, circular, lower, sized
 
 _NAMES = lax.Names("x", "weight", "dilation", "stride", "groups")
 _SIZE_NAMES = tensorflow.Names("x", "weight", "output_shape", "dilation")
@@ -103,7 +103,7 @@ def resolve(
     padding_mode: Any = "ZEROS",
     *,
     output_shape: Any = None,
-) -> Layer:
+) -> ResolvedLayer:
     """Resolves the layer on an input with a batch axis, and with a weight of this shape.
 
     ``output_shape``, which Equinox has not, holds the spatial sizes. TensorFlow's rules align them, and they leave no
@@ -124,7 +124,7 @@ def resolve(
     if is_circular(padding_mode):
         return circular(resolved, kernel, axes, input_shape[2:], {"output_shape": output_shape})
     if output_shape is None:
-        return Layer(resolved, kernel)
+        return ResolvedLayer(resolved, kernel)
     added = one_or_each(output_padding, "output_padding", len(axes), 0)
     paddings = _paddings(padding, len(axes))
     axes = sized(
@@ -138,7 +138,7 @@ def resolve(
     )
     if "SAME_LOWER" in paddings:
         axes = tuple(lower(axis) for axis in axes)
-    return Layer(resolved._replace(axes=axes), kernel)
+    return ResolvedLayer(resolved._replace(axes=axes), kernel)
 
 
 def is_circular(padding_mode: Any) -> bool:

@@ -13,7 +13,7 @@ from ..integers import Size, integer, sequence
 from . import flax, tensorflow
 from .arguments import single, wrong_length
 from .lax import flag
-from .layers import Layer, channels, circular, lower, sized
+from .layers import ResolvedLayer, channels, circular, lower, sized
 
 _NAMED = ("SAME", "SAME_LOWER", "VALID", "CIRCULAR")
 _NAMES = tensorflow.Names("inputs", "kernel", "output_shape", "kernel_dilation")
@@ -71,7 +71,7 @@ def resolve(
     output_shape: Any = None,
     output_padding: Any = None,
     use_consistent_padding: bool = False,
-) -> Layer:
+) -> ResolvedLayer:
     """Resolves the layer on an input with one batch axis, and with a kernel of this shape."""
     named = padding if isinstance(padding, str) else None  # Flax aligns "same" otherwise than "SAME"
     if named is not None and named not in _NAMED:
@@ -103,4 +103,4 @@ def resolve(
     if is_circular:
         asked = {"output_shape": output_shape, "output_padding": output_padding}
         return circular(resolved, kernel, axes, input_shape[1:-1], asked)
-    return Layer(resolved._replace(axes=axes), kernel)
+    return ResolvedLayer(resolved._replace(axes=axes), kernel)

@@ -20,7 +20,7 @@ from .arguments import per_axis, wrong_length
 from .tensorflow import Resolved
 
 
-class Layer(NamedTuple):
+class ResolvedLayer(NamedTuple):
     """What a layer comes down to: the geometry, how its kernel lies, and what of the input is repeated around it.
 
     ``repeats`` is empty, or the geometry is that of the input once ``(before, after)`` pixels of it are repeated.
@@ -88,7 +88,7 @@ def lower(axis: Axis) -> Axis:
 
 def circular(
     resolved: Resolved, kernel: KernelLayout, axes: Sequence[Axis], sizes: Sequence[Size], asked: dict[str, Any]
-) -> Layer:
+) -> ResolvedLayer:
     """The layer of ``axes`` made circular on inputs of ``sizes``.
 
     Each axis is aligned by its ``lo``, from 0 to the extent less 1. ``asked``
@@ -113,4 +113,4 @@ def circular(
         hi = (after - 1) * axis.stride + axis.extent - axis.lo
         repeats.append((before, after))
         lengthened.append(dataclasses.replace(axis, lo=axis.lo + before * axis.stride, hi=hi))
-    return Layer(resolved._replace(axes=tuple(lengthened)), kernel, tuple(repeats))
+    return ResolvedLayer(resolved._replace(axes=tuple(lengthened)), kernel, tuple(repeats))
