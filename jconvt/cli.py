@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import math
+import os
 import pathlib
 import sys
 import warnings
@@ -54,9 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return arguments.command(arguments, console)
+            status = arguments.command(arguments, console)
+            if sys.stdout is not None:  # it is where the program was started without one
+                sys.stdout.flush()
+            return status
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        print(f"jconvt: cannot write the output: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it cannot be written at exit
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -36,6 +36,9 @@ FUNCTIONS = {
     "jconvt": "jconvt.conv_transpose",
 }
 
+_LACKS = {"tensorflow": ("groups", "output_padding"), "flax": ("groups", "use_consistent_padding")}
+"""What is resolved for jconvt's functions and layers alone: the framework's own have it not."""
+
 _GROUPS = ("groups", "group", "feature_group_count")
 
 
@@ -58,9 +61,8 @@ def groups_of(arguments: Mapping[str, Any]) -> int:
 def check_names(framework: str, arguments: Mapping[str, Any]) -> None:
     """Refuses arguments that the function has not got, or that lay operands otherwise than it does by itself."""
     names = [*inspect.signature(CONVENTIONS[framework].resolve).parameters][2:]
-    if framework == "tensorflow":
-        names = [name for name in names if name not in ("groups", "output_padding")]
-    names = [name for name in names if name not in ("dimension_numbers", "names", "rank", "bias_shape")]
+    others = ("dimension_numbers", "names", "rank", "bias_shape", *_LACKS.get(framework, ()))
+    names = [name for name in names if name not in others]
     unknown = [name for name in arguments if name not in names]
     missing = [name for name in ("strides", "padding") if framework == "lax" and name not in arguments]
     if unknown or missing:

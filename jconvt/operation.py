@@ -121,16 +121,8 @@ def _served(method: str, spec: Spec, x: jax.Array, w: jax.Array) -> str:
         raise error
     if method not in _IN_TRIAD:
         return method
-    if all(part is None for operand in (x, w) for part in jax.typeof(operand).sharding.spec):
-        return method
-    if method == "auto":
-        return "dilated"  # JAX knows how its sharded operands become a sharded result
-    raise ArgumentError(
-        f"method {method!r} reshapes, which the explicit axes of a mesh do not allow",
-        got=f"operands sharded as {jax.typeof(x)} and {jax.typeof(w)}",
-        legal="'auto', 'dilated' or 'vjp', or a mesh with automatic axes",
-        fix="pass another method, or make the mesh with axis_types=(jax.sharding.AxisType.Auto,)",
-    )
+    # JAX knows how dilated's sharded operands become a sharded result.
+    return "dilated" if triad.split(method, x, w) else method
 
 
 def _array(value: Any, name: str) -> jax.Array:

@@ -31,6 +31,7 @@ from .algorithms.turns import in_turns
 from .algorithms.varying import vary_alike
 from .choice import decide, generation
 from .costs import OPERANDS, Map, Sizes, images
+from .errors import ArgumentError
 from .integers import Size
 from .layout import Layout
 from .spec import Spec
@@ -46,6 +47,24 @@ def transposed_convolution(
 ) -> jax.Array:
     """T, by ``method`` or by what ``choice.decide`` picks; so are its derivatives."""
     return _bind("z", x, w, spec=spec, layout=layout, dtype=dtype, precision=precision, method=method)
+
+
+def split(method: str, *operands: jax.Array) -> bool:
+    """Whether operands are split over explicit axes of a mesh, where ``auto`` has to be ``dilated``.
+
+    Raises:
+      ArgumentError: they are, and ``method`` is another one of the primitives'.
+    """
+    if all(part is None for operand in operands for part in jax.typeof(operand).sharding.spec):
+        return False
+    if method == "auto":
+        return True
+    raise ArgumentError(
+        f"method {method!r} reshapes, which the explicit axes of a mesh do not allow",
+        got=f"operands sharded as {' and '.join(str(jax.typeof(operand)) for operand in operands)}",
+        legal="'auto', 'dilated' or 'vjp', or a mesh with automatic axes",
+        fix="pass another method, or make the mesh with axis_types=(jax.sharding.AxisType.Auto,)",
+    )
 
 
 def _bind(given: str, *operands: jax.Array, **parameters: Any) -> jax.Array:
@@ -84,6 +103,10 @@ def _batched(given: str, operands: Any, mapped: Any, *, spec: Spec, layout: Layo
     if isinstance(count, int) and count == 0:
         a, b = (_without(a, axis) for a, axis in zip(operands, mapped, strict=True))
         return jnp.zeros((0, *_shape(given, a, b, spec, layout)), parameters["dtype"]), 0
+    if split(parameters["method"], *operands):  # seen here alone: to the call itself a mapped axis is no axis
+        compute = next(iter(MAPS[_NAMES[given]].values()))  # by one convolution of JAX's
+        options = (spec, layout, parameters["dtype"], parameters["precision"])
+        return jax.vmap(lambda a, b: compute(a, b, *options), mapped)(*operands), 0
     if None not in mapped:
         into, folded_spec = "groups", dataclasses.replace(spec, groups=spec.groups * count)
     else:

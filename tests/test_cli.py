@@ -1,6 +1,8 @@
 """The command line, and that it sees a method that is wrong."""
 
 import json
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -191,6 +193,18 @@ def test_check_as_a_module():
     done = run("-m", "jconvt", "check", "--quick", "--method", "reference")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(" checks passed, 0 failed\n")
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="there is no full device here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["demo", "explain"])
+def test_output_that_cannot_be_written(command, unbuffered):
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "jconvt", command], stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    assert (found.returncode, found.stderr) == (2, "jconvt: cannot write the output: No space left on device\n")
 
 
 def test_rich_is_needed_by_the_command_line_alone():

@@ -43,6 +43,26 @@ for kind in (AxisType.Auto, AxisType.Explicit):
                 count += 1
 print(count, "layouts")
 
+# Mapped over an axis that is split: to the call it is no axis of its operands.
+groups = rng.integers(-9, 10, (4, 3, 4, 4, 4)).astype(np.float32)
+for kind in (AxisType.Auto, AxisType.Explicit):
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(kind,))
+    split = jax.device_put(groups, NamedSharding(mesh, P("batch")))
+    def loss(x):
+        y = jax.vmap(lambda x: jconvt.conv2d_transpose(x, w, strides=2))(x)
+        return (y ** 2).sum(), y
+    plain = jax.value_and_grad(loss, has_aux=True)(groups)
+    with jax.set_mesh(mesh):
+        found = jax.jit(jax.value_and_grad(loss, has_aux=True))(split)
+        assert found[0][1].sharding.is_equivalent_to(split.sharding, 5), kind
+        jax.tree.map(np.testing.assert_array_equal, found, plain)
+        for method in ("polyphase", "gemm"):
+            try:
+                jax.vmap(lambda x: jconvt.conv2d_transpose(x, w, strides=2, method=method))(split)
+                assert kind is AxisType.Auto
+            except jconvt.ArgumentError as error:
+                assert kind is AxisType.Explicit and "'auto', 'dilated' or 'vjp'" in str(error)
+
 # Under shard_map, each device's share, and gradients that are sums over devices.
 mesh = jax.make_mesh((4,), ("d",), axis_types=(AxisType.Auto,))
 taps = rng.integers(-9, 10, (3, 3, 4, 4)).astype(np.float32)

@@ -263,6 +263,8 @@ BAD = [
     (("tensorflow", "torch", (8,), (3,), {"padding": ((0, 0), (1, 1), (0, 0))}), "explicit padding in 2-D alone"),
     (("lax", "torch", (0,), (3,), {"strides": (2,), "padding": "SAME"}), r"sizes\[0\]"),
     (("flax", "torch", (4,), (3,), {"padding": -1}), "padding removes more|nothing to compute"),
+    (("flax", "torch", (4,), (3,), {"groups": 2}), "not those of flax.*'groups' unknown"),
+    (("flax", "torch", (4,), (3,), {"use_consistent_padding": True}), "not those of flax.*'use_consistent_padding'"),
     (("keras", "onnx", (1,), (2,), {"strides": 3, "padding": "same", "output_padding": 0}), "nothing to compute"),
     (("torch", "caffe", (4,), (3,), {}), "unknown target framework"),
 ]
