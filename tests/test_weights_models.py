@@ -252,6 +252,21 @@ def test_equinox_and_back_to_torch(groups, tmp_path):
         assert torch.equal(target.state_dict()[name], tensor), name
 
 
+@pytest.mark.parametrize("rank", RANKS)
+@pytest.mark.parametrize("transpose_kernel", [False, True])
+def test_equinox_into_linen_and_nnx(rank, transpose_kernel, saved):
+    source, x = decoders.torch_decoder(rank), decoders.images(rank, 6)
+    model, state = decoders.equinox_decoder(rank)
+    (model, state), _ = weights.into_equinox(weights.read(saved(source)), model, state=state)
+    checkpoint = weights.from_equinox(model, state)
+    module = decoders.linen_decoder(rank, transpose_kernel=transpose_kernel)
+    variables, _ = weights.into_linen(checkpoint, module, x)
+    close(module.apply(variables, x), decoders.torch_answer(source, x))
+    other = decoders.nnx_decoder(rank, transpose_kernel=transpose_kernel)
+    weights.into_nnx(checkpoint, other)
+    close(other(x), decoders.torch_answer(source, x))
+
+
 @pytest.mark.parametrize("transpose_kernel", [False, True])
 @pytest.mark.parametrize("library", ["linen", "nnx"])
 def test_flax_and_back_to_torch(library, transpose_kernel, saved, tmp_path):

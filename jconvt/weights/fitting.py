@@ -72,7 +72,7 @@ def _fitted(each: Pair, source: Layer, target: Layer) -> tuple[dict[str, np.ndar
                 raise _misfit(where, source, target)
             array, words = conversion(array), conversion.code("kernel", source.shape)
             words = "" if words == "kernel" else words.removeprefix("kernel")
-        elif array.size != np.prod(wanted.shape, dtype=int) or (array.ndim != 1 and array.shape != wanted.shape):
+        elif array.shape != wanted.shape and not _same_vector(array.shape, tuple(wanted.shape)):
             raise ArgumentError(
                 f"the {role} of {where} does not fit",
                 got=f"{role} of shape {tuple(array.shape)} in the source, kernel {source.shape}",
@@ -84,6 +84,13 @@ def _fitted(each: Pair, source: Layer, target: Layer) -> tuple[dict[str, np.ndar
     wanted = next(iter(target.arrays.values()))
     dtype = "" if kernel.dtype == wanted.dtype else f"{kernel.dtype} to {wanted.dtype}"
     return arrays, ", ".join(part for part in (words, dtype) if part) or "as it is"
+
+
+def _same_vector(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether one is the other but for axes of size 1, as Equinox's convolutions have them in their bias."""
+    if len(shape) == 1:
+        return shape[0] == np.prod(wanted, dtype=int)
+    return shape[:1] == wanted and set(shape[1:]) == {1}
 
 
 def _of_one_kind(where: str, source: Layer, target: Layer) -> Layer:
