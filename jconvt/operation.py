@@ -14,16 +14,12 @@ from jax import lax
 from jax.core import Tracer
 
 from . import triad
-from .algorithms import METHODS, REFUSALS
-from .algorithms.varying import vary_alike
+from .algorithms import METHODS, REFUSALS, vjp
 from .choice import generation
 from .errors import ArgumentError, ArgumentTypeError
 from .integers import LARGEST
 from .layout import Layout
 from .spec import Spec
-
-_IN_TRIAD = ("auto", "polyphase", "gemm")
-"""The methods that have their own forward convolution and kernel gradient; JAX differentiates the others."""
 
 _KINDS = (jnp.signedinteger, jnp.unsignedinteger, jnp.floating, jnp.complexfloating)
 
@@ -100,29 +96,24 @@ def transposed_convolution(
         elif method == "reference":
             y = jax.device_put(METHODS[method](x, w, spec, layout, dtype, precision), next(iter(x.devices())))
         else:
-            served = _served(method, spec, x, w)
-            y = _compute(x, w, spec, layout, dtype, precision, served, generation() if served == "auto" else 0)
+            _check_served(method, spec, dtype)
+            y = _compute(x, w, spec, layout, dtype, precision, method, generation() if method == "auto" else 0)
         return sharded(y, out_sharding)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6, 7))
 def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str, since: int) -> jax.Array:
     del since  # what was measured since has to be lowered anew
-    x, w = vary_alike(x, w)
-    if method in _IN_TRIAD:
-        return triad.transposed_convolution(x, w, spec, layout, dtype, precision, method)
-    return METHODS[method](x, w, spec, layout, dtype, precision)
+    return triad.transposed_convolution(x, w, spec, layout, dtype, precision, method)
 
 
-def _served(method: str, spec: Spec, x: jax.Array, w: jax.Array) -> str:
-    """``method``, if it serves the geometry and the sharding; ``auto`` always does."""
+def _check_served(method: str, spec: Spec, dtype: Any) -> None:
+    """Refuses what a method does not serve; ``auto`` serves everything."""
+    if method == "vjp":
+        vjp.check_dtype(dtype)
     error = REFUSALS[method](spec) if method in REFUSALS else None
     if error is not None:
         raise error
-    if method not in _IN_TRIAD:
-        return method
-    # JAX knows how dilated's sharded operands become a sharded result.
-    return "dilated" if triad.split(method, x, w) else method
 
 
 def _array(value: Any, name: str) -> jax.Array:

@@ -19,6 +19,7 @@ Each takes two of ``x``, ``w`` and ``z``, and gives the third. That is all there
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -26,14 +27,14 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from .algorithms import MAPS
+from .algorithms import computing, computing_split
 from .algorithms.turns import in_turns
 from .algorithms.varying import vary_alike
 from .choice import decide, generation
 from .costs import OPERANDS, Map, Sizes, images
-from .errors import ArgumentError
 from .integers import Size
 from .layout import Layout
+from .partition import Whole, explicit, explicit_axes
 from .spec import Spec
 
 _OPERANDS = {given: taken for taken, given in OPERANDS.values()}
@@ -49,26 +50,32 @@ def transposed_convolution(
     return _bind("z", x, w, spec=spec, layout=layout, dtype=dtype, precision=precision, method=method)
 
 
-def split(method: str, *operands: jax.Array) -> bool:
-    """Whether operands are split over explicit axes of a mesh, where ``auto`` has to be ``dilated``.
-
-    Raises:
-      ArgumentError: they are, and ``method`` is another one of the primitives'.
-    """
-    if all(part is None for operand in operands for part in jax.typeof(operand).sharding.spec):
-        return False
-    if method == "auto":
-        return True
-    raise ArgumentError(
-        f"method {method!r} reshapes, which the explicit axes of a mesh do not allow",
-        got=f"operands sharded as {' and '.join(str(jax.typeof(operand)) for operand in operands)}",
-        legal="'auto', 'dilated' or 'vjp', or a mesh with automatic axes",
-        fix="pass another method, or make the mesh with axis_types=(jax.sharding.AxisType.Auto,)",
-    )
-
-
 def _bind(given: str, *operands: jax.Array, **parameters: Any) -> jax.Array:
+    if explicit_axes(*operands):
+        return _split(given, operands, (None, None), **parameters)
     return _PRIMITIVES[given].bind(*vary_alike(*operands), **parameters)
+
+
+def _split(
+    given: str,
+    operands: Sequence[jax.Array],
+    mapped: Sequence[int | None],
+    *,
+    spec: Spec,
+    layout: Layout,
+    dtype: Any,
+    **options: Any,
+) -> jax.Array:
+    """A map of operands that are split over explicit axes of a mesh, computed by each device for its share."""
+    a, b = (_without(a, axis) for a, axis in zip(operands, mapped, strict=True))
+    compute = functools.partial(_bind, given, layout=layout, **options)
+    return explicit(_whole(given, a, b, spec, layout, dtype), operands, mapped, compute)
+
+
+def _whole(given: str, a: Any, b: Any, spec: Spec, layout: Layout, dtype: Any) -> Whole:
+    taken = _OPERANDS[given]
+    shapes = {taken[0]: a.shape, taken[1]: b.shape, given: _shape(given, a, b, spec, layout)}
+    return Whole(taken, given, shapes, spec, layout, dtype)
 
 
 def _shape(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> tuple[Size, ...]:
@@ -103,10 +110,8 @@ def _batched(given: str, operands: Any, mapped: Any, *, spec: Spec, layout: Layo
     if isinstance(count, int) and count == 0:
         a, b = (_without(a, axis) for a, axis in zip(operands, mapped, strict=True))
         return jnp.zeros((0, *_shape(given, a, b, spec, layout)), parameters["dtype"]), 0
-    if split(parameters["method"], *operands):  # seen here alone: to the call itself a mapped axis is no axis
-        compute = next(iter(MAPS[_NAMES[given]].values()))  # by one convolution of JAX's
-        options = (spec, layout, parameters["dtype"], parameters["precision"])
-        return jax.vmap(lambda a, b: compute(a, b, *options), mapped)(*operands), 0
+    if explicit_axes(*operands):  # a mapped axis is seen here alone: to the call itself it is no axis
+        return _split(given, operands, mapped, spec=spec, layout=layout, **parameters), 0
     if None not in mapped:
         into, folded_spec = "groups", dataclasses.replace(spec, groups=spec.groups * count)
     else:
@@ -179,17 +184,19 @@ def _computed(
 ) -> jax.Array:
     """What a map gives, as the operations that it is lowered to for ``platform``.
 
-    Images are computed in turns on a device that is ``alone``: of a batch that is split over devices, a turn would be
-    gathered from all of them.
+    ``alone`` says whether each device computes for itself. Else XLA splits what is computed over the devices, and
+    images are not computed in turns, as a turn would be gathered from all of them.
     """
     shape = _shape(given, a, b, spec, layout)
     if any(isinstance(size, int) and size == 0 for size in (*a.shape, *b.shape, *shape)):
         return jnp.zeros(shape, dtype)
     name, sizes = _NAMES[given], _sizes(given, a, b, spec, layout)
+    if not alone:
+        return computing_split(name, method, spec, platform)(a, b, spec, layout, dtype, precision)
     if method == "auto":
         method = decide(name, sizes, platform).method
-    turn = images(name, method, sizes, platform) if alone and isinstance(a.shape[0], int) else a.shape[0]
-    return in_turns(MAPS[name][method], turn, shape, given == "w", a, b, spec, layout, dtype, precision)
+    turn = images(name, method, sizes, platform) if isinstance(a.shape[0], int) else a.shape[0]
+    return in_turns(computing(name, method), turn, shape, given == "w", a, b, spec, layout, dtype, precision)
 
 
 def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
@@ -204,10 +211,16 @@ def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
 
 
 def _lowered(given: str, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:
-    """The lowering rule. Where the program is for several devices, or for one of a mesh, no device is alone."""
-    devices = getattr(context.module_context.axis_context, "num_devices", None)
-    compute = functools.partial(_computed, given=given, platform=platform, alone=devices == 1)
+    alone = _alone(context.module_context.axis_context)
+    compute = functools.partial(_computed, given=given, platform=platform, alone=alone)
     return mlir.lower_fun(compute, multiple_results=False)(context, *operands, **parameters)
+
+
+def _alone(devices: Any) -> bool:
+    """Whether a program is for one device, or for each device of a mesh by itself, as inside of ``shard_map``."""
+    if isinstance(devices, mlir.SPMDAxisContext):
+        return devices.manual_axes == {*devices.mesh.axis_names}
+    return getattr(devices, "num_devices", None) == 1
 
 
 def _primitive(given: str) -> Primitive:

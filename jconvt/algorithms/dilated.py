@@ -14,9 +14,8 @@ from jax import lax
 
 from ..layout import Layout
 from ..spec import Spec
+from . import derived
 from .mistaken import avoiding_mistaken_axes
-from .sums import sums_in
-from .varying import unknown
 
 
 @avoiding_mistaken_axes
@@ -44,12 +43,7 @@ def transposed_convolution(
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
     """The same convolution, transposed in its kernel by JAX."""
-    wide = sums_in(dtype)
-    x, z = x.astype(wide), z.astype(wide)
-    channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
-    w = unknown(x, (*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
-    (w,) = jax.linear_transpose(lambda w: transposed_convolution(x, w, spec, layout, wide, precision), w)(z)
-    return w.astype(dtype)
+    return derived.kernel_gradient(transposed_convolution, x, z, spec, layout, dtype, precision)
 
 
 def _outputs_of_all_groups(w: jax.Array, spec: Spec) -> jax.Array:

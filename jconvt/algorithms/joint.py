@@ -112,12 +112,12 @@ def copied(spec: Spec, stamped: int, taken: int, out: int) -> int:
 
 def parts(spec: Spec, stamped: int) -> int:
     """A bound of the slices that a map is written out as."""
-    stamps = math.prod(len(_rows(axis)) for axis in spec.axes[:stamped])
+    stamps = math.prod(len(rows_of(axis)) for axis in spec.axes[:stamped])
     gathers = (max(len(shares(axis)), pixels_met(axis)) for axis in aligned(spec, stamped)[1].axes[stamped:])
     return stamps * math.prod(gathers)
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
     """The taps from ``first`` to before ``last`` that lie in one row, and the phase of the first of them."""
 
     number: int
@@ -126,12 +126,12 @@ class _Row(NamedTuple):
     phase: int
 
 
-def _rows(axis: Axis) -> list[_Row]:
+def rows_of(axis: Axis) -> list[Row]:
     def number(tap: int) -> int:
         return (tap * axis.dilation - axis.lo) // axis.stride
 
     found = [(row, [*taps]) for row, taps in itertools.groupby(range(axis.kernel), key=number)]
-    return [_Row(row, taps[0], taps[-1] + 1, (taps[0] * axis.dilation - axis.lo) % axis.stride) for row, taps in found]
+    return [Row(row, taps[0], taps[-1] + 1, (taps[0] * axis.dilation - axis.lo) % axis.stride) for row, taps in found]
 
 
 def _taps(w: jax.Array, chosen: tuple[Share, ...], spec: Spec) -> jax.Array:
@@ -157,7 +157,7 @@ def _added_up(
     """The taps of the stamped axes, which follow the positions, as blocks and phases: overlapped, and added up."""
     rank, around = spec.rank, (0, 0, 0)
     total = None
-    for rows in itertools.product(*map(_rows, spec.axes[:stamped])):
+    for rows in itertools.product(*map(rows_of, spec.axes[:stamped])):
         taps = (slice(row.first, row.last) for row in rows)
         row = product[((slice(None),) * (2 + rank)) + (*taps,)]
         config = [around] * product.ndim
@@ -193,7 +193,7 @@ def _outputs(
 
 def _under_taps(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Array:
     """``z`` with the outputs at ``position`` made two axes: pixels, and what lies under the taps of each."""
-    rows = _rows(axis)
+    rows = rows_of(axis)
     first, blocks = rows[0].number, size + rows[-1].number - rows[0].number
     ends = [(0, 0, 0)] * z.ndim
     ends[position] = (-first * axis.stride, (blocks + first) * axis.stride - z.shape[position], 0)

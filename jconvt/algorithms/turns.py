@@ -14,6 +14,7 @@ from jax import lax
 from ..layout import Layout
 from ..spec import Spec
 from .sums import sums_in
+from .varying import vary_alike
 
 
 def in_turns(
@@ -47,6 +48,6 @@ def in_turns(
         return result + compute(taken(a, turn), taken(b, turn), spec, layout, result.dtype, precision)
 
     if not summed:
-        return lax.fori_loop(0, batch // images, placed, jnp.zeros(shape, dtype))
-    total = lax.fori_loop(0, batch // images, added, jnp.zeros(shape, sums_in(dtype)))
+        return lax.fori_loop(0, batch // images, placed, vary_alike(jnp.zeros(shape, dtype), a)[0])
+    total = lax.fori_loop(0, batch // images, added, vary_alike(jnp.zeros(shape, sums_in(dtype)), a)[0])
     return total.astype(dtype)

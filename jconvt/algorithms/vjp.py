@@ -23,13 +23,6 @@ from .varying import unknown
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
-    if not jnp.issubdtype(dtype, jnp.inexact):
-        raise ArgumentTypeError(
-            "method 'vjp' is a derivative, and JAX has none for integers",
-            got=f"dtype {dtype}",
-            legal="a floating or complex dtype",
-            fix="leave method out for 'auto', or convert the operands",
-        )
     x, w = x.astype(dtype), w.astype(dtype)
     channels = w.shape[spec.rank] * spec.groups
     z = unknown(x, layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
@@ -67,3 +60,14 @@ def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtyp
     w = unknown(x, (*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
     (w,) = jax.linear_transpose(lambda w: forward_convolution(z, w, spec, layout, wide, precision), w)(x)
     return w.astype(dtype)
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuses integers: the transposed convolution is a derivative here."""
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        raise ArgumentTypeError(
+            "method 'vjp' is a derivative, and JAX has none for integers",
+            got=f"dtype {dtype}",
+            legal="a floating or complex dtype",
+            fix="leave method out for 'auto', or convert the operands",
+        )

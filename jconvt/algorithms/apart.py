@@ -1,0 +1,152 @@
+"""The three maps with all axes kept apart, so that a compiler can split any of them over devices.
+
+``joint`` makes matrices: the batch and the pixels become one axis there, which cannot be split by rows of pixels. Here
+rows stay where they are, what is shifted are the operands and not their larger products, and each map is one operation.
+So a device fetches the rows that its taps reach from its neighbours once, and sums that are split are added up once.
+
+    transposed convolution    every phase of a block meets the same pixels, with zeros for the taps that it has not:
+                              one dense convolution to all phases; products for groups, which XLA gathers to convolve
+    forward convolution       what lies under the taps of each pixel, times the taps
+    kernel gradient           the same, times the pixels
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ..axis import Axis
+from ..integers import Size
+from ..layout import Layout
+from ..spec import Spec
+from .blocks import by_group, counts, interleave, together
+from .joint import rows_of
+from .sums import alike, sums_in
+
+
+def transposed_convolution(
+    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> jax.Array:
+    wide = sums_in(dtype)
+    x, w = alike(x, w, wide)
+    rank, sizes = spec.rank, layout.spatial(x.shape)
+    numbers = counts(spec, sizes)
+    w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
+    for number, axis in enumerate(spec.axes):
+        w = _of_all_phases(w, 2 * number, axis)
+    # The axes of w are a pixel that is met and a phase, for each spatial axis, then out / groups, groups, c / groups.
+    met, phases, out, groups, taken = range(0, 2 * rank, 2), range(1, 2 * rank, 2), *range(2 * rank, w.ndim)
+    if spec.groups == 1:
+        kernel = w.transpose(*met, taken, groups, out, *phases)  # phases last: out may be split
+        y = lax.conv_general_dilated(
+            x,
+            kernel.reshape(*kernel.shape[: rank + 1], math.prod(kernel.shape[rank + 1 :])),
+            window_strides=(1,) * rank,
+            padding=[
+                (-_met(axis)[0], blocks - size + _met(axis)[-1])
+                for axis, blocks, size in zip(spec.axes, numbers, sizes, strict=True)
+            ],
+            dimension_numbers=lax.ConvDimensionNumbers(
+                lhs_spec=(0, layout.channel_axis, *layout.spatial_axes),
+                rhs_spec=(rank + 1, rank, *range(rank)),
+                out_spec=(0, rank + 1, *range(1, rank + 1)),
+            ),
+            precision=precision,
+            preferred_element_type=wide,
+        )
+        blocks = jnp.moveaxis(y.reshape(1, *y.shape[:-1], *kernel.shape[rank + 2 :]), 2 + rank, -1)
+    else:
+        pixels = by_group(x, spec, layout)
+        for number, axis in enumerate(spec.axes):
+            shifted = _shifted(pixels, 2 + number, _met(axis), numbers[number])
+            pixels = jnp.stack([shifted[by] for by in _met(axis)], pixels.ndim - 1)
+        contracted = [*range(2 + rank, pixels.ndim)], [*met, taken]
+        blocks = _product(pixels, w, contracted, ([0], [groups]), precision, wide)
+    return interleave(blocks, spec, layout, [0] * rank, spec.output_sizes(sizes)).astype(dtype)
+
+
+def forward_convolution(
+    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> jax.Array:
+    wide = sums_in(dtype)
+    z, w = alike(z, w, wide)
+    w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
+    outputs, rank = _under_taps(z, spec, layout, spec.input_sizes(layout.spatial(z.shape))), spec.rank
+    contracted = [*range(2 + rank, outputs.ndim)], [*range(rank + 1)]
+    product = _product(outputs, w, contracted, ([0], [rank + 1]), precision, wide)
+    return together(product, layout).astype(dtype)
+
+
+def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+    wide = sums_in(dtype)
+    x, z = alike(x, z, wide)
+    outputs, rank = _under_taps(z, spec, layout, layout.spatial(x.shape)), spec.rank
+    positions = [*range(1, 2 + rank)]
+    product = _product(outputs, by_group(x, spec, layout), (positions, positions), ([0], [0]), precision, wide)
+    w = jnp.moveaxis(product, 0, rank + 1)
+    return w.reshape(*w.shape[: rank + 1], w.shape[-2] * w.shape[-1]).astype(dtype)
+
+
+def _product(a: jax.Array, b: jax.Array, contracted: Any, batch: Any, precision: Any, dtype: Any) -> jax.Array:
+    return lax.dot_general(a, b, (contracted, batch), precision=precision, preferred_element_type=dtype)
+
+
+def _met(axis: Axis) -> range:
+    """How far ahead of a block the pixels are that its phases meet."""
+    return range(-((axis.extent - 1 - axis.lo) // axis.stride), (axis.stride - 1 + axis.lo) // axis.stride + 1)
+
+
+def _of_all_phases(w: jax.Array, position: int, axis: Axis) -> jax.Array:
+    """``w`` with the taps at ``position`` made two axes: the pixels that are met, and the phases that meet them.
+
+    The pixel ``ahead`` meets phase ``p`` with tap ``(p + lo - ahead * stride) / dilation``, if there is such a tap.
+    """
+    met, around = _met(axis), [(0, 0, 0)] * w.ndim
+    before = met[-1] * axis.stride - axis.lo
+    around[position] = (before, len(met) * axis.stride - before - axis.extent, axis.dilation - 1)
+    w = lax.pad(w, jnp.zeros((), w.dtype), around)
+    w = w.reshape(*w.shape[:position], len(met), axis.stride, *w.shape[position + 1 :])
+    # One by one: a reversal would become part of the convolution, which XLA then computes in loops.
+    last_first = [lax.index_in_dim(w, at, position, keepdims=False) for at in reversed(range(len(met)))]
+    return jnp.stack(last_first, position)
+
+
+def _under_taps(z: jax.Array, spec: Spec, layout: Layout, sizes: Any) -> jax.Array:
+    """``(groups, batch, pixels..., taps..., o / groups)``: the outputs under the taps of each pixel."""
+    z = by_group(z, spec, layout)
+    for position, (axis, size) in enumerate(zip(spec.axes, sizes, strict=True), 2):
+        rows = rows_of(axis)
+        number = max(size, -(-z.shape[position] // axis.stride))
+        z = _padded(z, position, 0, number * axis.stride - z.shape[position])
+        z = z.reshape(*z.shape[:position], number, axis.stride, *z.shape[position + 1 :])
+        each = []
+        for row in rows:
+            last = row.phase + (row.last - row.first - 1) * axis.dilation
+            phases = lax.slice_in_dim(z, row.phase, last + 1, axis.dilation, axis=position + 1)
+            each.append(_shifted(phases, position, [row.number], size)[row.number])
+        z = jnp.moveaxis(lax.concatenate(each, position + 1), position + 1, z.ndim - 2)
+    return z
+
+
+def _shifted(a: jax.Array, position: int, ahead: Iterable[int], size: Size) -> dict[int, jax.Array]:
+    """For each of the rows ``ahead``, what ``size`` rows from there on are, and zero where there are none.
+
+    Each is shifted on from the one before it, so that no row crosses from one device to another twice.
+    """
+    rows, found = a.shape[position], {}
+    most = max(rows, size)
+    for way in (1, -1):
+        there, reached = _padded(a, position, 0, most - rows), 0
+        for by in sorted((by for by in ahead if by * way >= 0), key=abs):
+            there, reached = _padded(there, position, reached - by, by - reached), by
+            found[by] = _padded(there, position, 0, size - most)
+    return found
+
+
+def _padded(a: jax.Array, position: int, before: Size, after: Size) -> jax.Array:
+    around: list[Any] = [(0, 0, 0)] * a.ndim
+    around[position] = (before, after, 0)
+    return lax.pad(a, jnp.zeros((), a.dtype), around)
