@@ -1,9 +1,12 @@
 """The code in the README and in the documentation is run as tests."""
 
 import importlib.util
+import os
 
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")  # one CPU pretends to be eight, for what is split over devices
 
 collect_ignore = ["docs/conf.py", "docs/picture.py"]  # they need what only the documentation's build needs
 _NEEDS = {

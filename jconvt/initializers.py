@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn.initializers import Initializer, lecun_normal
 
-from . import operation
+from . import placement
 from .conventions.arguments import per_axis
 from .errors import ArgumentError
 from .integers import integer, sequence
@@ -63,7 +63,7 @@ def bilinear(in_axis: int = -2, out_axis: int = -1, dtype: Any = None) -> Initia
             k = shape[axis]
             triangle = 1 - np.abs(np.arange(k) - (k - 1) / 2) / ((k + 1) // 2)
             kernel = kernel * np.expand_dims(triangle, [other for other in range(len(shape)) if other != axis])
-        return operation.sharded(jnp.asarray(kernel, _dtype(dtype)), out_sharding)
+        return placement.sharded(jnp.asarray(kernel, _dtype(dtype)), out_sharding)
 
     return init
 
@@ -138,7 +138,7 @@ def icnr(
             for axis, factor in zip(spatial, factors, strict=True):
                 kernel = jnp.repeat(kernel, factor, axis=axis)
             kernel = kernel[tuple(slice(size) for size in shape)]
-        return operation.sharded(kernel, out_sharding)
+        return placement.sharded(kernel, out_sharding)
 
     return init
 

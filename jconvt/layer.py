@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from . import operation
+from . import operation, placement
 from .conventions import equinox as equinox_layer
 from .conventions import flax_layer
 from .conventions.layers import ResolvedLayer
@@ -69,7 +69,7 @@ def flax(module: Any, operands: Sequence[jax.Array | None], output_shape: Sequen
     y = _computed(arrays, bias, resolved, module.method, module.precision, module.preferred_element_type)
     if count != 1:
         y = y.reshape(*batch_shape, *y.shape[1:])
-    return operation.sharded(y, module.out_sharding)
+    return placement.sharded(y, module.out_sharding)
 
 
 def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> jax.Array:
@@ -88,7 +88,7 @@ def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> ja
     )
     arrays = {"x": x[None], "weight": module.weight}
     y = _computed(arrays, module.bias, resolved, module.method, module.precision)
-    return operation.sharded(y[0], module.out_sharding)
+    return placement.sharded(y[0], module.out_sharding)
 
 
 def _computed(

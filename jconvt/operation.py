@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
-from . import triad
+from . import placement, triad
 from .algorithms import METHODS, REFUSALS, vjp
 from .choice import generation
 from .errors import ArgumentError, ArgumentTypeError
@@ -84,11 +84,10 @@ def transposed_convolution(
         )
     dtype = _result_dtype(x.dtype, preferred_element_type)
     precision = _precision(_default_precision() if precision is None else precision)
-    if out_sharding is not None:
-        _mesh(out_sharding)  # a wrong one is refused before anything is computed
     sizes = spec.output_sizes(layout.spatial(x.shape))
     shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
     _check_size(shape, dtype, x, w, spec, layout)
+    placement.check(out_sharding, shape, x, w)
     with jax.named_scope(name):
         if any(isinstance(size, int) and size == 0 for size in (*shape, *x.shape)):
             # No pixel, no channel or no output: nothing to sum. The empty sum is where x is, and zero.
@@ -98,7 +97,7 @@ def transposed_convolution(
         else:
             _check_served(method, spec, dtype)
             y = _compute(x, w, spec, layout, dtype, precision, method, generation() if method == "auto" else 0)
-        return sharded(y, out_sharding)
+        return placement.sharded(y, out_sharding)
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6, 7))
@@ -223,46 +222,3 @@ def _memory(device: Any) -> float:
 def _bytes(count: float) -> str:
     unit = min(int(math.log2(max(count, 1)) // 10), 6)
     return f"{count / 1024**unit:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[unit]}"
-
-
-def _mesh(out_sharding: Any) -> Any:
-    """The mesh that ``out_sharding`` is for, once it is seen to be a sharding and to have one."""
-    if isinstance(out_sharding, jax.sharding.NamedSharding):
-        return out_sharding.mesh
-    if not isinstance(out_sharding, jax.sharding.PartitionSpec):
-        raise ArgumentTypeError(
-            "out_sharding is no sharding",
-            got=f"out_sharding = {out_sharding!r}",
-            legal="a jax.sharding.NamedSharding, or a PartitionSpec of the mesh in context",
-            fix="pass jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(...))",
-        )
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
-        raise ArgumentError(
-            "out_sharding names axes of a mesh, and there is none",
-            got=f"out_sharding = {out_sharding!r}, and no mesh in context",
-            legal="a NamedSharding, which has its mesh, or a PartitionSpec under jax.set_mesh",
-            fix="pass jax.sharding.NamedSharding(mesh, spec), or enter jax.set_mesh(mesh)",
-        )
-    return mesh
-
-
-def sharded(y: jax.Array, out_sharding: Any) -> jax.Array:
-    """``y`` laid out as asked, on a mesh whose axes are explicit or automatic; ``None`` asks for nothing."""
-    if out_sharding is None:
-        return y
-    mesh = _mesh(out_sharding)
-    spec = out_sharding.spec if isinstance(out_sharding, jax.sharding.NamedSharding) else out_sharding
-    try:
-        if len(spec) > y.ndim:
-            raise ValueError(f"{len(spec)} entries for {y.ndim} axes")
-        if jax.sharding.AxisType.Explicit in mesh.axis_types:
-            return jax.sharding.reshard(y, out_sharding)
-        return lax.with_sharding_constraint(y, out_sharding)
-    except ValueError as error:
-        raise ArgumentError(
-            "out_sharding does not fit the result",
-            got=f"{spec} for a result of shape {y.shape}: {error}",
-            legal=f"at most {y.ndim} entries, each None or axes of {mesh.axis_names} whose size divides the result's",
-            fix="shard another axis of the result, or leave out_sharding out",
-        ) from error

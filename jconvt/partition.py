@@ -23,6 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from .algorithms.sums import sums_in
 from .axis import Axis
+from .errors import ArgumentError
 from .layout import Layout
 from .spec import Spec
 
@@ -163,6 +164,9 @@ def explicit(whole: Whole, operands: Sequence[jax.Array], mapped: Sequence[int |
     """A map of operands that are split over explicit axes of a mesh: their types say how.
 
     ``vmap`` may have ``mapped`` an axis of an operand. The result has it first.
+
+    Raises:
+      ArgumentError: the input is split along an axis that its output cannot be split along.
     """
     mesh = next(found for found in (jax.typeof(a).sharding.mesh for a in operands) if not found.empty)
     laid = [entries(jax.typeof(a).sharding.spec, a.ndim) for a in operands]
@@ -174,6 +178,8 @@ def explicit(whole: Whole, operands: Sequence[jax.Array], mapped: Sequence[int |
         PartitionSpec(*each[:at], *each[at + 1 :] if at is not None else ())
         for each, at in zip(laid, mapped, strict=True)
     ]
+    if whole.given == "z":
+        _check(whole, inner[0], sizes)
     found = plan(whole, dict(zip(whole.taken, inner, strict=True)), sizes, compute)
     specs = [
         spec if at is None else PartitionSpec(*spec[:at], first or None, *spec[at:])
@@ -183,5 +189,28 @@ def explicit(whole: Whole, operands: Sequence[jax.Array], mapped: Sequence[int |
     if any(at is not None for at in mapped):
         share, result = jax.vmap(share, mapped), PartitionSpec(first or None, *result)
     placed = [jax.sharding.reshard(a, NamedSharding(mesh, spec)) for a, spec in zip(operands, specs, strict=True)]
-    names = frozenset(mesh.explicit_axes)
+    # None named: all of the mesh, but for those that vmap maps over.
+    names = explicit_axes(*operands) if mesh.auto_axes or mesh.manual_axes else set()
     return jax.shard_map(share, mesh=mesh, in_specs=(*specs,), out_specs=result, axis_names=names)(*placed)
+
+
+def _check(whole: Whole, laid: PartitionSpec, mesh: Mapping[str, int]) -> None:
+    """Refuses an input that would have to be gathered: who splits explicitly has to say that."""
+    found, shape = _found(whole, {"x": laid}, mesh), whole.shapes["x"]
+    for number, (name, entry) in enumerate(zip(whole.names["x"], entries(laid, len(shape)), strict=True)):
+        count = _count([axis for axis in entry if axis in mesh], mesh)
+        if count == 1 or name in found:
+            continue
+        if name == "groups":
+            got, legal = f"{whole.spec.groups} groups", f"a number of groups that {count} divides, or 1"
+        else:
+            stride = whole.spec.axes[int(name.removeprefix("axis"))].stride
+            got = f"output of size {whole.shapes['z'][number]} for size {shape[number]}"
+            legal = f"an output of {stride * shape[number]}, stride times the size of the input"
+        entry = PartitionSpec(*(None if at == number else each for at, each in enumerate([*laid])))
+        raise ArgumentError(
+            f"the input is split along axis {number}, and its output cannot be",
+            got=f"{got}, over {count} devices",
+            legal=legal,
+            fix=f"split another axis, such as the batch, or gather this one: jax.sharding.reshard(input, {entry})",
+        )

@@ -1,93 +1,115 @@
-"""Operands split over several devices, on meshes with automatic and with explicit axes."""
+"""Operands split over eight devices, on meshes with automatic and with explicit axes: the numbers, and what moves."""
 
-import os
-import subprocess
-import sys
+import functools
+import itertools
 
-SCRIPT = """
-import jax, numpy as np, jconvt
-from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+import jax
+import numpy as np
+import pytest
+from collectives import collectives
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from meshes import DEVICES, KINDS, METHODS, SPLITS, compiled, maps, mesh_of, placed, whole_numbers
 
-rng = np.random.default_rng(0)
-x = rng.integers(-9, 10, (4, 4, 4, 4)).astype(np.float32)
-w = rng.integers(-9, 10, (3, 3, 2, 4)).astype(np.float32)
-expected = np.asarray(jconvt.conv2d_transpose(x, w, strides=2, method="reference"))
-count = 0
-for kind in (AxisType.Auto, AxisType.Explicit):
-    mesh = jax.make_mesh((4,), ("batch",), axis_types=(kind,))
-    split = jax.device_put(x, NamedSharding(mesh, P("batch")))
-    for method in ("auto", "dilated", "vjp"):
-        for asked in (None, NamedSharding(mesh, P("batch")), NamedSharding(mesh, P()), P("batch")):
-            def f(x, w):
-                return jconvt.conv2d_transpose(x, w, strides=2, method=method, out_sharding=asked)
-            with jax.set_mesh(mesh):
-                for y in (f(split, w), jax.jit(f)(split, w)):
-                    np.testing.assert_array_equal(y, expected)
-                    spec = P("batch") if asked is None else getattr(asked, "spec", asked)
-                    assert y.sharding.is_equivalent_to(NamedSharding(mesh, spec), y.ndim), (kind, method, asked)
-                    count += 1
-    for method in ("polyphase", "gemm"):
-        with jax.set_mesh(mesh):
-            try:
-                np.testing.assert_array_equal(jconvt.conv2d_transpose(split, w, strides=2, method=method), expected)
-                assert kind is AxisType.Auto
-            except jconvt.ArgumentError as error:
-                assert kind is AxisType.Explicit and "'auto', 'dilated' or 'vjp'" in str(error)
-            count += 1
+import jconvt
+from jconvt.algorithms import reference
+
+
+def halo(spec, size, share, reaching):
+    """The rows that a device needs of the others, counted pair by pair: the most that one of them needs."""
+    (axis,) = spec.axes
+    needed = {device: set() for device in range(size // share)}
+    for pixel, tap in itertools.product(range(size), range(axis.kernel)):
+        output = pixel * axis.stride + tap * axis.dilation - axis.lo
+        if 0 <= output < size * axis.stride:
+            mine, theirs = (output // axis.stride, pixel) if reaching == "x" else (pixel, output)
+            needed[mine // share].add(theirs)
+    width = share if reaching == "x" else share * axis.stride
+    return max(len(rows - {*range(at * width, (at + 1) * width)}) for at, rows in needed.items())
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("kernel", "stride"), [(5, 2), (2, 3)])
+def test_numbers_and_what_moves(method, kind, split, kernel, stride):
+    mesh, (*laid, groups) = mesh_of(kind), SPLITS[split]
+    x, w = whole_numbers(8, 16, 3, 16), whole_numbers(kernel, 3, 32 // groups, 16)
+    arguments = {"strides": (stride, 1), "groups": groups}
+    spec = jconvt.Spec.from_tensorflow(x.shape, w.shape, **arguments)
+    z = whole_numbers(8, *spec.output_sizes((16, 3)), 32)
+    loops = {"T": reference.transpose(x, w, spec), "F": reference.forward(z, w, spec)}
+    expected = loops | {"G": reference.kernel_gradient(x, z, spec)}
+    for (name, function), result in zip(maps(method, **arguments).items(), (laid[2], laid[0], laid[1]), strict=True):
+        program = compiled(kind, mesh, function, (x, w, z), laid, result)
+        y = program(*(placed(mesh, (x, w, z), laid)))
+        np.testing.assert_array_equal(y, expected[name])
+        assert y.sharding.is_equivalent_to(NamedSharding(mesh, result), y.ndim)
+        moved = {key: sum(sizes) for key, sizes in collectives(program.as_text()).items()}
+        if split == "groups" and kind == "automatic" and method in ("dilated", "vjp") and name != "G":
+            assert moved.keys() == {"all-gather"}  # XLA gathers the groups of a convolution
+            continue
+        summed = {("batch", "G"): w, ("height", "G"): w, ("output", "F"): x, ("input", "T"): z}
+        reduced = {"all-reduce": summed[split, name].nbytes} if (split, name) in summed else {}
+        if split == "height":
+            reaching = "x" if name == "T" or kind == "explicit" else "z"
+            row = {"x": x[:, 0], "z": z[:, 0]}[reaching].nbytes
+            rows = halo(jconvt.Spec(spec.axes[:1]), 16, 16 // DEVICES, reaching)
+            assert moved.pop("collective-permute", 0) == pytest.approx(rows * row, rel=0.1)
+        assert moved == reduced
+
+
+@st.composite
+def geometries(draw):
+    """One axis whose output is ``stride`` times its pixels, as explicit padding says it."""
+    kernel, stride, dilation = draw(st.integers(1, 6)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    extent = (kernel - 1) * dilation + 1
+    total = max(0, extent - stride) + (draw(st.integers(0, stride - 1)) if extent > stride else 0)
+    before = draw(st.integers(0, total))
+    return kernel, stride, dilation, (before, total - before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, deadline=None)
+@given(geometry=geometries(), each=st.integers(1, 3), groups=st.sampled_from((1, 2)), first=st.booleans())
+def test_rows_split_over_devices_that_may_hold_fewer_than_a_tap_reaches(kind, geometry, each, groups, first):
+    kernel, stride, dilation, pads = geometry
+    mesh = mesh_of(kind, (4,))
+    x, w = whole_numbers(2, 4 * each, 2 * groups), whole_numbers(kernel, 3, 2 * groups)
+    arguments = {"strides": stride, "dilations": dilation, "padding": [pads], "groups": groups}
+    arguments["output_shape"] = [4 * each * stride]
+    spec = jconvt.Spec.from_tensorflow(x.shape, w.shape, **arguments)
+    z = whole_numbers(2, 4 * each * stride, 3 * groups)
+    expected = reference.transpose(x, w, spec), reference.forward(z, w, spec), reference.kernel_gradient(x, z, spec)
+    layout, rows = ("NCW", P(None, None, "d")) if first else ("NWC", P(None, "d"))
+
+    @jax.jit
+    def all_maps(x, w, z):
+        y, pull = jax.vjp(functools.partial(jconvt.conv_transpose, data_format=layout, **arguments), x, w)
+        return y, *pull(z)
+
+    laid = [np.moveaxis(a, -1, 1) if first else a for a in (x, z)]
     with jax.set_mesh(mesh):
-        for spec, said in ((P("rows"), "not fit"), (P(*"NHWCX"), "5 entries"), (P(None, None, None, "batch"), "fit")):
-            try:
-                jconvt.conv2d_transpose(split, w, strides=2, out_sharding=spec)
-            except jconvt.ArgumentError as error:
-                assert said in str(error), error
-                count += 1
-print(count, "layouts")
-
-# Mapped over an axis that is split: to the call it is no axis of its operands.
-groups = rng.integers(-9, 10, (4, 3, 4, 4, 4)).astype(np.float32)
-for kind in (AxisType.Auto, AxisType.Explicit):
-    mesh = jax.make_mesh((4,), ("batch",), axis_types=(kind,))
-    split = jax.device_put(groups, NamedSharding(mesh, P("batch")))
-    def loss(x):
-        y = jax.vmap(lambda x: jconvt.conv2d_transpose(x, w, strides=2))(x)
-        return (y ** 2).sum(), y
-    plain = jax.value_and_grad(loss, has_aux=True)(groups)
-    with jax.set_mesh(mesh):
-        found = jax.jit(jax.value_and_grad(loss, has_aux=True))(split)
-        assert found[0][1].sharding.is_equivalent_to(split.sharding, 5), kind
-        jax.tree.map(np.testing.assert_array_equal, found, plain)
-        for method in ("polyphase", "gemm"):
-            try:
-                jax.vmap(lambda x: jconvt.conv2d_transpose(x, w, strides=2, method=method))(split)
-                assert kind is AxisType.Auto
-            except jconvt.ArgumentError as error:
-                assert kind is AxisType.Explicit and "'auto', 'dilated' or 'vjp'" in str(error)
-
-# Under shard_map, each device's share, and gradients that are sums over devices.
-mesh = jax.make_mesh((4,), ("d",), axis_types=(AxisType.Auto,))
-taps = rng.integers(-9, 10, (3, 3, 4, 4)).astype(np.float32)
-for method in ("auto", "dilated", "vjp", "polyphase", "gemm"):
-    def f(x, w):
-        return jconvt.conv2d_transpose(x, w, strides=2, method=method)
-    plain = jax.jit(jax.value_and_grad(lambda x, w: (f(x, w) ** 2).sum(), (0, 1)))(x, taps)
-    for specs, out in (((P("d"), P()), P("d")), ((P(), P(None, None, "d")), P(None, None, None, "d"))):
-        split = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=out)
-        found = jax.jit(jax.value_and_grad(lambda x, w: (split(x, w) ** 2).sum(), (0, 1)))(x, taps)
-        jax.tree.map(np.testing.assert_array_equal, found, plain)
-
-# A batch that one device would compute in turns stays where it is when it is split over several.
-many = jax.device_put(np.ones((32, 16, 16, 64), np.float32), NamedSharding(mesh, P("d")))
-kernel = jax.device_put(np.ones((5, 5, 64, 64), np.float32), NamedSharding(mesh, P()))
-def loss(x, w):
-    return (jconvt.conv2d_transpose(x, w, strides=2) ** 2).sum()
-text = jax.jit(jax.grad(loss, (0, 1))).lower(many, kernel).compile().as_text()
-print("all-gather" in text, "while" in text)
-"""
+        x, w, z = placed(mesh, (laid[0], w, laid[1]), (rows, P(), rows))
+        found = [np.asarray(a) for a in all_maps(x, w, z)]
+    for one in (0, 1):
+        found[one] = np.moveaxis(found[one], 1, -1) if first else found[one]
+    jax.tree.map(np.testing.assert_array_equal, tuple(found), expected)
 
 
-def test_operands_split_over_the_batch():
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=os.environ | environment, capture_output=True, text=True, timeout=300
-    )
-    assert found.stdout.split("\n")[:2] == ["58 layouts", "False False"], found.stderr
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("split", ["batch", "height"])
+@pytest.mark.parametrize("name", ["T", "F", "G"])
+def test_a_device_holds_its_share_of_the_memory(kind, split, name):
+    *laid, _ = SPLITS[split]
+    x, w, z = (jax.ShapeDtypeStruct(s, np.float32) for s in ((16, 32, 8, 16), (4, 4, 8, 16), (16, 64, 16, 8)))
+    result = {"T": laid[2], "F": laid[0], "G": laid[1]}[name]
+    peaks = {}
+    for count in (2, 8):
+        program = compiled(kind, mesh_of(kind, (count,)), maps("auto", strides=2)[name], (x, w, z), laid, result)
+        found = program.memory_analysis()
+        peaks[count] = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
+        peaks[count] -= w.size * 4  # the filters are whole on each
+    assert peaks[2] / peaks[8] == pytest.approx(4, rel=0.15)

@@ -1,0 +1,183 @@
+"""What goes together with operands that are split over devices: transformations, ``out_sharding``, and errors."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from meshes import KINDS, METHODS, mesh_of, placed, whole_numbers
+
+import jconvt
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "laid", [P("a", "b"), P("b", None, "a"), P(None, ("a", "b")), P(None, "a", "b"), P("a", None, None, "b")]
+)
+def test_two_axes_of_a_mesh(kind, laid):
+    mesh = mesh_of(kind, (4, 2), ("a", "b"))
+    x, w = whole_numbers(4, 8, 8, 2), whole_numbers(3, 4, 2, 2)
+
+    def loss(x, w):
+        y = jconvt.conv2d_transpose(x, w, strides=2)
+        return (y**2).sum(), y
+
+    compute = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))
+    expected = compute(x, w)
+    with jax.set_mesh(mesh):
+        found = compute(*placed(mesh, (x, w), (laid, P())))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_filters_split_over_the_axis_of_the_batch_are_gathered_and_their_gradient_is_split_again(kind):
+    mesh = mesh_of(kind)
+    x, w = whole_numbers(8, 4, 4, 2), whole_numbers(3, 3, 8, 2)
+
+    def loss(w, x):
+        return (jconvt.conv2d_transpose(x, w, strides=2) ** 2).sum()
+
+    expected = jax.grad(loss)(w, x)
+    with jax.set_mesh(mesh):
+        x, w = placed(mesh, (x, w), (P("d"), P(None, None, "d")))
+        found = jax.jit(jax.grad(loss))(w, x)
+    np.testing.assert_array_equal(found, expected)
+    assert kind == "automatic" or found.sharding.is_equivalent_to(w.sharding, 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_mapped_over_an_axis_that_is_split(kind, method):
+    mesh = mesh_of(kind)
+    x, w = whole_numbers(8, 2, 4, 4, 2), whole_numbers(8, 3, 3, 3, 2)
+    compute = functools.partial(jconvt.conv2d_transpose, strides=2, method=method)
+
+    def squares(x, w):
+        return (compute(x, w) ** 2).sum()
+
+    calls = {
+        "input": (jax.vmap(compute, (0, None)), (x, w[0])),
+        "filters": (jax.vmap(compute, (None, 0)), (x[0], w)),
+        "both": (jax.vmap(compute), (x, w)),
+        "gradient of the map": (jax.grad(lambda x, w: (jax.vmap(compute)(x, w) ** 2).sum(), (0, 1)), (x, w)),
+        "map of the gradient": (jax.vmap(jax.grad(squares, (0, 1))), (x, w)),
+        "gradient for each example": (jax.vmap(jax.grad(squares, 1), (0, None)), (x, w[0])),
+    }
+    for call, operands in calls.values():
+        expected = jax.jit(call)(*operands)
+        with jax.set_mesh(mesh):
+            laid = [P("d") if a.ndim == 5 else P() for a in operands]
+            found = jax.jit(call)(*placed(mesh, operands, laid))
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives_of_higher_order(kind):
+    mesh = mesh_of(kind)
+    x, w = whole_numbers(2, 16, 2, 1), whole_numbers(3, 3, 1, 1)
+
+    def loss(x, w):
+        return (jax.checkpoint(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2))(x, w) ** 2).sum()
+
+    def both(x, w):
+        inner = jax.grad(lambda x, w: (jax.grad(loss)(x, w) * x).sum(), (0, 1))
+        return inner(x, w), jax.jvp(jax.grad(loss, (0, 1)), (x, w), (x, w))[1]
+
+    expected = jax.jit(both)(x, w)
+    with jax.set_mesh(mesh):
+        found = jax.jit(both)(*placed(mesh, (x, w), (P(None, "d"), P())))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("laid", "result"),
+    [((P("d"), P()), P("d")), ((P(), P(None, None, "d")), P(None, None, None, "d"))],
+)
+def test_under_shard_map_each_device_computes_its_share_and_gradients_are_sums(method, laid, result):
+    mesh = mesh_of("automatic")
+    x, w = whole_numbers(8, 4, 4, 4), whole_numbers(3, 3, 8, 4)
+    compute = functools.partial(jconvt.conv2d_transpose, strides=2, method=method)
+    split = jax.shard_map(compute, mesh=mesh, in_specs=laid, out_specs=result)
+    expected, found = (
+        jax.jit(jax.value_and_grad(lambda x, w, f=f: (f(x, w) ** 2).sum(), (0, 1)))(x, w) for f in (compute, split)
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_images_in_turns_under_shard_map():
+    mesh = mesh_of("automatic", (2,))
+    x, w = np.ones((32, 16, 16, 64), np.float32), np.ones((5, 5, 64, 64), np.float32)
+    compute = functools.partial(jconvt.conv2d_transpose, strides=2)
+    split = jax.shard_map(compute, mesh=mesh, in_specs=(P("d"), P()), out_specs=P("d"))
+    program = jax.jit(jax.grad(lambda x, w: (split(x, w) ** 2).sum(), (0, 1))).lower(x, w).compile()
+    assert "while" in program.as_text()
+    expected = jax.jit(jax.grad(lambda x, w: (compute(x, w) ** 2).sum(), (0, 1)))(x, w)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), program(x, w), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", METHODS)
+def test_out_sharding(kind, method):
+    mesh = mesh_of(kind)
+    x, w = whole_numbers(8, 4, 4, 4), whole_numbers(3, 3, 8, 4)
+    expected = np.asarray(jconvt.conv2d_transpose(x, w, strides=2, method="reference"))
+    with jax.set_mesh(mesh):
+        (split,) = placed(mesh, (x,), (P("d"),))
+        for asked in (P("d"), P(), P(None, "d"), P(None, None, None, "d"), NamedSharding(mesh, P("d"))):
+            compute = functools.partial(jconvt.conv2d_transpose, strides=2, method=method, out_sharding=asked)
+            for y in (compute(split, w), jax.jit(compute)(split, w)):
+                np.testing.assert_array_equal(y, expected)
+                spec = getattr(asked, "spec", asked)
+                assert y.sharding.is_equivalent_to(NamedSharding(mesh, spec), y.ndim)
+
+
+@pytest.mark.parametrize("transform", [lambda f: f, jax.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (P("rows"), "no axis 'rows'"),
+        (P("d", "d"), "stands twice"),
+        (P(*"NHWCX"), "5 entries for 4 axes"),
+        (P(None, None, None, "d"), "axis 3 of size 4 over 8 devices(?s:.)*axis 0 or 1 or 2"),
+        (lambda: NamedSharding(mesh_of("automatic", (4,), ("r",)), P("r")), "another mesh than the operands"),
+    ],
+)
+def test_an_out_sharding_that_does_not_fit(kind, asked, words, transform):
+    mesh = mesh_of(kind)
+    asked = asked() if callable(asked) else asked
+    compute = transform(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2, out_sharding=asked))
+    with jax.set_mesh(mesh), pytest.raises(jconvt.ArgumentError, match=words):
+        compute(*placed(mesh, (whole_numbers(8, 4, 4, 4), whole_numbers(3, 3, 4, 4)), (P("d"), P())))
+
+
+@pytest.mark.parametrize(
+    ("laid", "arguments", "words"),
+    [
+        (P(None, "d"), {"padding": "VALID"}, "output of size 33 for size 16(?s:.)*an output of 32(?s:.)*reshard"),
+        (P(None, None, None, "d"), {"groups": 4}, "4 groups, over 8 devices(?s:.)*that 8 divides, or 1"),
+    ],
+)
+def test_an_explicit_split_that_the_output_cannot_have(laid, arguments, words):
+    mesh = mesh_of("explicit")
+    x, w = (
+        whole_numbers(1, 16, 2, 8),
+        whole_numbers(3, 3, 2, 8 // arguments.get("groups", 1) * arguments.get("groups", 1)),
+    )
+    with pytest.raises(jconvt.ArgumentError, match=words):
+        jconvt.conv2d_transpose(*placed(mesh, (x, w), (laid, P())), strides=2, **arguments)
+    mesh = mesh_of("automatic")  # here XLA may do as it likes
+    y = jconvt.conv2d_transpose(*placed(mesh, (x, w), (laid, P())), strides=2, **arguments)
+    np.testing.assert_array_equal(y, jconvt.conv2d_transpose(x, w, strides=2, **arguments))
+
+
+def test_a_program_for_a_mesh_is_exported():
+    mesh = mesh_of("automatic", (2,))
+    x, w = whole_numbers(2, 4, 4, 2), whole_numbers(3, 3, 2, 2)
+    lowered = jax.jit(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2))
+    exported = jax.export.export(lowered, platforms=["cpu"])(*placed(mesh, (x, w), (P("d"), P())))
+    y = jax.jit(exported.call)(*placed(mesh, (x, w), (P("d"), P())))
+    np.testing.assert_array_equal(y, jconvt.conv2d_transpose(x, w, strides=2))
