@@ -104,7 +104,7 @@ def test_rows_split_over_devices_that_may_hold_fewer_than_a_tap_reaches(kind, ge
 @pytest.mark.parametrize("name", ["T", "F", "G"])
 def test_a_device_holds_its_share_of_the_memory(kind, split, name):
     *laid, _ = SPLITS[split]
-    x, w, z = (jax.ShapeDtypeStruct(s, np.float32) for s in ((16, 32, 8, 16), (4, 4, 8, 16), (16, 64, 16, 8)))
+    x, w, z = (jax.ShapeDtypeStruct(s, np.float32) for s in ((8, 128, 4, 16), (4, 4, 8, 16), (8, 256, 8, 8)))
     result = {"T": laid[2], "F": laid[0], "G": laid[1]}[name]
     peaks = {}
     for count in (2, 8):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import jconvt
 from jconvt import triad
-from jconvt.algorithms import MAPS, REFUSALS, depthwise, joint, reference
+from jconvt.algorithms import MAPS, REFUSALS, apart, depthwise, derived, joint, polyphase, reference
 from jconvt.costs import OPERANDS
 from jconvt.layout import Layout
 
@@ -81,6 +81,36 @@ def test_products_with_any_number_of_axes_stamped(name, call, stamped):
     taken = OPERANDS[name][0]
     compute = getattr(joint, name)
     options = spec, Layout(spec.rank), jnp.dtype(float), "highest", min(stamped, spec.rank)
+    found = compute(*(jnp.asarray(operands[one]) for one in taken), *options)
+    np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
+
+
+@pytest.mark.parametrize("name", MAPS)
+@settings(max_examples=25, deadline=None)
+@given(call=calls(ranks=(1, 2, 3)), first=st.booleans())
+def test_maps_whose_axes_stay_apart(name, call, first):
+    operands, spec = operands_of(call)
+    if any(0 in a.shape for a in operands.values()):
+        return
+    taken = OPERANDS[name][0]
+    laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
+    options = spec, Layout(spec.rank, first), jnp.dtype(float), "highest"
+    found = getattr(apart, name)(*(jnp.asarray(laid[one]) for one in taken), *options)
+    if first and name != "kernel_gradient":
+        found = np.moveaxis(np.asarray(found), 1, -1)
+    np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
+
+
+@pytest.mark.parametrize("name", ["forward_convolution", "kernel_gradient"])
+@settings(max_examples=20, deadline=None)
+@given(call=calls(ranks=(1, 2)))
+def test_maps_that_jax_derives(name, call):
+    operands, spec = operands_of(call)
+    if any(0 in a.shape for a in operands.values()):
+        return
+    taken = OPERANDS[name][0]
+    compute = functools.partial(getattr(derived, name), polyphase.transposed_convolution)
+    options = spec, Layout(spec.rank), jnp.dtype(float), "highest"
     found = compute(*(jnp.asarray(operands[one]) for one in taken), *options)
     np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
 
