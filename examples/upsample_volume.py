@@ -118,13 +118,14 @@ def described(store: ts.TensorStore) -> str:
 def upsample(volume_path: pathlib.Path, path: pathlib.Path, options: argparse.Namespace) -> None:
     """Upsamples the volume of one store into another, or what is missing of it."""
     volume = volume_store.opened(volume_path)
-    print(f"volume {volume_path}: {described(volume)}")
+    given = described(volume)
+    print(f"volume {volume_path}: {given}")
     if volume.rank == 3:
         volume = volume[..., ts.newaxis]
     if volume.rank != 4 or 0 in volume.shape or volume.dtype.numpy_dtype.kind not in "biufV":
         raise jconvt.ArgumentError(
             "this is no volume",
-            got=f"{described(volume)} in {volume_path}",
+            got=f"{given} in {volume_path}",
             legal="real numbers, (depth, height, width) or (depth, height, width, channels), none of them 0",
             fix="name the array of one volume",
         )
@@ -158,7 +159,7 @@ def upsample(volume_path: pathlib.Path, path: pathlib.Path, options: argparse.Na
         store = volume_store.created(path, settings, (*sizes, up.channels), program.block)
     print(f"result {path}: {described(store)}")
     fill(store, "upsampling", lambda regions: program.blocks(volume, regions))
-    draw(options.output, volume, store, program, {"one call": whole or 0, "a block": program.memory, "budget": budget})
+    draw(options.output, volume, store, program, {"one call": whole or 0, "a block": program.memory, "the budget": budget})
     print(f"picture: {options.output}")
 
 
@@ -177,7 +178,7 @@ def draw(
     ends = (0, store.shape[0]), (0, store.shape[2])
     # Around the corner of four blocks, if there are four.
     near = [
-        (max(0, min(step, size) - 24), min(size, step + 24))
+        (max(0, min(step, size) - 36), min(size, step + 36))
         for step, (_, size) in zip((depth, width), ends, strict=True)
     ]
     for above, below, array, title in (("A", "C", volume, "volume"), ("B", "D", store, "result")):
@@ -220,6 +221,12 @@ def count(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> float:
+    if not float(text) > 0:
+        raise ValueError(text)
+    return float(text)
+
+
 def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description="Upsamples a volume that does not fit on one device.")
     add = found.add_argument
@@ -230,14 +237,14 @@ def parser() -> argparse.ArgumentParser:
     add("--kernel-size", type=count, help="taps of trilinear interpolation along each axis")
     add("--filters", type=pathlib.Path, metavar="FILE.npy", help="other filters: (kd, kh, kw, out, in)")
     add("--padding", choices=("SAME", "VALID"), default="SAME")
-    add("--budget", type=float, default=4.0, metavar="MIB", help="memory that a block may take of each device")
+    add("--budget", type=positive, default=4.0, metavar="MIB", help="memory that a block may take of each device")
     add("--devices", type=count, help=f"how many; on a CPU they are virtual, and {VIRTUAL_DEVICES} if left out")
     add("--output", type=pathlib.Path, default="build/examples/upsample_volume.png", help="the picture")
     return found
 
 
-def main() -> int:
-    options = parser().parse_args()
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(argv)
     jax.config.update("jax_num_cpu_devices", options.devices or VIRTUAL_DEVICES)
     volume = options.volume or pathlib.Path("build/examples/volume.zarr")
     try:
