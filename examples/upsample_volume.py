@@ -43,9 +43,7 @@ def synthetic(region: Region, shape: Sequence[int]) -> np.ndarray:
     places = [np.arange(side.start, side.stop) * (2 / size) - 1 for side, size in zip(region, shape[:3], strict=True)]
     z, y, x, channel = np.meshgrid(*places, np.arange(shape[3]), indexing="ij", sparse=True)
     turn = 14 + channel
-    tubes = (
-        np.sin(turn * z) * np.cos(turn * y) + np.sin(turn * y) * np.cos(turn * x) + np.sin(turn * x) * np.cos(turn * z)
-    )
+    tubes = sum(np.sin(turn * a) * np.cos(turn * b) for a, b in ((z, y), (y, x), (x, z)))
     return (tubes / (1 + np.exp(24 * (np.sqrt(z**2 + y**2 + x**2) - 0.85)))).astype(np.float32)
 
 
@@ -74,16 +72,29 @@ def fill(store: ts.TensorStore, verb: str, compute: Callable[[list[Region]], Ite
     print(f"{verb}: {total} blocks, {total - len(missing)} were there, {len(missing)} written now")
 
 
-def upsampling(options: argparse.Namespace, volume: ts.TensorStore) -> Upsampling:
-    """What the options ask for: channels are interpolated each by itself, or mixed by the filters of a file."""
-    channels = volume.shape[3]
+def filters_of(options: argparse.Namespace, channels: int) -> np.ndarray:
+    """``(kd, kh, kw, out / groups, in)``: those of a file, or trilinear interpolation of each channel by itself."""
     if options.filters is None:
-        groups, taps = channels, options.kernel_size or 2 * options.stride - options.stride % 2
-        filters = np.asarray(bilinear()(jax.random.key(0), (taps, taps, taps, 1, channels)))
-    else:
-        groups = 1
-        with reported(f"{options.filters} cannot be read", "pass what numpy.save wrote: (kd, kh, kw, out, in)"):
-            filters = np.load(options.filters, allow_pickle=False).astype(np.float32)
+        taps = options.kernel_size or 2 * options.stride - options.stride % 2
+        if 4 * taps**3 * channels > options.budget * MEBI:
+            raise jconvt.ArgumentError(
+                "the filters alone take more than the budget",
+                got=f"{taps} taps along each axis, {channels} channels, --budget {options.budget:g} MiB",
+                legal="filters that leave space for a block",
+                fix="pass a smaller --stride or --kernel-size, or a larger --budget",
+            )
+        return np.asarray(bilinear()(jax.random.key(0), (taps, taps, taps, 1, channels)))
+    with reported(f"{options.filters} cannot be read", "pass what numpy.save wrote: real (kd, kh, kw, out, in)"):
+        found = np.load(options.filters, allow_pickle=False)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
+            raise ValueError("it holds something else than one array of real numbers")
+        return found.astype(np.float32)
+
+
+def upsampling(options: argparse.Namespace, volume: ts.TensorStore) -> Upsampling:
+    """What the options ask for."""
+    filters = filters_of(options, volume.shape[3])
+    groups = volume.shape[3] if options.filters is None else 1
     spec = jconvt.Spec.from_tensorflow(
         (1, *volume.shape), filters.shape, strides=options.stride, padding=options.padding, groups=groups
     )
@@ -159,7 +170,8 @@ def upsample(volume_path: pathlib.Path, path: pathlib.Path, options: argparse.Na
         store = volume_store.created(path, settings, (*sizes, up.channels), program.block)
     print(f"result {path}: {described(store)}")
     fill(store, "upsampling", lambda regions: program.blocks(volume, regions))
-    draw(options.output, volume, store, program, {"one call": whole or 0, "a block": program.memory, "the budget": budget})
+    memories = {"one call": whole or 0, "a block": program.memory, "the budget": budget}
+    draw(options.output, volume, store, program, memories)
     print(f"picture: {options.output}")
 
 
@@ -167,7 +179,8 @@ def section(array: ts.TensorStore, depths: tuple[int, int], columns: tuple[int, 
     """Depth by width, in the middle of the height, thinned out where there is more than can be shown."""
     step = max(1, (depths[1] - depths[0]) // SHOWN, (columns[1] - columns[0]) // SHOWN)
     row = array.shape[1] // 2
-    return np.asarray(array[slice(*depths, step), row, slice(*columns, step), 0].read().result(), np.float32)
+    with reported("a store cannot be read", "delete it, and run the same command again"):
+        return np.asarray(array[slice(*depths, step), row, slice(*columns, step), 0].read().result(), np.float32)
 
 
 def draw(
@@ -254,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("upsample_volume: stopped; the same command goes on here", file=sys.stderr)
         return 130
-    except (jconvt.ArgumentError, jconvt.ArgumentTypeError, jax.errors.JaxRuntimeError) as error:
+    except (jconvt.ArgumentError, RuntimeError) as error:  # JAX raises the latter without a device, or its memory
         print(f"upsample_volume: {error}", file=sys.stderr)
         return 2
     return 0

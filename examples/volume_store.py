@@ -23,12 +23,12 @@ _ATTRIBUTE = "upsample_volume"
 
 @contextlib.contextmanager
 def reported(problem: str, fix: str) -> Iterator[None]:
-    """Tells what fails in the words of ``ArgumentError``. TensorStore raises ``ValueError`` for whatever it is."""
+    """Tells in the words of ``ArgumentError`` what fails: TensorStore raises ``ValueError`` for whatever it is."""
     try:
         yield
     except jconvt.ArgumentError:  # it says all this already
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise jconvt.ArgumentError(problem, got=str(error).partition(" [tensorstore_spec")[0], fix=fix) from error
 
 
@@ -78,6 +78,8 @@ def created(
 ) -> ts.TensorStore:
     """A new array of float32, ``(depth, height, width, channels)``, whose chunks are blocks of all channels."""
     metadata = {
+        # Said, so that a block is one chunk: TensorStore would divide a large one into chunks of its own.
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
         "attributes": {_ATTRIBUTE: dict(settings)},
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*block, shape[-1]]}},
         "data_type": "float32",
@@ -91,7 +93,7 @@ def created(
 def block_size(store: ts.TensorStore) -> tuple[int, ...]:
     """Depth, height and width of the chunks."""
     layout: Any = store.chunk_layout
-    return layout.read_chunk.shape[:3]
+    return layout.write_chunk.shape[:3]
 
 
 def regions(store: ts.TensorStore) -> list[Region]:

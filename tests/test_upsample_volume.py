@@ -1,6 +1,6 @@
-"""The example that upsamples a volume block by block: equal to one call, and it goes on where it was stopped."""
+"""The example that upsamples a volume: equal to one call, and it goes on where it was stopped."""
 
-import doctest
+import importlib
 import os
 import pathlib
 import re
@@ -12,8 +12,6 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import jconvt
 
@@ -25,108 +23,21 @@ PROGRAM = EXAMPLES / "upsample_volume.py"
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(scope="module")
-def volume_blocks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXAMPLES)
-        import volume_blocks
-    return volume_blocks
-
-
-def stamped(x: np.ndarray, taps: np.ndarray, axis: jconvt.Axis) -> np.ndarray:
-    """The definition, along one axis: each pixel stamps the taps on a canvas, whose ends are cropped."""
-    canvas = np.zeros(axis.full_size(len(x)) + max(0, -axis.hi), int)
-    for place, pixel in enumerate(x):
-        for tap, value in enumerate(taps):
-            canvas[place * axis.stride + tap * axis.dilation] += pixel * value
-    return canvas[axis.lo : axis.lo + axis.output_size(len(x))]
-
-
-@given(
-    st.integers(1, 12),
-    st.integers(1, 6),
-    st.integers(1, 4),
-    st.sampled_from(["SAME", "VALID"]),
-    st.integers(1, 4),
-    st.data(),
-)
-def test_window_has_the_pixels_that_its_outputs_need(volume_blocks, n, k, s, padding, multiple, data):
-    (axis,) = jconvt.Spec.from_tensorflow((1, n, 1), (k, 1, 1), strides=s, padding=padding).axes
-    x, taps = RNG.integers(-9, 10, n), RNG.integers(1, 10, k)
-    whole = stamped(x, taps, axis)
-    start = data.draw(st.integers(0, len(whole) - 1))
-    stop = data.draw(st.integers(start + 1, len(whole)))
-    first, last, part = volume_blocks.window(axis, start, stop, multiple)
-    far = 100
-    pixels = np.pad(x, far)[far + first : far + last]
-    assert (last - first) % multiple == 0
-    assert part.lo >= 0
-    assert part.hi > -s
-    np.testing.assert_array_equal(stamped(pixels, taps, part), whole[start:stop])
-    if k >= s and multiple == 1:  # and no pixel more
-        spoiled = [np.where(np.arange(last - first) == end, 99, pixels) for end in (0, last - first - 1)]
-        assert all((stamped(each, taps, part) != whole[start:stop]).any() for each in spoiled)
-
-
-def test_window_as_documented(volume_blocks):
-    failed, tried = doctest.testmod(volume_blocks)
-    assert tried
-    assert not failed
-
-
-SWEEP = """
-import itertools, sys
-import jax, numpy as np, tensorstore as ts
-jax.config.update("jax_num_cpu_devices", 4)
-sys.path.insert(0, sys.argv[1])
-import jconvt
-from jax.sharding import AxisType
-from volume_blocks import Upsampling
-
-rng = np.random.default_rng(0)
-for k, s, padding, sizes, groups, channels, devices, times in (
-    (4, 2, "SAME", (9, 7, 6), 1, (1, 1), 4, (1, 2, 3)),
-    (4, 2, "VALID", (5, 6, 7), 1, (2, 3), 3, (1, 3, 2)),
-    (3, 2, "SAME", (11, 4, 5), 2, (2, 2), 4, (1, 2, 2)),
-    (6, 3, "VALID", (3, 3, 3), 1, (1, 1), 4, (1, 1, 1)),
-    (2, 3, "VALID", (7, 4, 3), 1, (1, 1), 3, (1, 2, 1)),
-    (1, 3, "SAME", (5, 3, 3), 1, (1, 1), 2, (1, 1, 2)),
-    (7, 2, "SAME", (4, 5, 3), 1, (1, 1), 4, (1, 1, 2)),
-    (3, 1, "SAME", (10, 4, 5), 3, (3, 6), 4, (1, 3, 2)),
-):
-    x = rng.integers(-9, 10, (*sizes, channels[0])).astype(np.float32)
-    filters = rng.integers(-9, 10, (k, k, k, channels[1] // groups, channels[0])).astype(np.float32)
-    call = dict(strides=s, padding=padding, groups=groups)
-    expected = np.asarray(jconvt.conv3d_transpose(x[None], filters, **call))[0]
-    spec = jconvt.Spec.from_tensorflow((1, *x.shape), filters.shape, **call)
-    mesh = jax.make_mesh((devices,), ("depth",), (AxisType.Auto,), devices=jax.devices()[:devices])
-    up = Upsampling(spec, filters, mesh)
-    block = tuple(each * least for each, least in zip(times, up.least_block))
-    sides = [range(0, size, step) for size, step in zip(expected.shape, block)]
-    regions = [
-        tuple(slice(a, min(a + step, size)) for a, step, size in zip(start, block, expected.shape))
-        for start in itertools.product(*sides)
-    ]
-    found = np.full_like(expected, np.nan)
-    for region, part in zip(regions, up.compile(block).blocks(ts.array(x), regions), strict=True):
-        assert part.shape == (*block, channels[1])
-        found[region] = part[tuple(slice(side.stop - side.start) for side in region)]
-    np.testing.assert_array_equal(found, expected, err_msg=str((k, s, padding)))
-    print(k, s, padding, len(regions), "blocks")
-"""
-
-
-def test_blocks_on_devices_are_equal_to_one_call():
-    done = subprocess.run([sys.executable, "-c", SWEEP, EXAMPLES], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    counts = [int(count) for count in re.findall(r"(\d+) blocks", done.stdout)]
-    assert len(counts) == 8
-    assert min(counts) >= 2
-
-
 def array(path: pathlib.Path, **options) -> "ts.TensorStore":
     place = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}
     return ts.open(place, open=not options, create=bool(options), **options).result()
+
+
+def test_large_block_of_zeros_is_one_chunk(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    volume_store = importlib.import_module("volume_store")
+    store = volume_store.created(tmp_path / "result.zarr", {}, (200, 150, 130, 1), (100, 150, 130))
+    first, second = volume_store.regions(store)
+    assert volume_store.missing(store) == [first, second]
+    store[first].write(np.zeros((100, 150, 130, 1), np.float32)).result()
+    assert volume_store.missing(store) == [second]
+    (path,) = chunks(tmp_path)
+    assert path.stat().st_size == 4 * 100 * 150 * 130
 
 
 @pytest.fixture(scope="module")
@@ -296,6 +207,10 @@ def test_bad_input_is_refused_and_told_what_to_do(files):
     (files / "full").mkdir()
     (files / "full" / "file").write_text("mine")
     (files / "file").write_text("mine")
+    (files / "nothing").touch()
+    np.savez(files / "many.npz", np.zeros(3), np.zeros(4))
+    np.save(files / "turned.npy", np.zeros((4, 4, 4, 2, 3)))
+    np.save(files / "plane.npy", np.zeros((4, 4)))
     np.save(files / "objects.npy", np.array([{}]), allow_pickle=True)
     np.save(files / "negative.npy", -np.load(files / "filters.npy"))
     again = "volume.zarr|result.zarr|--filters|filters.npy"
@@ -312,12 +227,17 @@ def test_bad_input_is_refused_and_told_what_to_do(files):
         "volume.zarr|file": "file cannot be listed",
         "volume.zarr|file/deeper": "file/deeper cannot be made",
         "volume.zarr|volume.zarr": "was made with other settings",
-        "volume.zarr|new.zarr|--budget|1e-4": "MiB or more, which blocks of (8, 2, 2) take",
+        "volume.zarr|new.zarr|--budget|0.001": "MiB or more, which blocks of (8, 2, 2) take",
         "volume.zarr|new.zarr|--budget|0": "invalid positive value",
         "volume.zarr|new.zarr|--make|5x6": "invalid shape value",
         "volume.zarr|new.zarr|--filters|nothing.npy": "nothing.npy cannot be read",
         "volume.zarr|new.zarr|--filters|objects.npy": "objects.npy cannot be read",
         "volume.zarr|new.zarr|--filters|file": "file cannot be read",
+        "volume.zarr|new.zarr|--filters|nothing": "nothing cannot be read",
+        "volume.zarr|new.zarr|--filters|many.npz": "something else than one array",
+        "volume.zarr|new.zarr|--filters|turned.npy": "filters",
+        "volume.zarr|new.zarr|--filters|plane.npy": "filters",
+        "volume.zarr|new.zarr|--kernel-size|5000": "the filters alone take more than the budget",
         "volume.zarr|new.zarr|--kernel-size|0": "invalid count value",
         f"{again}|--padding|VALID": "padding was SAME, and is now VALID",
         f"{again}|--stride|3": "stride was 2, and is now 3",
