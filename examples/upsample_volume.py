@@ -8,11 +8,14 @@ blocks, ``volume_store.py`` the stores. It needs the extra ``jconvt[examples]``.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import math
 import pathlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
@@ -56,19 +59,38 @@ def make(path: pathlib.Path, shape: Sequence[int]) -> None:
     fill(store, "making", lambda regions: (synthetic(region, shape) for region in regions))
 
 
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """Set by Ctrl-C, which raises nothing: it could be in a callback of JAX, which would print it and go on."""
+    asked = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def fill(store: ts.TensorStore, verb: str, compute: Callable[[list[Region]], Iterator[np.ndarray]]) -> None:
-    """Writes the blocks that the store does not have. A block that ends past the array is cut."""
+    """Writes the blocks that the store does not have. A block that ends past the array is cut.
+
+    Raises:
+      KeyboardInterrupt: between two blocks, after Ctrl-C.
+    """
     missing, total = volume_store.missing(store), len(volume_store.regions(store))
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total} blocks")
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+    with asked_to_stop() as asked, Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task(verb, total=total, completed=total - len(missing))
         blocks = compute(missing)
         for region in missing:
             inside = tuple(slice(side.stop - side.start) for side in region)
             written = store[region].write(next(blocks)[inside])  # no name holds the block while the next is computed
-            with reported("a block cannot be written", "free space, and run the same command again: it goes on here"):
+            with reported(
+                "a block cannot be written", "free space, and run the same command again: it goes on from here"
+            ):
                 written.result()
             progress.advance(task)
+            if asked.is_set():
+                raise KeyboardInterrupt
     print(f"{verb}: {total} blocks, {total - len(missing)} were there, {len(missing)} written now")
 
 
@@ -265,7 +287,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             make(volume, options.make or MADE)
         upsample(volume, options.result or volume.with_name(f"{volume.stem}_upsampled.zarr"), options)
     except KeyboardInterrupt:
-        print("upsample_volume: stopped; the same command goes on here", file=sys.stderr)
+        print("upsample_volume: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     except (jconvt.ArgumentError, RuntimeError) as error:  # JAX raises the latter without a device, or its memory
         print(f"upsample_volume: {error}", file=sys.stderr)

@@ -91,6 +91,21 @@ def equal_to_one_call(files: pathlib.Path) -> None:
     np.testing.assert_array_equal(found, np.load(files / "expected.npy"))
 
 
+def test_scan_without_channels_is_interpolated(tmp_path):
+    x = RNG.integers(-99, 100, (9, 20, 12)).astype(np.int16)
+    array(tmp_path / "scan.zarr", dtype=ts.int16, shape=x.shape).write(x).result()
+    output = run([sys.executable, str(PROGRAM), "scan.zarr", "--output", "picture.png"], cwd=tmp_path).stdout
+    assert "volume scan.zarr: int16 (9, 20, 12), " in output
+    assert counted(output) == [1, 0, 1]
+    triangle = np.array([0.25, 0.75, 0.75, 0.25], np.float32)
+    filters = np.einsum("i,j,k->ijk", triangle, triangle, triangle)[..., None, None]
+    expected = jconvt.conv3d_transpose(x[None, ..., None].astype(np.float32), filters, strides=2)[0]
+    np.testing.assert_array_equal(array(tmp_path / "scan_upsampled.zarr").read().result(), expected)
+    height, width, _ = pytest.importorskip("matplotlib.image").imread(tmp_path / "picture.png").shape
+    assert 300 <= height <= 1000
+    assert 600 <= width <= 1500
+
+
 def stopped_by(number: int, files: pathlib.Path, blocks: int) -> tuple[int, str]:
     """Starts the program, and sends it a signal once it has written so many blocks more."""
     before = len(chunks(files))
@@ -105,7 +120,7 @@ def stopped_by(number: int, files: pathlib.Path, blocks: int) -> tuple[int, str]
 def test_goes_on_after_it_was_stopped_and_killed(files):
     shutil.rmtree(files / "result.zarr")
     status, said = stopped_by(signal.SIGINT, files, 3)
-    assert (status, said) == (130, "upsample_volume: stopped; the same command goes on here\n")
+    assert (status, said) == (130, "upsample_volume: stopped; the same command goes on from here\n")
     status, _ = stopped_by(signal.SIGKILL, files, 3)
     assert status == -signal.SIGKILL
     before = chunks(files)
