@@ -84,9 +84,7 @@ def fill(store: ts.TensorStore, verb: str, compute: Callable[[list[Region]], Ite
         for region in missing:
             inside = tuple(slice(side.stop - side.start) for side in region)
             written = store[region].write(next(blocks)[inside])  # no name holds the block while the next is computed
-            with reported(
-                "a block cannot be written", "free space, and run the same command again: it goes on from here"
-            ):
+            with reported("a block cannot be written", "free space, and run the same command again, which goes on"):
                 written.result()
             progress.advance(task)
             if asked.is_set():
