@@ -89,7 +89,7 @@ def fill(store: ts.TensorStore, verb: str, compute: Callable[[list[Region]], Ite
             progress.advance(task)
             if asked.is_set():
                 raise KeyboardInterrupt
-    print(f"{verb}: {total} blocks, {total - len(missing)} were there, {len(missing)} written now")
+    print(f"{verb}: of {total} blocks {total - len(missing)} were there, {len(missing)} written now")
 
 
 def filters_of(options: argparse.Namespace, channels: int) -> np.ndarray:
@@ -269,7 +269,7 @@ def parser() -> argparse.ArgumentParser:
     add("--stride", type=count, default=2, help="how many times to enlarge")
     add("--kernel-size", type=count, help="taps of trilinear interpolation along each axis")
     add("--filters", type=pathlib.Path, metavar="FILE.npy", help="other filters: (kd, kh, kw, out, in)")
-    add("--padding", choices=("SAME", "VALID"), default="SAME")
+    add("--padding", choices=("SAME", "VALID"), default="SAME", help="as TensorFlow has it")
     add("--budget", type=positive, default=4.0, metavar="MIB", help="memory that a block may take of each device")
     add("--devices", type=count, help=f"how many; on a CPU they are virtual, and {VIRTUAL_DEVICES} if left out")
     add("--output", type=pathlib.Path, default="build/examples/upsample_volume.png", help="the picture")

@@ -86,7 +86,7 @@ def created(
         "dimension_names": ["depth", "height", "width", "channels"],
         "shape": list(shape),
     }
-    with reported(f"{path} cannot be made", "pass another place, where there is space and may be written"):
+    with reported(f"{path} cannot be made", "free space, or pass another place, which may be written"):
         return ts.open({**_place(path), "metadata": metadata}, create=True, open=True).result()
 
 

@@ -82,7 +82,7 @@ def chunks(files: pathlib.Path) -> dict[pathlib.Path, int]:
 
 def counted(output: str) -> list[int]:
     """How many blocks there are in all, were there before, and were written."""
-    (line,) = re.findall(r"upsampling: (\d+) blocks, (\d+) were there, (\d+) written now", output)
+    (line,) = re.findall(r"upsampling: of (\d+) blocks (\d+) were there, (\d+) written now", output)
     return [int(count) for count in line]
 
 
@@ -212,7 +212,7 @@ for line in sys.stdin:
 
 def test_bad_input_is_refused_and_told_what_to_do(files):
     made = run([sys.executable, str(PROGRAM), "made.zarr", "--make", "50x8x8", "--output", "made.png"], cwd=files)
-    assert "making: 2 blocks, 0 were there, 2 written now" in made.stdout
+    assert "making: of 2 blocks 0 were there, 2 written now" in made.stdout
     (files / "made.zarr" / "c" / "1" / "0" / "0" / "0").unlink()
     array(files / "plane.zarr", dtype=ts.float32, shape=(5, 6))
     array(files / "empty.zarr", dtype=ts.float32, shape=(5, 0, 6))
