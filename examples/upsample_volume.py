@@ -139,7 +139,7 @@ def unsplit_memory(up: Upsampling, sizes: Sequence[int]) -> int | None:
 
 
 def mebibytes(count: float) -> str:
-    return f"{count / MEBI:.1f} MiB"
+    return f"{count / MEBI:.1f} MiB" if count >= MEBI else f"{count / MEBI:.2g} MiB"
 
 
 def described(store: ts.TensorStore) -> str:

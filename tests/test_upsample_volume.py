@@ -60,8 +60,12 @@ def files(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "files")
 
 
+SMALL = "--budget", "0.01"
+"""Makes hundreds of blocks."""
+
+
 def command(files: pathlib.Path, *more: str) -> list[str]:
-    """With a budget that makes hundreds of blocks."""
+    """With a budget that makes dozens of blocks."""
     places = [files / "volume.zarr", files / "result.zarr", "--filters", files / "filters.npy"]
     options = ["--output", files / "picture.png", "--devices", "3", "--budget", "0.03", *more]
     return [sys.executable, *map(str, (PROGRAM, *places, *options))]
@@ -109,7 +113,9 @@ def test_scan_without_channels_is_interpolated(tmp_path):
 def stopped_by(number: int, files: pathlib.Path, blocks: int) -> tuple[int, str]:
     """Starts the program, and sends it a signal once it has written so many blocks more."""
     before = len(chunks(files))
-    with subprocess.Popen(command(files), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command(files, *SMALL), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
         while process.poll() is None and len(chunks(files)) < before + blocks:
             time.sleep(0.001)
         process.send_signal(number)
@@ -132,7 +138,7 @@ def test_goes_on_after_it_was_stopped_and_killed(files):
     written.rename(written.with_name(f"{written.name}.__lock"))
     os.truncate(written.with_name(f"{written.name}.__lock"), 1000)
 
-    total, there, now = counted(run(command(files)).stdout)
+    total, there, now = counted(run(command(files, *SMALL)).stdout)
     after = chunks(files)
     assert there == len(before)
     assert now == total - there > 0
