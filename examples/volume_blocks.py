@@ -104,9 +104,10 @@ class Upsampling:
         counts = [math.ceil(size / unit) for size, unit in zip(sizes, least, strict=True)]
         while True:
             block = tuple(count * unit for count, unit in zip(counts, least, strict=True))
-            arrays = math.prod(self._window_shape(block)) + math.prod(block) * self.channels
+            split = math.prod(self._window_shape(block)) + math.prod(block) * self.channels
+            arrays = 4 * (split / self.mesh.size + self.filters.size)
             smallest = max(counts) == 1
-            if smallest or 4 * arrays / self.mesh.size <= budget:  # else there is no need to compile it
+            if smallest or arrays <= budget:  # else there is no need to compile it
                 program = self.compile(block)
                 if smallest or program.memory <= budget:
                     program.check(budget)
