@@ -1,0 +1,75 @@
+"""A small generator, trained for a few steps: alone, or as one process of several.
+
+    python tests/generator_training.py ADDRESS PROCESSES PROCESS FILE
+
+is one of several, and writes to FILE what it found.
+"""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import jconvt
+
+SPLITS = {
+    "batch": (AxisType.Explicit, 1),
+    "rows, explicit": (AxisType.Explicit, 2),  # the first axis of the mesh: the border is between two processes
+    "rows, automatic": (AxisType.Auto, 2),
+}
+"""The kind of a mesh's axes, and how many devices the rows of images are split over. The others split the batch."""
+
+STEPS, RATE = 3, 0.05
+
+
+def train(split: str | None = None) -> dict[str, np.ndarray]:
+    """The loss of each step, and the kernels after the last: with ``split`` over all devices of all processes."""
+    rng = np.random.default_rng(7)
+    seeds, images = rng.normal(size=(16, 4, 4, 6)), rng.normal(size=(16, 16, 16, 3))
+    kernels = [rng.normal(size=(4, 4, 5, 6)) / 8, rng.normal(size=(5, 5, 3, 5)) / 8]
+    if split is None:
+        return _trained(*map(jnp.asarray, (seeds, images)), [*map(jnp.asarray, kernels)])
+    kind, rows = SPLITS[split]
+    mesh = jax.make_mesh((rows, jax.device_count() // rows), ("rows", "batch"), axis_types=(kind, kind))
+    spread = NamedSharding(mesh, PartitionSpec("batch", "rows"))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def placed(a: np.ndarray, sharding: NamedSharding) -> jax.Array:
+        return jax.make_array_from_callback(a.shape, sharding, lambda index: a[index])
+
+    with jax.set_mesh(mesh):
+        return _trained(placed(seeds, spread), placed(images, spread), [placed(w, whole) for w in kernels], whole)
+
+
+def _trained(
+    seeds: jax.Array, images: jax.Array, kernels: list[jax.Array], whole: NamedSharding | None = None
+) -> dict[str, np.ndarray]:
+    step, losses = jax.jit(_step, out_shardings=whole), []
+    for _ in range(STEPS):
+        kernels, value = step(kernels, seeds, images)
+        losses.append(float(value))
+    return {"losses": np.array(losses)} | {f"kernel {number}": np.asarray(w) for number, w in enumerate(kernels)}
+
+
+def _step(kernels: list[jax.Array], seeds: jax.Array, images: jax.Array) -> tuple[list[jax.Array], jax.Array]:
+    def loss(kernels: list[jax.Array]) -> jax.Array:
+        first, second = kernels
+        hidden = jnp.tanh(jconvt.conv2d_transpose(seeds, first, strides=2, precision="highest"))
+        return ((jconvt.conv2d_transpose(hidden, second, strides=2, precision="highest") - images) ** 2).mean()
+
+    value, gradients = jax.value_and_grad(loss)(kernels)
+    return [w - RATE * gradient for w, gradient in zip(kernels, gradients, strict=True)], value
+
+
+def _main(address: str, processes: str, process: str, file: str) -> None:
+    jax.config.update("jax_enable_x64", True)
+    jax.distributed.initialize(address, int(processes), int(process), initialization_timeout=60)
+    found = {f"{split} {name}": value for split in SPLITS for name, value in train(split).items()}
+    found["devices"] = np.array([jax.process_count(), jax.device_count(), jax.local_device_count()])
+    np.savez(file, **found)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
