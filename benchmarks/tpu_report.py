@@ -1,0 +1,153 @@
+"""What TPU's compiler said, as JSON, in tables and as a page."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from jconvt import workloads
+from jconvt.problem import Problem
+
+from .tpu_program import TOPOLOGIES, Figures
+
+MAPS = ("T", "F", "G")
+"""The transposed convolution, and its gradients in input and filters."""
+RIVAL, METHODS = "jax.lax", ("auto", "dilated", "vjp", "polyphase", "gemm")
+DTYPES = ("float32", "bfloat16")
+
+LEGEND = (
+    "T is the transposed convolution, F its gradient in the input, G in the filters. Cycles are in thousands for "
+    f"{RIVAL}, and in multiples of {RIVAL}'s for the others: below 1 is faster. A star: the program has operations on "
+    "which the compiler writes no cycles. FLOPs are in multiples of those that no method does without. MB are millions "
+    "of bytes: read and written by all operations, and held in main memory besides operands and results."
+)
+_FIGURES = "What the figures are and are not, `benchmarks/tpu_program.py` explains."
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One program: a map of a workload by a method, on one chip. ``refused`` is why there are no figures."""
+
+    topology: str
+    dtype: str
+    workload: str
+    map: str
+    method: str
+    figures: Figures | None = None
+    compile_seconds: float | None = None
+    refused: str | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.topology, self.dtype, self.workload, self.map, self.method
+
+    @property
+    def useful_flops(self) -> int:
+        """What no method does without."""
+        return Problem(workloads.load()[self.workload], "forward", self.dtype).flops
+
+    def of(self, **changes: Any) -> "Row":
+        return dataclasses.replace(self, **changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Figured:
+    """A table, for the terminal and for a page. The first two columns are names."""
+
+    title: str
+    headings: tuple[str, ...]
+    lines: list[list[Text]]
+
+    def shown(self) -> Table:
+        table = Table(box=SIMPLE_HEAD, show_edge=False, title=self.title)
+        for number, heading in enumerate(self.headings):
+            table.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
+        for line in self.lines:
+            table.add_row(*line)
+        return table
+
+    def markdown(self) -> list[str]:
+        rows = [[heading.replace("\n", " ") for heading in self.headings]]
+        rows += [["---"] * 2 + ["---:"] * (len(self.headings) - 2)]
+        rows += [[str(cell) for cell in line] for line in self.lines]
+        return ["", f"## {self.title}", "", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def read(path: pathlib.Path, versions: dict[str, str]) -> list[Row]:
+    """The rows of a file of the same versions; none of another."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        same = content["versions"] == versions
+        return [Row(**row | {"figures": row["figures"] and Figures(**row["figures"])}) for row in content["rows"] if same]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # or of another form
+        return []
+
+
+def content(rows: Sequence[Row], versions: dict[str, str]) -> dict[str, Any]:
+    """What the JSON file holds."""
+    return {"versions": versions, "rows": [dataclasses.asdict(row) for row in rows]}
+
+
+def page(rows: Sequence[Row], versions: dict[str, str]) -> str:
+    """The figures as Markdown."""
+    lines = ["# What the TPU compiler says", "", f"{', '.join(map(' '.join, versions.items()))}.", "", LEGEND, _FIGURES]
+    return "\n".join(itertools.chain(lines, *(table.markdown() for table in tables(rows)))) + "\n"
+
+
+def tables(rows: Sequence[Row]) -> Iterator[Figured]:
+    """For each chip and dtype: the cycles of all methods, then what else ``auto`` takes."""
+    cases: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in sorted(rows, key=_place):
+        cases.setdefault(row.key[:-1], {})[row.method] = row
+    for chip, group in itertools.groupby(cases.items(), key=lambda case: case[0][:2]):
+        named = [((workload, map), found) for (*_, workload, map), found in group]
+        methods = list(dict.fromkeys(method for _, found in named for method in found if method != RIVAL))
+        yield Figured(
+            f"TPU {' '.join(chip)}: cycles",
+            ("workload", "map", RIVAL, *methods),
+            [[*(Text(name) for name in names), *(_cycles(found, method) for method in (RIVAL, *methods))] for names, found in named],
+        )
+        measured = [(names, found) for names, found in named if "auto" in found]
+        if measured:
+            yield Figured(f"TPU {' '.join(chip)}: FLOPs and bytes", _BESIDES, [_besides(*case) for case in measured])
+
+
+_BESIDES = ("workload", "map", *(f"{what}\n{who}" for what in ("FLOPs", "MB", "MB held") for who in (RIVAL, "auto")))
+
+
+def _place(row: Row) -> tuple[int, ...]:
+    orders = [*TOPOLOGIES], [*DTYPES], [*workloads.load()], [*MAPS], [RIVAL, *METHODS]
+    return tuple(order.index(name) for order, name in zip(orders, row.key, strict=True))
+
+
+def _cycles(found: dict[str, Row], method: str) -> Text:
+    row, rival = found.get(method), found[RIVAL]
+    if row is None or row.figures is None or rival.figures is None:
+        return Text("-")
+    star = "*" if row.figures.unpriced else ""
+    if method == RIVAL:
+        return Text(f"{row.figures.cycles / 1000:,.1f}{star}")
+    ratio = row.figures.cycles / rival.figures.cycles
+    return Text(f"{ratio:.2f}{star}", _style(ratio, 1))
+
+
+def _besides(names: tuple[str, ...], found: dict[str, Row]) -> list[Text]:
+    cells = [Text(name) for name in names]
+    rival, auto = found[RIVAL], found["auto"]
+    if rival.figures is None or auto.figures is None:
+        return cells + [Text("-")] * 6
+    for name, unit, digits in (("flops", rival.useful_flops, 2), ("bytes", 1e6, 1), ("temporary", 1e6, 1)):
+        values = getattr(rival.figures, name), getattr(auto.figures, name)
+        shown = [f"{value / unit:,.{digits}f}" for value in values]
+        cells += [Text(shown[0]), Text(shown[1], _style(values[1], values[0]))]
+    return cells
+
+
+def _style(value: float, rival: float) -> str:
+    return "green" if value < rival else "red" if value > rival else ""
