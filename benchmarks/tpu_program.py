@@ -10,8 +10,8 @@ libtpu compiles for v4, v5e, v5p and v6e on any x86-64 Linux machine, and tells 
 - ``temporary`` and ``peak``: the bytes of main memory besides operands and results, and with them.
 
 None is a measurement. Transfers that run beside the computation are free in ``cycles``. So are operations that the
-compiler writes no cycles on, such as reversals and reshapes that move data: ``unpriced`` counts them. The estimate may be
-further off than two methods are apart.
+compiler writes no cycles on, such as reversals and reshapes that move data: ``unpriced`` counts them. The estimate may
+be further off than two methods are apart.
 
 The ``optimal_seconds`` of ``cost_analysis()`` are not used: they are a bound from peak rates, which counts no work on
 zeros and no tiles, counts as traffic what a fusion keeps on the chip, and adds -1 second for a custom call.

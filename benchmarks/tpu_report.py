@@ -84,7 +84,9 @@ def read(path: pathlib.Path, versions: dict[str, str]) -> list[Row]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         same = content["versions"] == versions
-        return [Row(**row | {"figures": row["figures"] and Figures(**row["figures"])}) for row in content["rows"] if same]
+        return [
+            Row(**row | {"figures": row["figures"] and Figures(**row["figures"])}) for row in content["rows"] if same
+        ]
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # or of another form
         return []
 
@@ -106,12 +108,15 @@ def tables(rows: Sequence[Row]) -> Iterator[Figured]:
     for row in sorted(rows, key=_place):
         cases.setdefault(row.key[:-1], {})[row.method] = row
     for chip, group in itertools.groupby(cases.items(), key=lambda case: case[0][:2]):
-        named = [((workload, map), found) for (*_, workload, map), found in group]
+        named = [(key[2:], found) for key, found in group]
         methods = list(dict.fromkeys(method for _, found in named for method in found if method != RIVAL))
         yield Figured(
             f"TPU {' '.join(chip)}: cycles",
             ("workload", "map", RIVAL, *methods),
-            [[*(Text(name) for name in names), *(_cycles(found, method) for method in (RIVAL, *methods))] for names, found in named],
+            [
+                [*(Text(name) for name in names), *(_cycles(found, method) for method in (RIVAL, *methods))]
+                for names, found in named
+            ],
         )
         measured = [(names, found) for names, found in named if "auto" in found]
         if measured:
