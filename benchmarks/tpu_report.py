@@ -82,11 +82,9 @@ class Figured:
 def read(path: pathlib.Path, versions: dict[str, str]) -> list[Row]:
     """The rows of a file of the same versions; none of another."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        same = content["versions"] == versions
-        return [
-            Row(**row | {"figures": row["figures"] and Figures(**row["figures"])}) for row in content["rows"] if same
-        ]
+        found = json.loads(path.read_text(encoding="utf-8"))
+        rows = found["rows"] if found["versions"] == versions else []
+        return [Row(**row | {"figures": row["figures"] and Figures(**row["figures"])}) for row in rows]
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # or of another form
         return []
 
@@ -110,14 +108,10 @@ def tables(rows: Sequence[Row]) -> Iterator[Figured]:
     for chip, group in itertools.groupby(cases.items(), key=lambda case: case[0][:2]):
         named = [(key[2:], found) for key, found in group]
         methods = list(dict.fromkeys(method for _, found in named for method in found if method != RIVAL))
-        yield Figured(
-            f"TPU {' '.join(chip)}: cycles",
-            ("workload", "map", RIVAL, *methods),
-            [
-                [*(Text(name) for name in names), *(_cycles(found, method) for method in (RIVAL, *methods))]
-                for names, found in named
-            ],
-        )
+        lines = [
+            [*map(Text, names), *(_cycles(found, method) for method in (RIVAL, *methods))] for names, found in named
+        ]
+        yield Figured(f"TPU {' '.join(chip)}: cycles", ("workload", "map", RIVAL, *methods), lines)
         measured = [(names, found) for names, found in named if "auto" in found]
         if measured:
             yield Figured(f"TPU {' '.join(chip)}: FLOPs and bytes", _BESIDES, [_besides(*case) for case in measured])

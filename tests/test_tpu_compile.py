@@ -1,16 +1,18 @@
 """What TPU's compiler makes of the methods, maps, dtypes, layers, and of a training step. It needs no TPU.
 
-``python -m pytest -m tpu_compile``, where ``jconvt[tpu-compile]`` is installed. ``python -m benchmarks --tpu-compile`` has
-the figures of all published layers, and ``test_tpu_results`` holds them to the same limits.
+``python -m pytest -m tpu_compile``, where ``jconvt[tpu-compile]`` is installed. ``python -m benchmarks --tpu-compile``
+has the figures of all published layers, and ``test_tpu_results`` holds them to the same limits.
 """
 
 import dataclasses
+import math
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tpu_limits
 from collectives import collectives
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -70,6 +72,13 @@ def test_every_generation(topology, map):
         assert found.flops <= 1.05 * max(Problem(SMALL, "forward", "float32").flops, rival.flops)
 
 
+@pytest.mark.parametrize("name", ["unet-up", "pix2pix-up", "fcn32s-score", "sam-decoder", "unet3d-up"])
+def test_published_layers_are_no_worse_than_jax_lax(name):
+    workload = workloads.load()[name]
+    rival, found = (figures(workload, "T", method, "bfloat16") for method in (tpu.RIVAL, "auto"))
+    assert not tpu_limits.missed(found, rival, Problem(workload, "forward", "bfloat16").flops)
+
+
 @pytest.mark.parametrize("workload", [GROUPS, VOLUME], ids=["groups", "volume"])
 @pytest.mark.parametrize("method", METHODS)
 def test_groups_and_volumes(workload, method):
@@ -108,7 +117,10 @@ def test_float32_is_multiplied_as_bfloat16_unless_more_is_asked_for(map):
         asked = re.search(r"operand_precision=\{(\w+),(\w+)\}", options)
         return types, asked and set(asked.groups())
 
-    print(map, found(None), found("high"), found("highest"))
+    types, asked = found(None)
+    assert "bf16" in types
+    assert asked is None
+    assert found("highest") == ({"f32"}, {"highest"})
 
 
 def linen_layer(module):
@@ -158,8 +170,8 @@ def described_on(sharding, tree):
     return jax.tree.map(lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=sharding), tree)
 
 
-def mesh_of(topology):
-    devices = tpu_program.devices(topology)
+def mesh_of(chips):
+    devices = tpu_program.devices("v5e:2x4" if chips > 4 else "v5e:2x2")[:chips]
     return jax.sharding.Mesh(np.array(devices), ("d",), axis_types=(AxisType.Auto,))
 
 
@@ -189,39 +201,39 @@ def generator(layer, width=32):
     return step, (parameters, rest), batch
 
 
-def compiled_step(layer, topology):
+def compiled_step(layer, chips):
     step, state, batch = generator(layer)
-    mesh = mesh_of(topology)
+    mesh = mesh_of(chips)
     whole, split = NamedSharding(mesh, P()), NamedSharding(mesh, P("d"))
     operands = *described_on(whole, state), *described_on(split, batch)
     return jax.jit(step, out_shardings=whole).lower(*operands).compile()
 
 
-def test_training_step_of_a_generator():
-    nnx = pytest.importorskip("flax.nnx")
+@pytest.mark.parametrize("chips", [1, 4, 8])
+def test_training_step_of_a_generator(chips):
+    theirs = pytest.importorskip("flax.nnx").ConvTranspose
     ours = pytest.importorskip("jconvt.nnx").ConvTranspose
-    found, theirs = (tpu_program.figures(compiled_step(layer, "v5e:2x2")) for layer in (ours, nnx.ConvTranspose))
-    print(found, theirs)
-    assert found.flops <= 1.05 * theirs.flops
-    assert found.peak <= 1.05 * theirs.peak
-    assert found.cycles <= 1.05 * theirs.cycles
-
-
-@pytest.mark.parametrize("topology", ["v5e:2x2", "v5e:2x4"])
-def test_training_step_split_over_chips(topology):
-    layer = pytest.importorskip("jconvt.nnx").ConvTranspose
-    compiled = compiled_step(layer, topology)
-    print(
-        {name: (len(v), sum(v)) for name, v in collectives(compiled.as_text()).items()}, tpu_program.figures(compiled)
-    )
+    compiled = compiled_step(ours, chips)
+    found, sent = tpu_program.figures(compiled), collectives(compiled.as_text())
+    parameters = sum(math.prod(each.shape) * 4 for each in jax.tree.leaves(generator(ours)[1][0]))
+    if chips == 1:
+        assert sent == {}
+    else:
+        assert set(sent) == {"all-reduce"}  # of the gradients, the loss, and what is normalised over the batch
+        assert parameters <= sum(sent["all-reduce"]) <= 1.05 * parameters
+    if chips < 8:
+        rival = tpu_program.figures(compiled_step(theirs, chips))
+        assert found.flops <= 1.05 * rival.flops
+        assert found.peak <= rival.peak
+        assert found.cycles <= 1.02 * rival.cycles
 
 
 WIDE = dataclasses.replace(SMALL, name="wide", batch=8, input_sizes=(16, 16), output_sizes=(32, 32))
 
 
-def sent(topology, method, x, w, z):
+def sent(chips, method, x, w, z):
     """What T sends, and what F and G send together, with operands and results of these shardings."""
-    mesh = mesh_of(topology)
+    mesh = mesh_of(chips)
     shapes = WIDE.input_shape, WIDE.filters_shape, WIDE.output_shape
     x, w, z = (NamedSharding(mesh, spec) for spec in (x, w, z))
     operands = [
@@ -233,13 +245,13 @@ def sent(topology, method, x, w, z):
     return collectives(forward.as_text()), collectives(backward.as_text())
 
 
-@pytest.mark.parametrize("topology", ["v5e:2x2", "v5e:2x4"])
+@pytest.mark.parametrize("chips", [4, 8])
 @pytest.mark.parametrize("method", METHODS)
-def test_a_split_batch_sends_the_gradient_of_the_filters_alone(topology, method):
-    forward, backward = sent(topology, method, P("d"), P(), P("d"))
-    print(forward, backward)
+def test_a_split_batch_sends_the_gradient_of_the_filters_alone(chips, method):
+    forward, backward = sent(chips, method, P("d"), P(), P("d"))
+    filters = math.prod(WIDE.filters_shape)
     assert forward == {}
-    assert set(backward) == {"all-reduce"}
+    assert backward in ({"all-reduce": [2 * filters]}, {"all-reduce": [4 * filters]})  # sums may be in float32
 
 
 @pytest.mark.parametrize(
@@ -251,7 +263,7 @@ def test_a_split_batch_sends_the_gradient_of_the_filters_alone(topology, method)
     ],
     ids=["height", "input channels", "output channels"],
 )
-@pytest.mark.parametrize("topology", ["v5e:2x2", "v5e:2x4"])
-def test_what_else_may_be_split(topology, x, w, z, kinds):
-    forward, _ = sent(topology, "auto", x, w, z)
+@pytest.mark.parametrize("chips", [4, 8])
+def test_what_else_may_be_split(chips, x, w, z, kinds):
+    forward, _ = sent(chips, "auto", x, w, z)
     assert [*forward] == kinds

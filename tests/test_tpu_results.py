@@ -1,0 +1,52 @@
+"""The published figures of TPU's compiler: no worse than ``jax.lax``, and what ``choose`` takes its rules from."""
+
+import json
+import pathlib
+
+import pytest
+import tpu_limits
+
+import jconvt
+from jconvt import workloads
+
+pytest.importorskip("benchmarks", reason="not in sys.path: run python -m pytest in a checkout")
+from benchmarks import tpu_report
+
+PATH = pathlib.Path(__file__).parents[1] / "benchmarks" / "results" / "tpu.json"
+MAPS = {"T": "transposed_convolution", "F": "forward_convolution", "G": "kernel_gradient"}
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """The rows by method, of each map of each workload."""
+    rows = tpu_report.read(PATH, json.loads(PATH.read_text())["versions"])
+    found = {}
+    for row in rows:
+        found.setdefault(row.key[:-1], {})[row.method] = row
+    return found
+
+
+def test_every_map_of_every_layer_is_there(cases):
+    for dtype in ("float32", "bfloat16"):
+        for name in workloads.load():
+            for map in MAPS:
+                assert cases["v5e", dtype, name, map].keys() >= {"jax.lax", "auto"}
+
+
+def test_auto_is_no_worse_than_jax_lax(cases):
+    missed = {
+        case: goals
+        for case, found in cases.items()
+        if "auto" in found
+        and (goals := tpu_limits.missed(found["auto"].figures, found["jax.lax"].figures, found["auto"].useful_flops))
+    }
+    assert missed == {}
+
+
+def test_auto_is_what_choose_chooses_now(cases):
+    for (_, dtype, name, map), found in cases.items():
+        workload = workloads.load()[name]
+        arguments = workload.spec, workload.input_shape, workload.filters_shape
+        chosen = getattr(jconvt.choose(*arguments, dtype=dtype, platform="tpu"), MAPS[map]).method
+        if {"auto", chosen} <= found.keys():
+            assert found["auto"].figures.cycles == found[chosen].figures.cycles, (name, map, chosen)
