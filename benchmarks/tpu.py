@@ -82,7 +82,7 @@ def measure(
 ) -> Row:
     """The figures of the map of that name. What is ``known`` is not compiled again: some methods share programs."""
     known = {} if known is None else known
-    row = Row(topology, dtype, workload.name, name, method)
+    row = Row(topology, dtype, workload.name, name, method, choice(dtype, workload, name) if method == "auto" else None)
     try:
         lowered = lower(topology, dtype, workload, name, function(workload, method))
         key = topology, lowered.as_text()
@@ -94,6 +94,12 @@ def measure(
         return row.of(refused=str(error).partition("\n")[0])
     figures, seconds = known[key]
     return row.of(figures=figures, compile_seconds=round(seconds, 3))
+
+
+def choice(dtype: str, workload: Workload, name: str) -> str:
+    """The method that ``auto`` takes for the map of that name."""
+    arguments = workload.spec, workload.input_shape, workload.filters_shape
+    return getattr(jconvt.choose(*arguments, dtype=dtype, platform="tpu"), MAPS[name]).method
 
 
 def function(workload: Workload, method: str) -> Callable[[Any, Any], Any]:

@@ -16,29 +16,35 @@ from jconvt.problem import Problem
 
 from .tpu_program import TOPOLOGIES, Figures
 
-MAPS = ("T", "F", "G")
-"""The transposed convolution, and its gradients in input and filters."""
+MAPS = {"T": "transposed_convolution", "F": "forward_convolution", "G": "kernel_gradient"}
+"""The transposed convolution, and its gradients in input and filters: by their names here, and in ``jconvt.choose``."""
 RIVAL, METHODS = "jax.lax", ("auto", "dilated", "vjp", "polyphase", "gemm")
 DTYPES = ("float32", "bfloat16")
 
 LEGEND = (
-    "T is the transposed convolution, F its gradient in the input, G in the filters. Cycles are in thousands for "
+    "T is the transposed convolution, F its gradient in the input, G in the filters. Choice is "
+    "what auto took. Cycles are in thousands for "
     f"{RIVAL}, and in multiples of {RIVAL}'s for the others: below 1 is faster. A star: the program has operations on "
     "which the compiler writes no cycles. FLOPs are in multiples of those that no method does without. MB are millions "
     "of bytes: read and written by all operations, and held in main memory besides operands and results."
 )
+_NAMES = ("workload", "map", "choice")
 _FIGURES = "What the figures are and are not, `benchmarks/tpu_program.py` explains."
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One program: a map of a workload by a method, on one chip. ``refused`` is why there are no figures."""
+    """One program: a map of a workload by a method, on one chip.
+
+    ``chosen`` is the method that ``auto`` took. ``refused`` is why there are no figures.
+    """
 
     topology: str
     dtype: str
     workload: str
     map: str
     method: str
+    chosen: str | None = None
     figures: Figures | None = None
     compile_seconds: float | None = None
     refused: str | None = None
@@ -58,7 +64,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Figured:
-    """A table, for the terminal and for a page. The first two columns are names."""
+    """A table, for the terminal and for a page. What is no name is a figure."""
 
     title: str
     headings: tuple[str, ...]
@@ -66,15 +72,15 @@ class Figured:
 
     def shown(self) -> Table:
         table = Table(box=SIMPLE_HEAD, show_edge=False, title=self.title)
-        for number, heading in enumerate(self.headings):
-            table.add_column(heading, justify="left" if number < 2 else "right", no_wrap=True)
+        for heading in self.headings:
+            table.add_column(heading, justify="left" if heading in _NAMES else "right", no_wrap=True)
         for line in self.lines:
             table.add_row(*line)
         return table
 
     def markdown(self) -> list[str]:
         rows = [[heading.replace("\n", " ") for heading in self.headings]]
-        rows += [["---"] * 2 + ["---:"] * (len(self.headings) - 2)]
+        rows += [["---" if heading in _NAMES else "---:" for heading in self.headings]]
         rows += [[str(cell) for cell in line] for line in self.lines]
         return ["", f"## {self.title}", "", *(f"| {' | '.join(row)} |" for row in rows)]
 
@@ -109,9 +115,10 @@ def tables(rows: Sequence[Row]) -> Iterator[Figured]:
         named = [(key[2:], found) for key, found in group]
         methods = list(dict.fromkeys(method for _, found in named for method in found if method != RIVAL))
         lines = [
-            [*map(Text, names), *(_cycles(found, method) for method in (RIVAL, *methods))] for names, found in named
+            [*map(Text, names), _choice(found), *(_cycles(found, method) for method in (RIVAL, *methods))]
+            for names, found in named
         ]
-        yield Figured(f"TPU {' '.join(chip)}: cycles", ("workload", "map", RIVAL, *methods), lines)
+        yield Figured(f"TPU {' '.join(chip)}: cycles", ("workload", "map", "choice", RIVAL, *methods), lines)
         measured = [(names, found) for names, found in named if "auto" in found]
         if measured:
             yield Figured(f"TPU {' '.join(chip)}: FLOPs and bytes", _BESIDES, [_besides(*case) for case in measured])
@@ -123,6 +130,10 @@ _BESIDES = ("workload", "map", *(f"{what}\n{who}" for what in ("FLOPs", "MB", "M
 def _place(row: Row) -> tuple[int, ...]:
     orders = [*TOPOLOGIES], [*DTYPES], [*workloads.load()], [*MAPS], [RIVAL, *METHODS]
     return tuple(order.index(name) for order, name in zip(orders, row.key, strict=True))
+
+
+def _choice(found: dict[str, Row]) -> Text:
+    return Text((found["auto"].chosen or "-") if "auto" in found else "-")
 
 
 def _cycles(found: dict[str, Row], method: str) -> Text:

@@ -8,17 +8,19 @@ import pathlib
 import pytest
 import tpu_limits
 
-import jconvt
 from jconvt import workloads
 
 pytest.importorskip("benchmarks", reason="not in sys.path: run python -m pytest in a checkout")
-from benchmarks import tpu_program, tpu_report
+from benchmarks import tpu, tpu_program, tpu_report
 
 PATH = pathlib.Path(__file__).parents[1] / "benchmarks" / "results" / "tpu.json"
-MAPS = {"T": "transposed_convolution", "F": "forward_convolution", "G": "kernel_gradient"}
 
-EXCEPTIONS = {("v5e", "float32", "fcn32s-score", "T"): {"memory"}}
-"""1024 phases of 21 channels: 292 MB beside the result instead of 134, and the compiler expects 68 times the speed."""
+EXCEPTIONS = {
+    ("v5e", "float32", "fcn32s-score", "T"): {"memory"},  # 292 MB instead of 134, in 0.015 of the cycles
+    ("v5p", "bfloat16", "fcn8s-score", "T"): {"memory"},  # 73 MB instead of 52, in 0.41 of the cycles
+    ("v5p", "bfloat16", "hifigan-up1", "T"): {"memory"},  # 8.5 MB instead of 2.1, in 0.58 of the cycles
+}
+"""Where a goal is missed; each is a sum of phases or stamps that the chip's own memory does not hold."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def cases():
 def test_every_map_of_every_layer_is_there(cases):
     for dtype in ("float32", "bfloat16"):
         for name in workloads.load():
-            for map in MAPS:
+            for map in tpu_report.MAPS:
                 assert cases["v5e", dtype, name, map].keys() >= {"jax.lax", "auto"}
 
 
@@ -48,13 +50,10 @@ def test_auto_is_no_worse_than_jax_lax(cases):
     assert missed == EXCEPTIONS
 
 
-def test_auto_is_what_choose_chooses_now(cases):
+def test_auto_took_what_choose_chooses_now(cases):
     for (_, dtype, name, map), found in cases.items():
-        workload = workloads.load()[name]
-        arguments = workload.spec, workload.input_shape, workload.filters_shape
-        chosen = getattr(jconvt.choose(*arguments, dtype=dtype, platform="tpu"), MAPS[map]).method
-        if {"auto", chosen} <= found.keys():
-            assert found["auto"].figures.cycles == found[chosen].figures.cycles, (name, map, chosen)
+        if "auto" in found:
+            assert found["auto"].chosen == tpu.choice(dtype, workloads.load()[name], map), (dtype, name, map)
 
 
 def test_cycles_are_read_as_the_example_says():
