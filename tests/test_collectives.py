@@ -1,7 +1,5 @@
 """What is read from the texts of compiled programs."""
 
-import jax
-import jax.numpy as jnp
 import pytest
 from collectives import collectives
 
@@ -34,11 +32,3 @@ HEAD = "ENTRY %main (a: bf16[4,8]) -> bf16[4,8] {\n  %a = bf16[4,8]{1,0:T(8,128)
 )
 def test_collectives_are_found_with_their_bytes(lines, expected):
     assert collectives(f"{HEAD}  {lines}\n}}") == expected
-
-
-def test_a_real_program_is_read():
-    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
-    specs = jax.sharding.PartitionSpec("d")
-    f = jax.shard_map(lambda x: jax.lax.psum(x, "d"), mesh=mesh, in_specs=specs, out_specs=jax.sharding.PartitionSpec())
-    found = collectives(jax.jit(f).lower(jnp.ones((4, 8), "float32")).compile().as_text())
-    assert set(found) <= {"all-reduce"}  # with one device it may be left out
