@@ -14,6 +14,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import meshes
 import numpy as np
 import pytest
 import tpu_limits
@@ -259,19 +260,31 @@ def test_a_split_batch_sends_the_gradient_of_the_filters_alone(chips, method):
     assert backward in ({"all-reduce": [2 * filters]}, {"all-reduce": [4 * filters]})  # sums may be in float32
 
 
-@pytest.mark.parametrize(
-    ("x", "w", "z", "kinds"),
-    [
-        (P(None, "d"), P(), P(None, "d"), ["collective-permute"]),
-        (P(None, None, None, "d"), P(None, None, None, "d"), P(), ["all-reduce"]),
-        (P(), P(None, None, "d"), P(None, None, None, "d"), []),
-    ],
-    ids=["height", "input channels", "output channels"],
-)
-@pytest.mark.parametrize("chips", [4, 8])
-def test_what_else_may_be_split(chips, x, w, z, kinds):
-    forward, _ = sent(chips, "auto", x, w, z)
-    assert [*forward] == kinds
+REDUCE, PERMUTE = {"all-reduce"}, {"collective-permute"}
+SENT = {
+    "batch": {"G": REDUCE},
+    "height": {"T": PERMUTE, "F": PERMUTE, "G": REDUCE | PERMUTE},
+    "output": {"F": REDUCE},
+    "input": {"T": REDUCE},
+    "groups": {},
+}
+
+
+@pytest.mark.parametrize("split", SENT)
+@pytest.mark.parametrize("kind", meshes.KINDS)
+def test_what_moves(kind, split):
+    devices = np.array(tpu_program.devices("v5e:2x4"))
+    mesh = jax.sharding.Mesh(devices.reshape(8), ("d",), axis_types=(meshes.KINDS[kind],))
+    *laid, groups = meshes.SPLITS[split]
+    shapes = (8, 64, 4, 64), (5, 3, 32 // groups, 64), (8, 128, 4, 32)
+    operands = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
+    results = laid[2], laid[0], laid[1]
+    calls = meshes.maps("auto", strides=(2, 1), groups=groups)
+    for (name, function), result in zip(calls.items(), results, strict=True):
+        moved = collectives(meshes.compiled(kind, mesh, function, operands, laid, result).as_text())
+        assert moved.keys() == SENT[split].get(name, set())
+        if (split, name) == ("height", "T"):
+            assert sum(moved["collective-permute"]) == 2 * (8 * 4 * 64) * 2  # a row of pixels from either side
 
 
 def test_tables_are_written_and_what_was_there_is_kept(tmp_path):
