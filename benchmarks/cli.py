@@ -11,30 +11,40 @@ from rich.console import Console
 from rich.text import Text
 
 from jconvt import bench, bench_cli
+from jconvt.errors import ArgumentError
 from jconvt.replacement import replacement
 
-from . import choices, comparison, machine, report, rivals, scaling
+from . import choices, comparison, machine, report, rivals, scaling, tpu
 
 _OUTPUT = pathlib.Path("build", "benchmarks")
+_TPU = "--tpu-compile"
 _RIVALS = [name for names in rivals.NAMES.values() for name in names]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark on ``argv``, and returns its exit status. Without a command, it compares."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
-        argv = ["compare", *argv]
-    arguments = _parser().parse_args(argv)
     console = Console(highlight=False)
     try:
+        if _TPU in argv:
+            return _compile_for_tpu([each for each in argv if each != _TPU], console)
+        arguments = _parse(argv)
         return arguments.command(arguments, console)
     except KeyboardInterrupt:
         return 130
 
 
+def _parse(argv: list[str]) -> argparse.Namespace:
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+        argv = ["compare", *argv]
+    return _parser().parse_args(argv)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m benchmarks", description="Transposed convolution in JAX beside other libraries."
+        "python -m benchmarks",
+        description="Transposed convolution in JAX beside other libraries.",
+        epilog=f"python -m benchmarks {_TPU} --help: what a TPU's compiler says, without a TPU",
     )
     commands = parser.add_subparsers(title="commands; without one, compare", required=True)
     text = "measure auto, every method and every rival, and write what was measured"
@@ -63,6 +73,22 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("file", metavar="FILE", type=pathlib.Path)
     showing.set_defaults(command=_show)
     return parser
+
+
+def _compile_for_tpu(argv: list[str], console: Console) -> int:
+    text = "Compile each method and jax.lax for a TPU that is not there, and write what the compiler says of them."
+    parser = argparse.ArgumentParser(f"python -m benchmarks {_TPU}", description=text)
+    tpu.add_arguments(parser)
+    parser.add_argument(
+        "--output", metavar="DIR", type=pathlib.Path, default=_OUTPUT, help=f"write there instead of in {_OUTPUT}"
+    )
+    arguments = parser.parse_args(argv)
+    _directory(arguments.output)
+    try:
+        return tpu.command(arguments, console)
+    except ArgumentError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
 
 
 def _compare(arguments: argparse.Namespace, console: Console) -> int:

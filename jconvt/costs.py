@@ -187,10 +187,12 @@ def _tpu(name: Map, method: str, sizes: Sizes) -> float:
     # Rates by the estimates of TPU's compiler. It skips no zeros, but for few images it copies what it dilates.
     product = 100e12
     if name == "transposed_convolution":
+        few = sizes.spec.groups == 1 and sizes.batch < 8
+        filled = sizes.output_channels % 128 == 0  # or stamps and their sums are filled up to 128 channels
         stamped = sizes.stamped_axes == sizes.spec.rank  # what is gathered is copied again
-        gains = sizes.zeros >= 16 or (stamped and (sizes.output_channels % 128 == 0 or sizes.zeros >= 8))
-        few = sizes.spec.groups == 1 and sizes.batch < 8 and gains
-        slower = {"dilated": 1, "polyphase": 3, "gemm": 0.6 if few else 1.5}[method]
+        gains = sizes.zeros >= 16 or (stamped and (filled or sizes.zeros >= 8))
+        phases = few and sizes.zeros >= 64 and not filled
+        slower = {"dilated": 1, "polyphase": 0.4 if phases else 3, "gemm": 0.6 if few and gains else 1.5}[method]
     elif name == "forward_convolution":
         slower = {"vjp": 1, "polyphase": 3, "gemm": 1.5}[method]
     else:

@@ -18,6 +18,7 @@ METHODS = ("auto", "dilated", "vjp", "polyphase", "gemm")
 SPLITS = {
     "batch": (P("d"), P(), P("d"), 1),
     "height": (P(None, "d"), P(), P(None, "d"), 1),
+    "height of groups": (P(None, "d"), P(), P(None, "d"), 2),
     "output": (P(), P(None, None, "d"), P(None, None, None, "d"), 1),
     "input": (P(None, None, None, "d"), P(None, None, None, "d"), P(), 1),
     "groups": (P(None, None, None, "d"), P(None, None, None, "d"), P(None, None, None, "d"), DEVICES),

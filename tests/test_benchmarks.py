@@ -1,5 +1,6 @@
 """``python -m benchmarks`` as it is run: in a checkout, in a process of its own."""
 
+import importlib.util
 import json
 import pathlib
 import subprocess
@@ -84,6 +85,8 @@ def test_rival_is_right_on_every_kind_of_layer(library):
         (["--workload", "nonsense"], "nonsense"),
         (["show", "missing.json"], "missing.json"),
         (["--output", "README.md/results", "--workload", "tiny"], "cannot write to README.md/results"),
+        (["--tpu-compile", "--output", "README.md/results"], "cannot write to README.md/results"),
+        (["--tpu-compile", "--topology", "v1"], "v1"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, text):
@@ -92,6 +95,15 @@ def test_bad_arguments_are_refused(arguments, text):
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert text in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is not None, reason="TPU's compiler is installed")
+def test_tables_of_a_tpu_need_its_compiler(tmp_path):
+    command = [sys.executable, "-m", "benchmarks", "--tpu-compile", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the TPU compiler is not installed" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -24,7 +24,7 @@ def _prepare(problem: Problem) -> Program:
         workload.output_channels,
         (workload.kernel,) * workload.rank,
         (workload.stride,) * workload.rank,
-        padding(problem),
+        padding(problem.workload),
         use_bias=False,
         transpose_kernel=True,
         dtype=dtype,

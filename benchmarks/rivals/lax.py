@@ -1,5 +1,6 @@
 """``jax.lax.conv_transpose``; where there are groups, which it has not, the convolution that it stands for."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,40 +8,39 @@ from jax import lax
 
 from jconvt.bench import Contender, Program, jax_program
 from jconvt.problem import Problem
-
-
-def padding(problem: Problem) -> list[tuple[int, int]]:
-    """What ``jax.lax`` pads the dilated input with, to crop the canvas by ``lo`` and ``hi``."""
-    return [(axis.extent - 1 - axis.lo, axis.extent - 1 - axis.hi) for axis in problem.workload.spec.axes]
+from jconvt.workloads import Workload
 
 
 def contenders() -> dict[str, Contender]:
     return {"lax": _prepare}
 
 
+def padding(workload: Workload) -> list[tuple[int, int]]:
+    """What ``jax.lax`` pads the dilated input with, to crop the canvas by ``lo`` and ``hi``."""
+    return [(axis.extent - 1 - axis.lo, axis.extent - 1 - axis.hi) for axis in workload.spec.axes]
+
+
+def function(workload: Workload, precision: Any = None) -> Callable[[Any, Any], Any]:
+    """A workload as a function of input and filters."""
+    return _grouped(workload, precision) if workload.groups > 1 else _plain(workload, precision)
+
+
 def _prepare(problem: Problem) -> Program:
-    return jax_program(problem, _grouped(problem) if problem.workload.groups > 1 else _plain(problem))
+    return jax_program(problem, function(problem.workload, problem.precision))
 
 
-def _plain(problem: Problem) -> Any:
-    def function(x: Any, w: Any) -> Any:
-        return lax.conv_transpose(
-            x,
-            w,
-            (problem.workload.stride,) * problem.workload.rank,
-            padding(problem),
-            transpose_kernel=True,
-            precision=problem.precision,
-        )
+def _plain(workload: Workload, precision: Any) -> Callable[[Any, Any], Any]:
+    def call(x: Any, w: Any) -> Any:
+        strides = (workload.stride,) * workload.rank
+        return lax.conv_transpose(x, w, strides, padding(workload), transpose_kernel=True, precision=precision)
 
-    return function
+    return call
 
 
-def _grouped(problem: Problem) -> Any:
-    workload = problem.workload
+def _grouped(workload: Workload, precision: Any) -> Callable[[Any, Any], Any]:
     space = "DHW"[-workload.rank :]
 
-    def function(x: Any, w: Any) -> Any:
+    def call(x: Any, w: Any) -> Any:
         kernel = jnp.flip(w, range(workload.rank)).reshape(*w.shape[:-1], workload.groups, -1)
         kernel = jnp.moveaxis(kernel, -1, workload.rank)  # (k..., c / groups, o / groups, groups)
         kernel = kernel.swapaxes(-1, -2).reshape(*kernel.shape[: workload.rank + 1], workload.output_channels)
@@ -48,11 +48,11 @@ def _grouped(problem: Problem) -> Any:
             x,
             kernel,
             window_strides=(1,) * workload.rank,
-            padding=padding(problem),
+            padding=padding(workload),
             lhs_dilation=(workload.stride,) * workload.rank,
             dimension_numbers=(f"N{space}C", f"{space}IO", f"N{space}C"),
             feature_group_count=workload.groups,
-            precision=problem.precision,
+            precision=precision,
         )
 
-    return function
+    return call

@@ -11,7 +11,7 @@ So a device fetches the rows that its taps reach from its neighbours once, and s
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -60,9 +60,11 @@ def transposed_convolution(
         blocks = jnp.moveaxis(y.reshape(1, *y.shape[:-1], *kernel.shape[rank + 2 :]), 2 + rank, -1)
     else:
         pixels = by_group(x, spec, layout)
-        for number, axis in enumerate(spec.axes):
-            shifted = _shifted(pixels, 2 + number, _met(axis), numbers[number])
-            pixels = jnp.stack([shifted[by] for by in _met(axis)], pixels.ndim - 1)
+        for position, (axis, number) in enumerate(zip(spec.axes, numbers, strict=True), 2):
+            there = {0: _of_size(pixels, position, max(number, pixels.shape[position]))}
+            for by, reached, _ in _outward(_met(axis)):
+                there[by] = _shifted(there[reached], position, by - reached)
+            pixels = jnp.stack([_of_size(there[by], position, number) for by in _met(axis)], pixels.ndim - 1)
         contracted = [*range(2 + rank, pixels.ndim)], [*met, taken]
         blocks = _product(pixels, w, contracted, ([0], [groups]), precision, wide)
     return interleave(blocks, spec, layout, [0] * rank, spec.output_sizes(sizes)).astype(dtype)
@@ -118,32 +120,45 @@ def _under_taps(z: jax.Array, spec: Spec, layout: Layout, sizes: Any) -> jax.Arr
     """``(groups, batch, pixels..., taps..., o / groups)``: the outputs under the taps of each pixel."""
     z = by_group(z, spec, layout)
     for position, (axis, size) in enumerate(zip(spec.axes, sizes, strict=True), 2):
-        rows = rows_of(axis)
         number = max(size, -(-z.shape[position] // axis.stride))
-        z = _padded(z, position, 0, number * axis.stride - z.shape[position])
+        z = _of_size(z, position, number * axis.stride)
         z = z.reshape(*z.shape[:position], number, axis.stride, *z.shape[position + 1 :])
+        rows, there = {row.number: row for row in rows_of(axis)}, {}
+        last = {by: row.phase + (row.last - row.first - 1) * axis.dilation for by, row in rows.items()}
+        for by, reached, further in _outward(rows):  # with no more phases than are met there, or further on
+            phases, start = there[reached] if reached else (z, 0)
+            first, end = min(rows[one].phase for one in further), max(last[one] for one in further) + 1
+            phases = lax.slice_in_dim(phases, first - start, end - start, axis=position + 1)
+            there[by] = _shifted(phases, position, by - reached), first
         each = []
-        for row in rows:
-            last = row.phase + (row.last - row.first - 1) * axis.dilation
-            phases = lax.slice_in_dim(z, row.phase, last + 1, axis.dilation, axis=position + 1)
-            each.append(_shifted(phases, position, [row.number], size)[row.number])
+        for by, row in rows.items():
+            phases, start = there[by]
+            taps = slice(row.phase - start, last[by] + 1 - start, axis.dilation)
+            each.append(_of_size(phases, position, size)[(slice(None),) * (position + 1) + (taps,)])
         z = jnp.moveaxis(lax.concatenate(each, position + 1), position + 1, z.ndim - 2)
     return z
 
 
-def _shifted(a: jax.Array, position: int, ahead: Iterable[int], size: Size) -> dict[int, jax.Array]:
-    """For each of the rows ``ahead``, what ``size`` rows from there on are, and zero where there are none.
+def _outward(ahead: Iterable[int]) -> Iterator[tuple[int, int, list[int]]]:
+    """Each number of rows ahead, the one that it is shifted on from, and it and those further on: first 0, then away.
 
-    Each is shifted on from the one before it, so that no row crosses from one device to another twice.
+    So no row crosses from one device to another twice.
     """
-    rows, found = a.shape[position], {}
-    most = max(rows, size)
     for way in (1, -1):
-        there, reached = _padded(a, position, 0, most - rows), 0
-        for by in sorted((by for by in ahead if by * way >= 0), key=abs):
-            there, reached = _padded(there, position, reached - by, by - reached), by
-            found[by] = _padded(there, position, 0, size - most)
-    return found
+        reached, found = 0, sorted((by for by in ahead if by * way > 0 or by == 0 < way), key=abs)
+        for number, by in enumerate(found):
+            yield by, reached, found[number:]
+            reached = by
+
+
+def _shifted(a: jax.Array, position: int, ahead: int) -> jax.Array:
+    """What lies so many rows ahead, and zero where there is nothing."""
+    return _padded(a, position, -ahead, ahead)
+
+
+def _of_size(a: jax.Array, position: int, size: Size) -> jax.Array:
+    """``a`` with zeros after it, or cut."""
+    return _padded(a, position, 0, size - a.shape[position])
 
 
 def _padded(a: jax.Array, position: int, before: Size, after: Size) -> jax.Array:
