@@ -1,4 +1,4 @@
-"""Strict numerics for every test: no silent promotion of dtypes or ranks, and 64-bit numbers where asked for."""
+"""Strict numerics for every test: no silent promotion, 64-bit numbers where asked for, and products in full."""
 
 import os
 
@@ -11,5 +11,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 @pytest.fixture(autouse=True, scope="module")
 def _strict_numerics():
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+    with (
+        jax.enable_x64(True),
+        jax.numpy_dtype_promotion("strict"),
+        jax.numpy_rank_promotion("raise"),
+        jax.default_matmul_precision("highest"),  # GPUs multiply float32 as TF32 and TPUs as bfloat16 if not told
+    ):
         yield

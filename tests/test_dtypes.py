@@ -30,11 +30,16 @@ def test_every_dtype_is_kept_and_exact_on_small_integers(method, dtype):
     if dtype in ("bfloat16", "int8", "uint8"):
         x, w = abs(x) % 3, abs(w) % 2  # the result is to fit, too
     x, w = jnp.asarray(x).astype(dtype), jnp.asarray(w).astype(dtype)
-    y = jconvt.conv_transpose(x, w, method=method, **CALL.arguments)
+    try:
+        y = jconvt.conv_transpose(x, w, method=method, **CALL.arguments)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.default_backend() == "cpu" or dtype in ("float32", "bfloat16", "float16"):
+            raise
+        pytest.skip(f"no {dtype} by {method} on {jax.default_backend()}: {error}".partition("\n")[0])
     assert y.dtype == dtype
     wide = np.complex128 if dtype.startswith("complex") else np.float64
     np.testing.assert_array_equal(
-        np.asarray(y).astype(wide), laws.definition(CALL, np.asarray(x, wide), np.asarray(w, wide))
+        laws.whole(y).astype(wide), laws.definition(CALL, np.asarray(x, wide), np.asarray(w, wide))
     )
 
 
@@ -70,7 +75,7 @@ def test_gradients_in_half_precision_are_summed_in_float32_and_rounded_once(meth
 @pytest.mark.parametrize(("dtype", "wide"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")])
 def test_preferred_element_type_widens_sums_and_result(method, dtype, wide):
     x, w = (jnp.asarray(operand / 7).astype(dtype) for operand in CALL.operands())
-    y = jconvt.conv_transpose(x, w, method=method, preferred_element_type=wide, **CALL.arguments)
+    y = jconvt.conv_transpose(x, w, method=method, precision="highest", preferred_element_type=wide, **CALL.arguments)
     assert y.dtype == wide
     exact = laws.definition(CALL, np.asarray(x, np.float64), np.asarray(w, np.float64))
     np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0, atol=40 * jnp.finfo(wide).eps)
@@ -130,7 +135,8 @@ def test_precision_reaches_the_program(precision):
         def call(x, w, method=method):
             return jconvt.conv_transpose(x, w, precision=precision, method=method, **CALL.arguments)
 
-        text = jax.jit(call).lower(x, w).as_text()
+        with jax.default_matmul_precision(None):
+            text = jax.jit(call).lower(x, w).as_text()
         found = re.findall(r"(?:precision_config|precision) = \[(.*?)\]", text)
         assert found
         for config in found:
@@ -152,7 +158,7 @@ def test_nested_lists_and_numpy_arrays_are_operands():
 
 
 @pytest.mark.parametrize("method", laws.TRACED)
-@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 def test_the_precision_in_force_at_the_call_holds_when_it_is_lowered(method, platform):
     x, w = CALL.operands(np.float32)
 

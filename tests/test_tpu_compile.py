@@ -46,6 +46,8 @@ VOLUME = dataclasses.replace(SMALL, batch=1, input_sizes=(4, 4, 4), output_sizes
 @pytest.fixture(autouse=True, scope="module")
 def _compiler():
     tpu_program.use_compiler_alone()
+    with jax.default_matmul_precision(None):  # TPU's own
+        yield
 
 
 def figures(workload, map, method, dtype, topology="v5e"):
