@@ -5,6 +5,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import laws
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -208,7 +209,8 @@ def test_symbolic_sizes():
     for padding in ("SAME", "VALID", [(3, 1), (2, 4)]):
         exported = jax.export.export(jax.jit(upsample(padding, ours.conv_transpose)))(symbolic)
         x = np.random.default_rng(1).integers(-9, 10, (2, 2, 4, 5)).astype(np.float32)
-        np.testing.assert_array_equal(exported.call(x), upsample(padding, jax.lax.conv_transpose)(x))
+        y, theirs = exported.call(x), upsample(padding, jax.lax.conv_transpose)(x)
+        np.testing.assert_array_equal(laws.whole(y), laws.whole(theirs))
 
 
 def test_options_are_passed_on():

@@ -71,6 +71,7 @@ def test_window_as_documented(volume_blocks):
 SWEEP = """
 import itertools, sys
 import jax, numpy as np, tensorstore as ts
+jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
 sys.path.insert(0, sys.argv[1])
 import jconvt
