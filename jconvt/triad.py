@@ -19,6 +19,7 @@ Each takes two of ``x``, ``w`` and ``z``, and gives the third. That is all there
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,19 +181,22 @@ def _computed(
     dtype: Any,
     precision: Any,
     method: str,
-    alone: bool,
+    devices: int | None,
+    one_axis: bool,
 ) -> jax.Array:
     """What a map gives, as the operations that it is lowered to for ``platform``.
 
-    ``alone`` says whether each device computes for itself. Else XLA splits what is computed over the devices, and
-    images are not computed in turns, as a turn would be gathered from all of them.
+    Where there are several ``devices``, XLA splits what is computed over them. Images are not computed in turns there,
+    as a turn would be gathered from all of them.
     """
     shape = _shape(given, a, b, spec, layout)
     if any(isinstance(size, int) and size == 0 for size in (*a.shape, *b.shape, *shape)):
         return jnp.zeros(shape, dtype)
     name, sizes = _NAMES[given], _sizes(given, a, b, spec, layout)
-    if not alone:
-        return computing_split(name, method, spec, platform)(a, b, spec, layout, dtype, precision)
+    if devices != 1:
+        whole_batches = bool(devices) and isinstance(a.shape[0], int) and a.shape[0] % devices == 0
+        compute = computing_split(name, spec, platform, one_axis, whole_batches)
+        return compute(a, b, spec, layout, dtype, precision)
     if method == "auto":
         method = decide(name, sizes, platform).method
     turn = images(name, method, sizes, platform) if isinstance(a.shape[0], int) else a.shape[0]
@@ -211,16 +215,18 @@ def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
 
 
 def _lowered(given: str, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:
-    alone = _alone(context.module_context.axis_context)
-    compute = functools.partial(_computed, given=given, platform=platform, alone=alone)
+    devices, one_axis = _split_over(context)
+    compute = functools.partial(_computed, given=given, platform=platform, devices=devices, one_axis=one_axis)
     return mlir.lower_fun(compute, multiple_results=False)(context, *operands, **parameters)
 
 
-def _alone(devices: Any) -> bool:
-    """Whether a program is for one device, or for each device of a mesh by itself, as inside of ``shard_map``."""
-    if isinstance(devices, mlir.SPMDAxisContext):
-        return devices.manual_axes == {*devices.mesh.axis_names}
-    return getattr(devices, "num_devices", None) == 1
+def _split_over(context: Any) -> tuple[int | None, bool]:
+    """How many devices XLA is to split a program over, if it is known, and whether along one axis of a mesh."""
+    devices = context.module_context.axis_context
+    if isinstance(devices, mlir.SPMDAxisContext):  # inside of shard_map: each device by itself, along manual axes
+        return math.prod(size for name, size in devices.mesh.shape.items() if name not in devices.manual_axes), False
+    mesh = context.avals_in[0].sharding.mesh
+    return getattr(devices, "num_devices", None), not mesh.empty and mesh.size == max(mesh.axis_sizes)
 
 
 def _primitive(given: str) -> Primitive:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import jconvt
 from jconvt import triad
-from jconvt.algorithms import MAPS, REFUSALS, apart, depthwise, derived, joint, polyphase, reference
+from jconvt.algorithms import MAPS, REFUSALS, apart, depthwise, derived, guarded, joint, polyphase, reference
 from jconvt.costs import OPERANDS
 from jconvt.layout import Layout
 
@@ -85,17 +85,18 @@ def test_products_with_any_number_of_axes_stamped(name, call, stamped):
     np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
 
 
+@pytest.mark.parametrize("algorithm", [apart, guarded], ids=["apart", "guarded"])
 @pytest.mark.parametrize("name", MAPS)
 @settings(max_examples=25, deadline=None)
 @given(call=calls(ranks=(1, 2, 3)), first=st.booleans())
-def test_maps_whose_axes_stay_apart(name, call, first):
+def test_maps_that_a_compiler_can_split(name, algorithm, call, first):
     operands, spec = operands_of(call)
     if any(0 in a.shape for a in operands.values()):
         return
     taken = OPERANDS[name][0]
     laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
     options = spec, Layout(spec.rank, first), jnp.dtype(float), "highest"
-    found = getattr(apart, name)(*(jnp.asarray(laid[one]) for one in taken), *options)
+    found = getattr(algorithm, name)(*(jnp.asarray(laid[one]) for one in taken), *options)
     if first and name != "kernel_gradient":
         found = np.moveaxis(np.asarray(found), 1, -1)
     np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import jax
 
 from ..spec import Spec
-from . import apart, derived, dilated, gemm, polyphase, reference, vjp
+from . import apart, derived, dilated, gemm, guarded, polyphase, reference, vjp
 
 METHODS = {
     "dilated": dilated.transposed_convolution,
@@ -60,20 +60,23 @@ def computing(name: str, method: str) -> Callable[..., jax.Array]:
     return functools.partial(getattr(derived, name), METHODS[method])
 
 
-def computing_split(name: str, method: str, spec: Spec, platform: str | None) -> Callable[..., jax.Array]:
-    """What computes a map by a method, or by ``"auto"``, in a program that XLA splits over devices by itself.
+def computing_split(
+    name: str, spec: Spec, platform: str | None, one_axis: bool, whole_batches: bool
+) -> Callable[..., jax.Array]:
+    """What computes a map in a program that XLA splits over devices by itself, whatever the method.
 
-    It splits convolutions best, but gathers all groups of one. Products it gathers, too, but for those of ``apart``.
+    XLA splits the products of ``apart`` rightly, and gathers no image. TPU and GPU compute convolutions better: any of
+    them is right if the mesh is known to have ``one_axis``, else those of ``guarded``. But for that kernel gradient XLA
+    gathers images that are split. ``whole_batches`` says that the batch can be split over all devices instead.
     """
-    transposed = name == "transposed_convolution"
-    written_out = polyphase.refusal(spec) is None
-    if method == "auto":
-        zeros = transposed and any(axis.stride > 1 for axis in spec.axes)  # which a CPU multiplies slowly
-        method = "gemm" if spec.groups > 1 or (zeros and platform == "cpu") else "dilated" if transposed else "vjp"
-        if not written_out:
-            method = "dilated" if transposed else "vjp"
-    if method in ("gemm", "polyphase") and written_out:
+    if polyphase.refusal(spec) is not None:
+        return getattr(guarded, name)
+    if platform == "cpu" or spec.groups > 1:  # the groups of a convolution are gathered
         return getattr(apart, name)
-    if (name, method) == ("kernel_gradient", "dilated"):
-        method = "vjp"  # the same number, by a convolution that XLA does not gather the image for
-    return computing(name, method)
+    if one_axis:
+        return MAPS[name]["dilated" if name == "transposed_convolution" else "vjp"]
+    if name == "transposed_convolution" and any(axis.stride > 1 for axis in spec.axes):
+        return guarded.transposed_convolution
+    if platform == "tpu" and (name != "kernel_gradient" or whole_batches):
+        return getattr(guarded, name)
+    return getattr(apart, name)  # a GPU's libraries may not know one more axis that is dilated

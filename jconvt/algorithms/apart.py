@@ -1,17 +1,16 @@
 """The three maps with all axes kept apart, so that a compiler can split any of them over devices.
 
 ``joint`` makes matrices: the batch and the pixels become one axis there, which cannot be split by rows of pixels. Here
-rows stay where they are, what is shifted are the operands and not their larger products, and each map is one operation.
+rows stay where they are, what is shifted are the operands and not their larger products, and each map is one product.
 So a device fetches the rows that its taps reach from its neighbours once, and sums that are split are added up once.
 
-    transposed convolution    every phase of a block meets the same pixels, with zeros for the taps that it has not:
-                              one dense convolution to all phases; products for groups, which XLA gathers to convolve
+    transposed convolution    the pixels that a block meets, times the taps of each phase, with zeros for those that it
+                              has not
     forward convolution       what lies under the taps of each pixel, times the taps
     kernel gradient           the same, times the pixels
 """
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ from ..integers import Size
 from ..layout import Layout
 from ..spec import Spec
 from .blocks import by_group, counts, interleave, together
-from .joint import rows_of
+from .joint import Row, rows_of
 from .sums import alike, sums_in
 
 
@@ -33,40 +32,16 @@ def transposed_convolution(
     wide = sums_in(dtype)
     x, w = alike(x, w, wide)
     rank, sizes = spec.rank, layout.spatial(x.shape)
-    numbers = counts(spec, sizes)
+    pixels = by_group(x, spec, layout)
     w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
-    for number, axis in enumerate(spec.axes):
-        w = _of_all_phases(w, 2 * number, axis)
-    # The axes of w are a pixel that is met and a phase, for each spatial axis, then out / groups, groups, c / groups.
-    met, phases, out, groups, taken = range(0, 2 * rank, 2), range(1, 2 * rank, 2), *range(2 * rank, w.ndim)
-    if spec.groups == 1:
-        kernel = w.transpose(*met, taken, groups, out, *phases)  # phases last: out may be split
-        y = lax.conv_general_dilated(
-            x,
-            kernel.reshape(*kernel.shape[: rank + 1], math.prod(kernel.shape[rank + 1 :])),
-            window_strides=(1,) * rank,
-            padding=[
-                (-_met(axis)[0], blocks - size + _met(axis)[-1])
-                for axis, blocks, size in zip(spec.axes, numbers, sizes, strict=True)
-            ],
-            dimension_numbers=lax.ConvDimensionNumbers(
-                lhs_spec=(0, layout.channel_axis, *layout.spatial_axes),
-                rhs_spec=(rank + 1, rank, *range(rank)),
-                out_spec=(0, rank + 1, *range(1, rank + 1)),
-            ),
-            precision=precision,
-            preferred_element_type=wide,
-        )
-        blocks = jnp.moveaxis(y.reshape(1, *y.shape[:-1], *kernel.shape[rank + 2 :]), 2 + rank, -1)
-    else:
-        pixels = by_group(x, spec, layout)
-        for position, (axis, number) in enumerate(zip(spec.axes, numbers, strict=True), 2):
-            there = {0: _of_size(pixels, position, max(number, pixels.shape[position]))}
-            for by, reached, _ in _outward(_met(axis)):
-                there[by] = _shifted(there[reached], position, by - reached)
-            pixels = jnp.stack([_of_size(there[by], position, number) for by in _met(axis)], pixels.ndim - 1)
-        contracted = [*range(2 + rank, pixels.ndim)], [*met, taken]
-        blocks = _product(pixels, w, contracted, ([0], [groups]), precision, wide)
+    for number, (axis, blocks) in enumerate(zip(spec.axes, counts(spec, sizes), strict=True)):
+        rows = rows_of(axis)
+        w = jnp.stack([_of_all_phases(w, 2 * number, axis, row) for row in rows], 2 * number)
+        pixels = _met(pixels, 2 + number, rows, blocks)
+    # The axes of w are a row and a phase, for each spatial axis, then out / groups, groups, c / groups.
+    met, groups, taken = range(0, 2 * rank, 2), 2 * rank + 1, 2 * rank + 2
+    contracted = [*range(2 + rank, pixels.ndim)], [*met, taken]
+    blocks = _product(pixels, w, contracted, ([0], [groups]), precision, wide)
     return interleave(blocks, spec, layout, [0] * rank, spec.output_sizes(sizes)).astype(dtype)
 
 
@@ -96,24 +71,20 @@ def _product(a: jax.Array, b: jax.Array, contracted: Any, batch: Any, precision:
     return lax.dot_general(a, b, (contracted, batch), precision=precision, preferred_element_type=dtype)
 
 
-def _met(axis: Axis) -> range:
-    """How far ahead of a block the pixels are that its phases meet."""
-    return range(-((axis.extent - 1 - axis.lo) // axis.stride), (axis.stride - 1 + axis.lo) // axis.stride + 1)
+def _of_all_phases(w: jax.Array, position: int, axis: Axis, row: Row) -> jax.Array:
+    """The taps of ``w`` along ``position`` that are in this row, at their phases, and zeros at the others."""
+    around, end = [(0, 0, 0)] * w.ndim, row.phase + (row.last - row.first - 1) * axis.dilation + 1
+    around[position] = (row.phase, axis.stride - end, axis.dilation - 1)
+    return lax.pad(lax.slice_in_dim(w, row.first, row.last, axis=position), jnp.zeros((), w.dtype), around)
 
 
-def _of_all_phases(w: jax.Array, position: int, axis: Axis) -> jax.Array:
-    """``w`` with the taps at ``position`` made two axes: the pixels that are met, and the phases that meet them.
-
-    The pixel ``ahead`` meets phase ``p`` with tap ``(p + lo - ahead * stride) / dilation``, if there is such a tap.
-    """
-    met, around = _met(axis), [(0, 0, 0)] * w.ndim
-    before = met[-1] * axis.stride - axis.lo
-    around[position] = (before, len(met) * axis.stride - before - axis.extent, axis.dilation - 1)
-    w = lax.pad(w, jnp.zeros((), w.dtype), around)
-    w = w.reshape(*w.shape[:position], len(met), axis.stride, *w.shape[position + 1 :])
-    # One by one: a reversal would become part of the convolution, which XLA then computes in loops.
-    last_first = [lax.index_in_dim(w, at, position, keepdims=False) for at in reversed(range(len(met)))]
-    return jnp.stack(last_first, position)
+def _met(pixels: jax.Array, position: int, rows: Sequence[Row], blocks: Size) -> jax.Array:
+    """The pixels whose stamps' ``rows`` lie in each block, on an axis of their own before the channels."""
+    size = pixels.shape[position]
+    there = {0: _of_size(pixels, position, max(blocks, size))}
+    for ahead, reached, _ in _outward([-row.number for row in rows]):
+        there[ahead] = _shifted(there[reached], position, ahead - reached)
+    return jnp.stack([_of_size(there[-row.number], position, blocks) for row in rows], pixels.ndim - 1)
 
 
 def _under_taps(z: jax.Array, spec: Spec, layout: Layout, sizes: Any) -> jax.Array:
@@ -139,7 +110,7 @@ def _under_taps(z: jax.Array, spec: Spec, layout: Layout, sizes: Any) -> jax.Arr
     return z
 
 
-def _outward(ahead: Iterable[int]) -> Iterator[tuple[int, int, list[int]]]:
+def _outward(ahead: Collection[int]) -> Iterator[tuple[int, int, list[int]]]:
     """Each number of rows ahead, the one that it is shifted on from, and it and those further on: first 0, then away.
 
     So no row crosses from one device to another twice.

@@ -5,6 +5,7 @@ linear in ``z``, so its Jacobian is F itself, and the vector-Jacobian product wi
 flipped here, and no zero is inserted. JAX does both, when it transposes.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -31,14 +32,24 @@ def transposed_convolution(
 
 
 def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+    z: jax.Array,
+    w: jax.Array,
+    spec: Spec,
+    layout: Layout,
+    dtype: Any,
+    precision: Any,
+    lhs_dilation: Sequence[int] | None = None,
 ) -> jax.Array:
-    """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F takes o to c channels."""
+    """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F takes o to c channels.
+
+    ``lhs_dilation`` puts zeros between the pixels of ``z`` first, as ``jax.lax`` does.
+    """
     wide = dtype if z.dtype == w.dtype else sums_in(dtype)  # a wider cotangent is not to be narrowed before its product
     x = lax.conv_general_dilated(
         *alike(z, w, wide),
         window_strides=[axis.stride for axis in spec.axes],
         padding=[(axis.lo, axis.hi) for axis in spec.axes],
+        lhs_dilation=lhs_dilation,
         rhs_dilation=[axis.dilation for axis in spec.axes],
         dimension_numbers=lax.ConvDimensionNumbers(
             lhs_spec=(0, layout.channel_axis, *layout.spatial_axes),
@@ -52,13 +63,21 @@ def forward_convolution(
     return x.astype(dtype)
 
 
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+def kernel_gradient(
+    x: jax.Array,
+    z: jax.Array,
+    spec: Spec,
+    layout: Layout,
+    dtype: Any,
+    precision: Any,
+    lhs_dilation: Sequence[int] | None = None,
+) -> jax.Array:
     """G: the vector-Jacobian product with ``x`` of the same convolution, in its kernel."""
     wide = sums_in(dtype)
     x, z = x.astype(wide), z.astype(wide)
     channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
     w = unknown(x, (*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
-    (w,) = jax.linear_transpose(lambda w: forward_convolution(z, w, spec, layout, wide, precision), w)(x)
+    (w,) = jax.linear_transpose(lambda w: forward_convolution(z, w, spec, layout, wide, precision, lhs_dilation), w)(x)
     return w.astype(dtype)
 
 
