@@ -13,9 +13,11 @@ whole.
 """
 
 import dataclasses
+import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax import lax
@@ -60,75 +62,72 @@ class Whole:
         return frozenset(a & b - {*self.names[self.given], ""})
 
     def sizes(self, name: str) -> list[int]:
-        """What has a size of this name: a number of devices that divides all of them may split it."""
+        """What has a size of this name: what divides all of them may split it, and nothing may where none is given."""
         if name == "groups":
             return [self.spec.groups]
         found = {one: self.shapes[one][names.index(name)] for one, names in self.names.items() if name in names}
         for number, axis in enumerate(self.spec.axes):
             if name == f"axis{number}" and found["z"] != found["x"] * axis.stride:
-                return [1]
+                return []
         return [*found.values()]
 
 
-class Plan(NamedTuple):
-    """How operands and result lie on a mesh, and what each device computes of its parts."""
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The axes of a mesh of these sizes that each name is split over, in each array of a map that has it."""
 
-    operands: tuple[PartitionSpec, ...]
-    result: PartitionSpec
-    share: Callable[[jax.Array, jax.Array], jax.Array]
+    whole: Whole
+    mesh: Mapping[str, int]
+    over: Mapping[str, tuple[str, ...]]
 
+    def laid(self, one: str) -> PartitionSpec:
+        """How an array lies."""
+        return PartitionSpec(*(self.over.get(name) for name in self.whole.names[one]))
 
-def plan(whole: Whole, laid: Mapping[str, PartitionSpec], mesh: Mapping[str, int], compute: Compute) -> Plan:
-    """The split that follows how arrays are ``laid`` on a ``mesh`` of these sizes, those of the first operand first."""
-    found = _found(whole, laid, mesh)
-    reaching = "x" if whole.given == "z" else "z"
-    summed = tuple(axis for name, axes in found.items() if name in whole.summed for axis in axes)
-
-    def share(a: jax.Array, b: jax.Array) -> jax.Array:
-        parts, axes, groups = {whole.taken[0]: a, whole.taken[1]: b}, [*whole.spec.axes], whole.spec.groups
+    def share(self, compute: Compute, a: jax.Array, b: jax.Array) -> jax.Array:
+        """What a device computes of its parts of the operands."""
+        whole, over = self.whole, self.over
+        reaching = "x" if whole.given == "z" else "z"
+        parts, axes = {whole.taken[0]: a, whole.taken[1]: b}, [*whole.spec.axes]
         for number, (axis, position) in enumerate(zip(whole.spec.axes, whole.layout.spatial_axes, strict=True)):
-            over = found.get(f"axis{number}", ())
-            if over:
+            names = over.get(f"axis{number}", ())
+            if names:
                 before, after, axes[number] = _reach(axis, reaching)
-                parts[reaching] = _with_halo(parts[reaching], position, over, _count(over, mesh), before, after)
-        spec = Spec(tuple(axes), groups // _count(found.get("groups", ()), mesh))
+                parts[reaching] = _with_halo(parts[reaching], position, names, self.count(names), before, after)
+        spec = Spec(tuple(axes), whole.spec.groups // self.count(over.get("groups", ())))
+        summed = tuple(axis for name, names in over.items() if name in whole.summed for axis in names)
         if not summed:
             return compute(*parts.values(), spec=spec, dtype=whole.dtype)
         part = compute(*parts.values(), spec=spec, dtype=sums_in(whole.dtype))
         return lax.psum(part, summed).astype(whole.dtype)
 
-    def spec_of(one: str) -> PartitionSpec:
-        return PartitionSpec(*(found.get(name) for name in whole.names[one]))
+    def count(self, axes: Sequence[str]) -> int:
+        """The number of devices along these axes."""
+        return math.prod(self.mesh[axis] for axis in axes)
 
-    return Plan(tuple(map(spec_of, whole.taken)), spec_of(whole.given), share)
+
+def split(whole: Whole, laid: Mapping[str, PartitionSpec], mesh: Mapping[str, int]) -> Split:
+    """The split that follows how arrays are ``laid``, those of the first one first. No axis splits two names."""
+    found = Split(whole, mesh, {})
+    for one, spec in laid.items():
+        for name, entry in zip(whole.names[one], entries(spec, len(whole.shapes[one])), strict=True):
+            axes = tuple(axis for axis in entry if axis in mesh and axis not in itertools.chain(*found.over.values()))
+            sizes = whole.sizes(name) if name and axes and name not in found.over else []
+            if sizes and not any(size % found.count(axes) for size in sizes):
+                found = dataclasses.replace(found, over={**found.over, name: axes})
+    return found
 
 
 def entries(spec: PartitionSpec, rank: int) -> list[tuple[str, ...]]:
     """The axes of a mesh along each axis of an array."""
     each = [*spec, *[None] * (rank - len(spec))]
-    return [() if entry is None else (entry,) if isinstance(entry, str) else tuple(entry) for entry in each]
+    none = (None, PartitionSpec.UNCONSTRAINED)
+    return [() if entry in none else (entry,) if isinstance(entry, str) else tuple(entry) for entry in each]
 
 
-def explicit_axes(*operands: jax.Array) -> set[str]:
-    """The explicit axes of a mesh that operands are split over."""
-    return {axis for a in operands for entry in entries(jax.typeof(a).sharding.spec, a.ndim) for axis in entry}
-
-
-def _found(whole: Whole, laid: Mapping[str, PartitionSpec], mesh: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
-    """The axes of the mesh that each name is split over. No axis splits two."""
-    found: dict[str, tuple[str, ...]] = {}
-    free = {*mesh}
-    for one, spec in laid.items():
-        for name, entry in zip(whole.names[one], entries(spec, len(whole.shapes[one])), strict=True):
-            axes = tuple(axis for axis in entry if axis in free)
-            if name and axes and name not in found and not any(n % _count(axes, mesh) for n in whole.sizes(name)):
-                found[name] = axes
-                free -= {*axes}
-    return found
-
-
-def _count(axes: Sequence[str], mesh: Mapping[str, int]) -> int:
-    return math.prod(mesh[axis] for axis in axes)
+def explicit_axes(*types: Any) -> set[str]:
+    """The explicit axes of a mesh that operands of these types are split over."""
+    return {axis for type in types for entry in entries(type.sharding.spec, type.ndim) for axis in entry}
 
 
 def _reach(axis: Axis, reaching: str) -> tuple[int, int, Axis]:
@@ -150,14 +149,29 @@ def _with_halo(a: jax.Array, position: int, over: tuple[str, ...], count: int, b
     def fetched(rows: int, ahead: bool) -> list[jax.Array]:
         """From the device beside this one first, and then from those further away."""
         parts = []
-        for far in range(1, -(-rows // size) + 1):
+        for far in range(1, min(-(-rows // size), count - 1) + 1):
             some = min(rows - (far - 1) * size, size)
             part = lax.slice_in_dim(a, 0 if ahead else size - some, some if ahead else size, axis=position)
             pairs = [(one + far, one) if ahead else (one, one + far) for one in range(count - far)]
             parts.append(lax.ppermute(part, over, pairs))
+        beyond = rows - (count - 1) * size  # of all devices
+        if beyond > 0:
+            parts.append(lax.full_like(a, 0, shape=(*a.shape[:position], beyond, *a.shape[position + 1 :])))
         return parts
 
     return lax.concatenate([*reversed(fetched(before, False)), a, *fetched(after, True)], position)
+
+
+def type_of(whole: Whole, *operands: Any) -> NamedSharding:
+    """How the result of ``explicit`` lies, for operands of these types.
+
+    Raises:
+      ArgumentError: the input is split along an axis that its output cannot be split along.
+    """
+    mesh = _mesh(operands)
+    laid = {one: type.sharding.spec for one, type in zip(whole.taken, operands, strict=True)}
+    found = _checked(whole, laid, {axis: mesh.shape[axis] for axis in mesh.explicit_axes})
+    return NamedSharding(mesh, found.laid(whole.given))
 
 
 def explicit(whole: Whole, operands: Sequence[jax.Array], mapped: Sequence[int | None], compute: Compute) -> jax.Array:
@@ -168,8 +182,9 @@ def explicit(whole: Whole, operands: Sequence[jax.Array], mapped: Sequence[int |
     Raises:
       ArgumentError: the input is split along an axis that its output cannot be split along.
     """
-    mesh = next(found for found in (jax.typeof(a).sharding.mesh for a in operands) if not found.empty)
-    laid = [entries(jax.typeof(a).sharding.spec, a.ndim) for a in operands]
+    types = [jax.typeof(a) for a in operands]
+    mesh = _mesh(types)
+    laid = [entries(type.sharding.spec, type.ndim) for type in types]
     first: tuple[str, ...] = ()
     for each, at in zip(laid, mapped, strict=True):
         first = first or (() if at is None else each[at])
@@ -178,28 +193,32 @@ def explicit(whole: Whole, operands: Sequence[jax.Array], mapped: Sequence[int |
         PartitionSpec(*each[:at], *each[at + 1 :] if at is not None else ())
         for each, at in zip(laid, mapped, strict=True)
     ]
-    if whole.given == "z":
-        _check(whole, inner[0], sizes)
-    found = plan(whole, dict(zip(whole.taken, inner, strict=True)), sizes, compute)
+    found = _checked(whole, dict(zip(whole.taken, inner, strict=True)), sizes)
     specs = [
         spec if at is None else PartitionSpec(*spec[:at], first or None, *spec[at:])
-        for spec, at in zip(found.operands, mapped, strict=True)
+        for spec, at in zip(map(found.laid, whole.taken), mapped, strict=True)
     ]
-    share, result = found.share, found.result
+    share, result = functools.partial(found.share, compute), found.laid(whole.given)
     if any(at is not None for at in mapped):
         share, result = jax.vmap(share, mapped), PartitionSpec(first or None, *result)
     placed = [jax.sharding.reshard(a, NamedSharding(mesh, spec)) for a, spec in zip(operands, specs, strict=True)]
     # None named: all of the mesh, but for those that vmap maps over.
-    names = explicit_axes(*operands) if mesh.auto_axes or mesh.manual_axes else set()
+    names = explicit_axes(*types) if mesh.auto_axes or mesh.manual_axes else set()
     return jax.shard_map(share, mesh=mesh, in_specs=(*specs,), out_specs=result, axis_names=names)(*placed)
 
 
-def _check(whole: Whole, laid: PartitionSpec, mesh: Mapping[str, int]) -> None:
-    """Refuses an input that would have to be gathered: who splits explicitly has to say that."""
-    found, shape = _found(whole, {"x": laid}, mesh), whole.shapes["x"]
-    for number, (name, entry) in enumerate(zip(whole.names["x"], entries(laid, len(shape)), strict=True)):
-        count = _count([axis for axis in entry if axis in mesh], mesh)
-        if count == 1 or name in found:
+def _mesh(types: Sequence[Any]) -> Any:
+    return next(type.sharding.mesh for type in types if not type.sharding.mesh.empty)
+
+
+def _checked(whole: Whole, laid: Mapping[str, PartitionSpec], mesh: Mapping[str, int]) -> Split:
+    """The split, unless the input would have to be gathered: who splits explicitly has to say that."""
+    if whole.given != "z":
+        return split(whole, laid, mesh)
+    alone, shape = split(whole, {"x": laid["x"]}, mesh), whole.shapes["x"]
+    for number, (name, entry) in enumerate(zip(whole.names["x"], entries(laid["x"], len(shape)), strict=True)):
+        count = alone.count([axis for axis in entry if axis in mesh])
+        if count == 1 or name in alone.over:
             continue
         if name == "groups":
             got, legal = f"{whole.spec.groups} groups", f"a number of groups that {count} divides, or 1"
@@ -207,10 +226,11 @@ def _check(whole: Whole, laid: PartitionSpec, mesh: Mapping[str, int]) -> None:
             stride = whole.spec.axes[int(name.removeprefix("axis"))].stride
             got = f"output of size {whole.shapes['z'][number]} for size {shape[number]}"
             legal = f"an output of {stride * shape[number]}, stride times the size of the input"
-        entry = PartitionSpec(*(None if at == number else each for at, each in enumerate([*laid])))
+        kept = PartitionSpec(*(None if at == number else each for at, each in enumerate([*laid["x"]])))
         raise ArgumentError(
             f"the input is split along axis {number}, and its output cannot be",
             got=f"{got}, over {count} devices",
             legal=legal,
-            fix=f"split another axis, such as the batch, or gather this one: jax.sharding.reshard(input, {entry})",
+            fix=f"split another axis, such as the batch, or gather this one: jax.sharding.reshard(input, {kept})",
         )
+    return split(whole, laid, mesh)

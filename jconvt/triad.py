@@ -35,7 +35,7 @@ from .choice import decide, generation
 from .costs import OPERANDS, Map, Sizes, images
 from .integers import Size
 from .layout import Layout
-from .partition import Whole, explicit, explicit_axes
+from .partition import Whole, explicit, explicit_axes, type_of
 from .spec import Spec
 
 _OPERANDS = {given: taken for taken, given in OPERANDS.values()}
@@ -52,8 +52,6 @@ def transposed_convolution(
 
 
 def _bind(given: str, *operands: jax.Array, **parameters: Any) -> jax.Array:
-    if explicit_axes(*operands):
-        return _split(given, operands, (None, None), **parameters)
     return _PRIMITIVES[given].bind(*vary_alike(*operands), **parameters)
 
 
@@ -93,16 +91,22 @@ def _shape(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> tuple[Size
 
 def _abstract(given: str, a: Any, b: Any, *, spec: Spec, layout: Layout, dtype: Any, **_: Any) -> Any:
     shape = _shape(given, a, b, spec, layout)
-    whole = jax.sharding.PartitionSpec(*[None] * len(shape))
-    return a.update(shape=shape, dtype=dtype, weak_type=False, sharding=a.sharding.update(spec=whole))
+    if explicit_axes(a, b):
+        sharding = type_of(_whole(given, a, b, spec, layout, dtype), a, b)
+    else:
+        sharding = a.sharding.update(spec=jax.sharding.PartitionSpec(*[None] * len(shape)))
+    return a.update(shape=shape, dtype=dtype, weak_type=False, sharding=sharding)
 
 
 def _transposed(given: str, wanted: str, cotangent: Any, a: Any, b: Any, *, dtype: Any, **parameters: Any) -> Any:
     """The cotangent of the operand ``wanted`` of the map that gives ``given``."""
     del dtype  # the cotangent's; what is wanted has its own
     known = dict(zip(_OPERANDS[given], (a, b), strict=True)) | {given: cotangent}
-    operands = [known[name] for name in _OPERANDS[wanted]]
-    return _bind(wanted, *operands, dtype=known[wanted].aval.dtype, **parameters)
+    operands, own = [known[name] for name in _OPERANDS[wanted]], known[wanted].aval
+    result = _bind(wanted, *operands, dtype=own.dtype, **parameters)
+    if own.sharding.mesh.explicit_axes and jax.typeof(result).sharding != own.sharding:
+        return jax.sharding.reshard(result, own.sharding)
+    return result
 
 
 def _batched(given: str, operands: Any, mapped: Any, *, spec: Spec, layout: Layout, **parameters: Any) -> Any:
@@ -111,7 +115,7 @@ def _batched(given: str, operands: Any, mapped: Any, *, spec: Spec, layout: Layo
     if isinstance(count, int) and count == 0:
         a, b = (_without(a, axis) for a, axis in zip(operands, mapped, strict=True))
         return jnp.zeros((0, *_shape(given, a, b, spec, layout)), parameters["dtype"]), 0
-    if explicit_axes(*operands):  # a mapped axis is seen here alone: to the call itself it is no axis
+    if explicit_axes(*map(jax.typeof, operands)):  # a mapped axis is seen here alone: to the call itself it is no axis
         return _split(given, operands, mapped, spec=spec, layout=layout, **parameters), 0
     if None not in mapped:
         into, folded_spec = "groups", dataclasses.replace(spec, groups=spec.groups * count)
@@ -215,8 +219,13 @@ def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
 
 
 def _lowered(given: str, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:
-    devices, one_axis = _split_over(context)
-    compute = functools.partial(_computed, given=given, platform=platform, devices=devices, one_axis=one_axis)
+    if explicit_axes(*context.avals_in):
+
+        def compute(*operands: jax.Array, **parameters: Any) -> jax.Array:
+            return _split(given, operands, (None, None), **parameters)
+    else:
+        devices, one_axis = _split_over(context)
+        compute = functools.partial(_computed, given=given, platform=platform, devices=devices, one_axis=one_axis)
     return mlir.lower_fun(compute, multiple_results=False)(context, *operands, **parameters)
 
 
