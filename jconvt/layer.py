@@ -52,6 +52,7 @@ def flax(module: Any, operands: Sequence[jax.Array | None], output_shape: Sequen
     count = flax_layer.batch_axes(inputs.shape, module.kernel_size)
     batch_shape = inputs.shape[:count]
     if count != 1:
+        placement.check_whole(inputs, range(1, count), "an axis of the batch after its first one")
         inputs = inputs.reshape(math.prod(batch_shape), *inputs.shape[count:])
     resolved = flax_layer.resolve(
         inputs.shape,
@@ -106,6 +107,7 @@ def _computed(
     axes, groups, layout = layer.resolved
     x, w = operation.operands(**arrays)
     if any(before + after for before, after in layer.repeats):
+        placement.check_whole(x, layout.spatial_axes, "an axis that is padded with what lies at its other end")
         x = jnp.pad(x, layout.shape((0, 0), layer.repeats, (0, 0)), mode="wrap")
     y = operation.transposed_convolution(
         x,

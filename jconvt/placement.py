@@ -1,7 +1,7 @@
 """Where a result lies: ``out_sharding``, checked against the result and the operands, and done."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -35,6 +35,14 @@ def check(out_sharding: Any, shape: Sequence[Size], *operands: jax.Array) -> Non
         raise _misfit(out_sharding, shape, f"the mesh has no axis {missing}", f"axes of {mesh.axis_names}")
     if len({*axes}) < len(axes):
         raise _misfit(out_sharding, shape, "an axis of the mesh stands twice", "each axis of the mesh at most once")
+    manual = {*jax.sharding.get_abstract_mesh().manual_axes} & {*axes}
+    if manual:
+        raise ArgumentError(
+            "out_sharding names an axis that shard_map splits already",
+            got=f"{spec} inside of jax.shard_map over {', '.join(map(repr, sorted(manual)))}",
+            legal="axes that shard_map leaves, which its axis_names says",
+            fix="leave out_sharding out, and say in the out_specs of shard_map how the result is split",
+        )
     for number, (size, entry) in enumerate(zip(shape, each, strict=True)):
         count = math.prod(mesh.shape[axis] for axis in entry)
         if isinstance(size, int) and size % count:
@@ -101,23 +109,51 @@ def _misfit(out_sharding: Any, shape: Sequence[Size], wrong: str, legal: str) ->
 
 
 def _check_meshes(out_sharding: Any, mesh: Any, operands: Sequence[jax.Array]) -> None:
-    """Refuses a mesh that is not of the devices that the operands are on."""
+    """Refuses a mesh that is not of the devices that the operands are on, in their order."""
     for operand in operands:
-        own = jax.typeof(operand).sharding.mesh
+        own, context = jax.typeof(operand).sharding.mesh, jax.sharding.get_abstract_mesh()
+        fits, there = True, f"a mesh of {dict(own.shape or context.shape)}"
         if own.explicit_axes:
             fits = mesh.size == own.size and (AxisType.Explicit in mesh.axis_types or mesh.shape == own.shape)
-            there = f"a mesh of {dict(own.shape)}"
         elif isinstance(operand, Tracer):
-            context = jax.sharding.get_abstract_mesh()
-            fits, there = context.empty or mesh.size == context.size, f"a mesh of {dict(context.shape)}"
-        else:
-            devices = operand.sharding.device_set
-            known = {*mesh.devices.flat} == devices if isinstance(mesh, Mesh) else mesh.size == len(devices)
-            fits, there = len(devices) == 1 or known, f"{len(devices)} devices"
+            fits = context.empty or mesh.size == context.size
+        if fits and not isinstance(operand, Tracer):
+            fits, there = _on_devices_of(mesh, operand), f"devices {sorted(d.id for d in operand.sharding.device_set)}"
         if not fits:
+            over = f" over devices {[device.id for device in mesh.devices.flat]}" if isinstance(mesh, Mesh) else ""
             raise ArgumentError(
                 "out_sharding is for another mesh than the operands are on",
-                got=f"a mesh of {dict(mesh.shape)}, and an operand on {there}",
-                legal="a sharding over the devices of the operands",
+                got=f"a mesh of {dict(mesh.shape)}{over}, and an operand on {there}",
+                legal="a sharding over the devices of the operands, in the order of their mesh",
                 fix="make both shardings with one mesh, or move the result afterwards with jax.device_put",
+            )
+
+
+def _on_devices_of(mesh: Any, operand: jax.Array) -> bool:
+    """Whether JAX computes with an operand on the devices of ``mesh``. It moves an array that nobody has placed."""
+    devices = operand.sharding.device_set
+    if not operand.committed:
+        return True
+    if not isinstance(mesh, Mesh):
+        return mesh.size == len(devices)
+    own = getattr(operand.sharding, "mesh", None)
+    return {*mesh.devices.flat} == devices if own is None else [*mesh.devices.flat] == [*own.devices.flat]
+
+
+def check_whole(a: jax.Array, axes: Iterable[int], what: str) -> None:
+    """Refuses an array that is split over explicit axes of a mesh along one of these, where ``what`` has to be whole.
+
+    Raises:
+      ArgumentError: it is.
+    """
+    spec = jax.typeof(a).sharding.spec
+    each = entries(spec, a.ndim)
+    for number in axes:
+        if each[number]:
+            kept = PartitionSpec(*(None if at == number else entry or None for at, entry in enumerate(each)))
+            raise ArgumentError(
+                f"{what} cannot be split",
+                got=f"an input of shape {a.shape}, split as {spec}",
+                legal="another axis, such as the first one of the batch",
+                fix=f"gather axis {number} before the call: jax.sharding.reshard(input, {kept})",
             )

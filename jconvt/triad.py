@@ -20,7 +20,7 @@ Each takes two of ``x``, ``w`` and ``z``, and gives the third. That is all there
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -219,10 +219,9 @@ def _sizes(given: str, a: Any, b: Any, spec: Spec, layout: Layout) -> Sizes:
 
 
 def _lowered(given: str, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:
+    compute: Callable[..., jax.Array]
     if explicit_axes(*context.avals_in):
-
-        def compute(*operands: jax.Array, **parameters: Any) -> jax.Array:
-            return _split(given, operands, (None, None), **parameters)
+        compute = lambda *operands, **parameters: _split(given, operands, (None, None), **parameters)  # noqa: E731
     else:
         devices, one_axis = _split_over(context)
         compute = functools.partial(_computed, given=given, platform=platform, devices=devices, one_axis=one_axis)

@@ -117,6 +117,21 @@ def test_a_device_holds_its_share_of_the_memory(kind, split, name):
     assert peaks[2] / peaks[8] == pytest.approx(4, rel=0.15)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["T", "F", "G"])
+def test_dilation_costs_nothing(kind, name):
+    *laid, _ = SPLITS["batch"]
+    x, w, z = (jax.ShapeDtypeStruct(s, np.float32) for s in ((8, 64, 8), (3, 8, 8), (8, 64, 8)))
+    result = {"T": laid[2], "F": laid[0], "G": laid[1]}[name]
+    flops = {
+        dilation: compiled(kind, mesh_of(kind), maps("auto", dilations=dilation)[name], (x, w, z), laid, result)
+        .cost_analysis()
+        .get("flops")
+        for dilation in (1, 16)
+    }
+    assert flops[16] <= 1.05 * flops[1]
+
+
 SPECS = st.lists(st.sampled_from([None, None, "a", "b", ("a", "b")]), min_size=4, max_size=4)
 PLATFORMS = {"cpu": "products", "tpu": "convolutions", "cuda": "both"}
 

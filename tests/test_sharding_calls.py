@@ -1,15 +1,19 @@
 """What goes together with operands that are split over devices: transformations, ``out_sharding``, and errors."""
 
 import functools
+import itertools
 
 import jax
 import numpy as np
 import pytest
+from collectives import collectives
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from meshes import KINDS, METHODS, mesh_of, placed, whole_numbers
 
 import jconvt
+
+up = functools.partial(jconvt.conv2d_transpose, strides=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,6 +95,75 @@ def test_derivatives_of_higher_order(kind):
     jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+def squares(x, w):
+    return (jconvt.conv2d_transpose(x, w, strides=2) ** 2).sum()
+
+
+GRADIENTS = {
+    "outside of shard_map": lambda x, w: jax.grad(
+        lambda x, w: (jax.shard_map(up, in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"})(x, w) ** 2).sum(),
+        (0, 1),
+    )(x, w),
+    "inside of shard_map": lambda x, w: jax.shard_map(
+        jax.grad(squares, (0, 1)), in_specs=(P("a"), P()), out_specs=(P("a"), P()), axis_names={"a"}
+    )(x, w),
+    "of vmap": lambda x, w: jax.grad(lambda x, w: (jax.vmap(up, (0, None))(x[:, None], w) ** 2).sum(), (0, 1))(x, w),
+    "under vmap": lambda x, w: jax.vmap(jax.grad(lambda x, w: squares(x[None], w)), (0, None))(x, w),
+}
+
+
+@pytest.mark.parametrize("call", GRADIENTS.values(), ids=GRADIENTS)
+@pytest.mark.parametrize("kinds", [*itertools.product(KINDS, KINDS)], ids="-".join)
+def test_gradients_where_one_axis_is_mapped_and_another_one_splits_rows(call, kinds):
+    types = tuple(KINDS[kind] for kind in kinds)
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=types, devices=mesh_of("explicit").devices.flat)
+    x, w = whole_numbers(4, 8, 4, 2), whole_numbers(3, 3, 2, 2)
+    expected = jax.jit(jax.grad(squares, (0, 1)))(x, w)
+    with jax.set_mesh(mesh):
+        found = jax.jit(call)(*placed(mesh, (x, w), (P("a", "b"), P())))
+    found = found if isinstance(found, tuple) else (found,)
+    for each, whole in zip(found, expected, strict=False):
+        np.testing.assert_array_equal(each, whole)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_of_a_gradient_in_half_precision_are_added_up_in_more(kind, dtype):
+    mesh = mesh_of(kind)
+    x, w = (whole_numbers(*shape).astype(dtype) for shape in ((8, 8, 8, 4), (3, 3, 4, 4)))
+    z = np.random.default_rng(0).normal(size=(8, 16, 16, 4)).astype(dtype)
+
+    def gradient(x, w, z):
+        return jax.vjp(up, x, w)[1](z)[1]
+
+    exact = gradient(*(a.astype(np.float64) for a in (x, w, z)))
+    with jax.set_mesh(mesh):
+        found = jax.jit(gradient)(*placed(mesh, (x, w, z), (P("d"), P(), P("d"))))
+    assert found.dtype == dtype
+    step = jax.numpy.finfo(dtype).eps
+    np.testing.assert_allclose(found.astype(np.float64), exact, rtol=0.51 * step, atol=1e-4)
+
+
+def test_an_axis_of_one_device_splits_nothing():
+    mesh = mesh_of("explicit", (8, 1), ("a", "b"))
+    x, w = whole_numbers(8, 4, 4, 2), whole_numbers(3, 3, 2, 2)
+    with jax.set_mesh(mesh):
+        y = jconvt.conv2d_transpose(*placed(mesh, (x, w), (P("a", "b"), P())), strides=2, padding="VALID")
+    np.testing.assert_array_equal(y, jconvt.conv2d_transpose(x, w, strides=2, padding="VALID"))
+
+
+def test_a_halo_beyond_all_devices_is_not_sent():
+    mesh = mesh_of("explicit", (2,))
+    x, w = whole_numbers(1, 2, 1), whole_numbers(21, 1, 1)
+    compute = jax.jit(lambda x, w: jconvt.conv1d_transpose(x, w, strides=1, padding="SAME"))
+    with jax.set_mesh(mesh):
+        x, w = placed(mesh, (x, w), (P(None, "d"), P()))
+        sent = collectives(compute.lower(x, w).compile().as_text())
+        found = compute(x, w)
+    np.testing.assert_array_equal(found, compute(np.asarray(x), np.asarray(w)))
+    assert sent == {"collective-permute": [8, 8]}
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("laid", "result"),
@@ -152,6 +225,51 @@ def test_an_out_sharding_that_does_not_fit(kind, asked, words, transform):
     compute = transform(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2, out_sharding=asked))
     with jax.set_mesh(mesh), pytest.raises(jconvt.ArgumentError, match=words):
         compute(*placed(mesh, (whole_numbers(8, 4, 4, 4), whole_numbers(3, 3, 4, 4)), (P("d"), P())))
+
+
+def test_an_out_sharding_over_devices_that_the_operands_are_not_on():
+    mesh, x, w = mesh_of("automatic"), whole_numbers(8, 4, 4, 4), whole_numbers(3, 3, 4, 4)
+    compute = functools.partial(jconvt.conv2d_transpose, strides=2, out_sharding=NamedSharding(mesh, P("d")))
+    assert compute(x, w).sharding == NamedSharding(mesh, P("d"))  # nobody has said where these are to be
+    backwards = jax.sharding.Mesh(mesh.devices[::-1], ("d",), axis_types=mesh.axis_types)
+    for placed_there in (jax.device_put(x, mesh.devices[3]), *placed(backwards, (x,), (P("d"),))):
+        with pytest.raises(jconvt.ArgumentError, match=r"another mesh(?s:.)*devices \[0(?s:.)*devices"):
+            compute(placed_there, w)
+
+
+def test_an_out_sharding_that_leaves_an_axis_to_xla():
+    mesh = mesh_of("automatic")
+    (x,) = placed(mesh, (whole_numbers(8, 4, 4, 4),), (P("d"),))
+    with jax.set_mesh(mesh):
+        call = jax.jit(lambda x, w: up(x, w, out_sharding=P(P.UNCONSTRAINED, None)))
+        np.testing.assert_array_equal(call(x, whole_numbers(3, 3, 4, 4)), up(x, whole_numbers(3, 3, 4, 4)))
+
+
+def test_an_out_sharding_over_an_axis_that_shard_map_splits():
+    call = functools.partial(jconvt.conv2d_transpose, strides=2, out_sharding=P("d"))
+    split = jax.shard_map(call, mesh=mesh_of("automatic"), in_specs=(P("d"), P()), out_specs=P("d"))
+    with pytest.raises(jconvt.ArgumentError, match=r"shard_map over 'd'(?s:.)*out_specs"):
+        split(whole_numbers(64, 4, 4, 4), whole_numbers(3, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "laid", "words"),
+    [
+        ({}, (2, 8, 4, 4, 2), P(None, "d"), "batch after its first one(?s:.)*axis 1"),
+        ({"padding": "CIRCULAR"}, (2, 8, 4, 2), P(None, "d"), "padded with what lies at its other end(?s:.)*axis 1"),
+    ],
+)
+def test_an_explicit_split_that_a_layer_cannot_keep(arguments, shape, laid, words):
+    linen = pytest.importorskip("jconvt.linen")
+    mesh = mesh_of("explicit")
+    layer = linen.ConvTranspose(2, (3, 3), (2, 2), **arguments)
+    parameters = layer.init(jax.random.key(0), np.ones(shape, np.float32))
+    with jax.set_mesh(mesh):
+        (x,) = placed(mesh, (np.ones(shape, np.float32),), (laid,))
+        with pytest.raises(jconvt.ArgumentError, match=words):
+            layer.apply(parameters, x)
+        (x,) = placed(mesh, (np.ones((8, *shape[1:]), np.float32),), (P("d"),))
+        assert layer.apply(parameters, x).sharding.is_equivalent_to(NamedSharding(mesh, P("d")), x.ndim)
 
 
 @pytest.mark.parametrize(
