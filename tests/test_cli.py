@@ -12,7 +12,7 @@ import pytest
 
 from jconvt import __version__, check, demo, goldens
 from jconvt.__main__ import main
-from jconvt.algorithms import METHODS, dilated, vjp
+from jconvt.algorithms import MAPS, METHODS, dilated, vjp
 
 
 def flipped(x, w, spec, *rest):
@@ -34,8 +34,8 @@ def halved(x, w, spec, layout, dtype, precision):
 def replace(monkeypatch):
     """Puts another function in a method's place; compiled calls of the method are forgotten before and after."""
 
-    def put(method, function):
-        monkeypatch.setitem(METHODS, method, function)
+    def put(method, function, among=METHODS):
+        monkeypatch.setitem(among, method, function)
         jax.clear_caches()
 
     yield put
@@ -98,8 +98,11 @@ def test_quick_keeps_every_kind_method_and_dtype():
     assert {each.method for each in check.plan(["vjp", "auto"])} == {"vjp", "auto"}
 
 
-@pytest.mark.parametrize(("method", "wrong"), [("vjp", flipped), ("dilated", shifted)])
-def test_wrong_method_is_found(replace, capsys, tmp_path, method, wrong):
+@pytest.mark.parametrize(
+    ("method", "wrong", "right"),
+    [("vjp", flipped, {"gradient"}), ("dilated", shifted, set())],  # JAX derives what is not written for a method
+)
+def test_wrong_method_is_found(replace, capsys, tmp_path, method, wrong, right):
     replace(method, wrong)
     assert main(["demo"]) == 1
     assert "DISAGREES" in capsys.readouterr().out
@@ -109,10 +112,17 @@ def test_wrong_method_is_found(replace, capsys, tmp_path, method, wrong):
     assert f"method='{method}'" in shown
     assert ", 0 failed" not in shown
     report = json.loads(path.read_text())
-    assert {row["kind"] for row in report["rows"] if row["failed"]} == set(check.KINDS)
+    assert {row["kind"] for row in report["rows"] if row["failed"]} == set(check.KINDS) - right
     assert {row["method"] for row in report["rows"] if row["failed"]} == {method}
     call = next(entry["reproduce"] for entry in report["exceptions"] if entry["status"] == "failed")
     assert eval(call, {"jconvt": sys.modules["jconvt"]}).status == "failed"
+
+
+def test_wrong_gradient_is_found(replace):
+    case = check.Check("gradient", "2d", "vjp", "float32")
+    assert check.perform(case).status == "passed"
+    replace("vjp", lambda *arguments: 2 * vjp.forward_convolution(*arguments), MAPS["forward_convolution"])
+    assert check.perform(case).status == "failed"
 
 
 def test_wrong_rounding_is_found(replace):

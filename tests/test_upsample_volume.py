@@ -60,7 +60,7 @@ def files(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "files")
 
 
-SMALL = "--budget", "0.01"
+SMALL = "--budget", "0.015"
 """Makes hundreds of blocks."""
 
 

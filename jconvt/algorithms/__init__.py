@@ -52,11 +52,11 @@ REFUSALS = {"polyphase": polyphase.refusal, "gemm": gemm.refusal}
 
 
 def computing(name: str, method: str) -> Callable[..., jax.Array]:
-    """What computes a map by a method: an entry of ``MAPS``, or the transpose that JAX derives."""
-    if method in MAPS[name]:
-        return MAPS[name][method]
+    """What computes a map by a method: one that is written for it, or the transpose that JAX derives."""
     if name == "transposed_convolution":
         return METHODS[method]
+    if method in MAPS[name]:
+        return MAPS[name][method]
     return functools.partial(getattr(derived, name), METHODS[method])
 
 
@@ -75,8 +75,9 @@ def computing_split(
         return getattr(apart, name)
     if one_axis:
         return MAPS[name]["dilated" if name == "transposed_convolution" else "vjp"]
-    if name == "transposed_convolution" and any(axis.stride > 1 for axis in spec.axes):
-        return guarded.transposed_convolution
-    if platform == "tpu" and (name != "kernel_gradient" or whole_batches):
-        return getattr(guarded, name)
-    return getattr(apart, name)  # a GPU's libraries may not know one more axis that is dilated
+    strided = any(axis.stride > 1 for axis in spec.axes)
+    if platform == "tpu":
+        convolved = name != "kernel_gradient" or (strided and whole_batches)
+    else:  # a GPU's libraries may not know one more axis that is dilated
+        convolved = name == "transposed_convolution" and strided
+    return getattr(guarded if convolved else apart, name)

@@ -35,6 +35,8 @@ def forward_convolution(
 
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+    if any(axis.stride > 1 for axis in spec.axes):
+        return dilated.kernel_gradient(x, z, spec, layout, dtype, precision)
     guard, rank = (1,) * spec.rank + (2,), spec.rank
     x, z, deeper, spec = _longer(x, layout), _longer(z, layout), _deeper(layout), _with_axis(spec)
     return jnp.squeeze(vjp.kernel_gradient(x, z, spec, deeper, dtype, precision, guard), rank)
