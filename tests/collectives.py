@@ -36,6 +36,29 @@ def collectives(text: str) -> dict[str, list[int]]:
     return dict(found)
 
 
+def added_up(text: str) -> list[int]:
+    """Over how many devices at a time each all-reduce of a program adds up.
+
+    >>> added_up('''
+    ... %a = f32[8]{0} all-reduce(%x), replica_groups={{0,2,4,6},{1,3,5,7}}, to_apply=%add
+    ... %b = f32[8]{0} all-reduce(%x), replica_groups=[4,2]<=[8], to_apply=%add
+    ... %c = f32[8]{0} all-reduce-start(%x), replica_groups=mesh['a'=4,'b'=2] {'a','b'}, to_apply=%add''')
+    [4, 2, 8]
+    """
+    return [_devices(groups) for groups in re.findall(r" all-reduce(?:-start)?\(.*?replica_groups=(.*)", text)]
+
+
+def _devices(groups: str) -> int:
+    """In each of these groups, as XLA writes them: one by one, by their shape, or by the axes of a mesh."""
+    if listed := re.match(r"{{([\d,]+)}", groups):
+        return len(listed[1].split(","))
+    if shape := re.match(r"\[\d+,(\d+)\]<=", groups):
+        return int(shape[1])
+    mesh, axes = re.match(r"mesh\[([^\]]*)\] {([^}]*)}", groups).groups()
+    sizes = dict(axis.split("=") for axis in mesh.split(","))
+    return math.prod(int(sizes[axis]) for axis in axes.split(","))
+
+
 def _bytes(type: str) -> int:
     """Of an array or a tuple of arrays; a scalar of 32 bits that only awaits a transfer is none."""
     total = 0

@@ -18,7 +18,7 @@ import meshes
 import numpy as np
 import pytest
 import tpu_limits
-from collectives import collectives
+from collectives import added_up, collectives
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -287,6 +287,50 @@ def test_what_moves(kind, split):
         assert moved.keys() == SENT[split].get(name, set())
         if (split, name) == ("height", "T"):
             assert sum(moved["collective-permute"]) == 2 * (8 * 4 * 64) * 2  # a row of pixels from either side
+
+
+# Of x, w and z on a mesh of 4 by 2 chips: what T, F and G send, and over how many chips they add up.
+TWO_AXES = {
+    "batch, output": (P("a"), P(None, None, "b"), P("a", None, None, "b"), {"F": (REDUCE, 2), "G": (REDUCE, 4)}),
+    "batch, height": (
+        P("a", "b"),
+        P(),
+        P("a", "b"),
+        {"T": (PERMUTE, 0), "F": (PERMUTE, 0), "G": (REDUCE | PERMUTE, 8)},
+    ),
+    "height, output": (
+        P(None, "a"),
+        P(None, None, "b"),
+        P(None, "a", None, "b"),
+        {"T": (PERMUTE, 0), "F": (REDUCE | PERMUTE, 2), "G": (REDUCE | PERMUTE, 4)},
+    ),
+    "height, input": (
+        P(None, "a", None, "b"),
+        P(None, None, None, "b"),
+        P(None, "a"),
+        {"T": (REDUCE | PERMUTE, 2), "F": (PERMUTE, 0), "G": (REDUCE | PERMUTE, 4)},
+    ),
+}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("split", TWO_AXES)
+@pytest.mark.parametrize("kind", meshes.KINDS)
+def test_what_moves_over_two_axes(kind, split, stride):
+    """What XLA splits itself is added up over the right chips: those that a plain convolution is, are not."""
+    devices = np.array(tpu_program.devices("v5e:2x4"))
+    mesh = jax.sharding.Mesh(devices.reshape(4, 2), ("a", "b"), axis_types=(meshes.KINDS[kind],) * 2)
+    *laid, expected = TWO_AXES[split]
+    shapes = (4, 64, 4, 64), (5, 3, 32, 64), (4, 64 * stride, 4, 32)
+    operands = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
+    results = laid[2], laid[0], laid[1]
+    for (name, function), result in zip(meshes.maps("auto", strides=(stride, 1)).items(), results, strict=True):
+        text = meshes.compiled(kind, mesh, function, operands, laid, result).as_text()
+        moved, devices = expected.get(name, (set(), 0))
+        assert collectives(text).keys() == moved
+        assert math.prod(added_up(text)) == (devices or 1), added_up(text)
+        image = 4 * 64 // 4 * 4 * 64 // 2 * 2  # a share, at the least
+        assert sum(collectives(text).get("collective-permute", [])) < image
 
 
 def test_tables_are_written_and_what_was_there_is_kept(tmp_path):
