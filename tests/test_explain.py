@@ -41,7 +41,7 @@ def drawn(data, dtype=np.float64):
     return explanation, np.moveaxis(x[-1], 0, -1) if first else x[-1], w, np.moveaxis(y, 0, -1) if first else y
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_sums_of_products_are_the_output(data):
     why, x, w, y = drawn(data)
@@ -65,7 +65,7 @@ def test_sums_of_products_are_the_output(data):
     assert why.agrees
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_the_three_views_are_one(data):
     why, *_ = drawn(data)

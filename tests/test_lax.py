@@ -117,7 +117,7 @@ def agree(call, method):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_equals_jax_lax(rank, data):
     agree(data.draw(lax_calls(rank)), "reference")
@@ -261,7 +261,7 @@ def found_by(call, x, w):
     return np.moveaxis(y, 1, -1) if call.layout.channels_first else y
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(geometry=geometries(), channels_first=st.booleans(), transpose_kernel=st.booleans(), own=st.booleans())
 def test_a_geometry_in_jax_laxs_words(geometry, channels_first, transpose_kernel, own):
     axes, groups, shape, filters = geometry

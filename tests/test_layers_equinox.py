@@ -63,7 +63,7 @@ def layers(draw):
     return shape, given, arguments
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(layer=layers())
 def test_equals_equinox(layer):
     shape, given, arguments = layer

@@ -67,7 +67,7 @@ def layers(draw):
     return (*batch, *sizes, draw(st.integers(1, 3))), draw(st.integers(1, 3)), arguments
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(layer=layers())
 def test_equals_linen(layer):
     shape, features, arguments = layer
@@ -83,7 +83,7 @@ def test_equals_linen(layer):
     np.testing.assert_array_equal(ours.apply(variables, x), theirs.apply(variables, x))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(layer=layers())
 def test_equals_nnx(layer):
     shape, features, arguments = layer

@@ -15,7 +15,7 @@ from jconvt.algorithms import METHODS
 
 tf = pytest.importorskip("tensorflow")
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=40, deadline=None)
 
 
 def answer(function, *operands, compiled=False, **arguments):

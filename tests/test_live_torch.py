@@ -25,7 +25,7 @@ def torch_calls(draw, rank):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_equals_pytorch(rank, data):
     axes, groups, taken, out = data.draw(torch_calls(rank))
@@ -51,7 +51,7 @@ def test_equals_pytorch(rank, data):
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_uneven_padding_is_a_crop_of_pytorchs_whole_canvas(rank, data):
     axes, groups, taken, out = data.draw(torch_calls(rank))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jconvt import goldens
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=40, deadline=None)
 
 
 @pytest.mark.parametrize("method", laws.TRACED)

@@ -74,7 +74,7 @@ def geometries(draw):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(geometry=geometries(), each=st.integers(1, 3), groups=st.sampled_from((1, 2)), first=st.booleans())
 def test_rows_split_over_devices_that_may_hold_fewer_than_a_tap_reaches(kind, geometry, each, groups, first):
     kernel, stride, dilation, pads = geometry
@@ -137,7 +137,7 @@ PLATFORMS = {"cpu": "products", "tpu": "convolutions", "cuda": "both"}
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=PLATFORMS.get)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(laid=st.tuples(SPECS, SPECS), one=st.sampled_from([2, 4]), kernel=st.integers(1, 5), stride=st.integers(1, 3))
 @example(laid=([None, "a", None, None], [None, None, None, "b"]), one=2, kernel=3, stride=2)
 @example(laid=([None, "a", None, None], [None, None, "b", None]), one=2, kernel=3, stride=1)

@@ -72,7 +72,7 @@ def test_every_map_of_every_method_is_the_definition(name, method, call, first):
 
 
 @pytest.mark.parametrize("name", MAPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(call=calls(ranks=(1, 2, 3)), stamped=st.integers(0, 3))
 def test_products_with_any_number_of_axes_stamped(name, call, stamped):
     operands, spec = operands_of(call)
@@ -131,7 +131,7 @@ def spatial(call, first):
 
 
 @pytest.mark.parametrize("method", ["auto", "gemm"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(call=calls(ranks=(1, 2, 3)), channels=st.integers(2, 3))
 def test_depthwise(method, call, channels):
     call = as_depthwise(call, channels)
