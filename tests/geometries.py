@@ -46,9 +46,13 @@ class Call:
 
 @st.composite
 def calls(
-    draw: Any, ranks: Any = (1, 2, 3), paddings: Any = ("SAME", "VALID", "EXPLICIT"), plain: bool = False
+    draw: Any,
+    ranks: Any = (1, 2, 3),
+    paddings: Any = ("SAME", "VALID", "EXPLICIT"),
+    plain: bool = False,
+    empty: bool = True,
 ) -> Call:
-    """Draws a legal call; a ``plain`` one has no groups, no dilation, and channels last."""
+    """Draws a legal call; a ``plain`` one has no groups or dilation, and channels last. Half may be ``empty``."""
     rank = draw(st.sampled_from(ranks))
     most = {1: 5, 2: 3, 3: 2, 4: 2}[rank]
     kind = draw(st.sampled_from(paddings))
@@ -57,13 +61,14 @@ def calls(
         k, s = draw(st.integers(1, most + 1)), draw(st.integers(1, most))
         d = 1 if plain else draw(st.integers(1, 3))
         pad = (draw(st.integers(0, 2)), draw(st.integers(0, 2))) if kind == "EXPLICIT" else kind
-        n = draw(st.sampled_from([n for n in range(most + 4) if legal_sizes(n, k, s, d, pad)][: most + 1]))
-        outs.append(draw(st.sampled_from(legal_sizes(n, k, s, d, pad))))
+        legal = {n: [out for out in legal_sizes(n, k, s, d, pad) if n * out or empty] for n in range(most + 4)}
+        n = draw(st.sampled_from([n for n, outputs in legal.items() if outputs][: most + 1]))
+        outs.append(draw(st.sampled_from(legal[n])))
         for values, value in zip((sizes, kernel, strides, dilations, pads), (n, k, s, d, pad), strict=True):
             values.append(value)
     groups = 1 if plain else draw(st.sampled_from((1, 1, 2, 3)))
     taken, out = groups * draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    batch = draw(st.sampled_from((1, 2, 2, 0)))
+    batch = draw(st.sampled_from((1, 2, 2, 0) if empty else (1, 2, 2)))
     arguments: dict[str, Any] = {"strides": strides, "padding": pads if kind == "EXPLICIT" else kind}
     channels_first = not plain and draw(st.booleans())
     full = (batch, groups * out, *outs) if channels_first else (batch, *outs, groups * out)

@@ -55,11 +55,10 @@ def operands_of(call, channels_first=False):
 
 @pytest.mark.parametrize(("name", "method"), [(name, method) for name in MAPS for method in MAPS[name]])
 @settings(max_examples=20, deadline=None)
-@given(call=calls(ranks=(1, 2, 3)), first=st.booleans())
+@given(call=calls(empty=False), first=st.booleans())
 def test_every_map_of_every_method_is_the_definition(name, method, call, first):
+    # None is empty: the triad gives nothing empty to an algorithm.
     operands, spec = operands_of(call)
-    if any(0 in a.shape for a in operands.values()):
-        return  # the triad gives nothing empty to an algorithm
     taken = OPERANDS[name][0]
     expected = LOOPS[name](*(operands[one] for one in taken), spec)
     layout = Layout(spec.rank, first)
@@ -72,31 +71,28 @@ def test_every_map_of_every_method_is_the_definition(name, method, call, first):
 
 
 @pytest.mark.parametrize("name", MAPS)
-@settings(max_examples=30, deadline=None)
-@given(call=calls(ranks=(1, 2, 3)), stamped=st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+@given(call=calls(empty=False), stamped=st.integers(0, 3))
 def test_products_with_any_number_of_axes_stamped(name, call, stamped):
     operands, spec = operands_of(call)
-    if any(0 in a.shape for a in operands.values()):
-        return
     taken = OPERANDS[name][0]
     compute = getattr(joint, name)
     options = spec, Layout(spec.rank), jnp.dtype(float), "highest", min(stamped, spec.rank)
-    found = compute(*(jnp.asarray(operands[one]) for one in taken), *options)
+    found = jax.jit(lambda a, b: compute(a, b, *options))(*(operands[one] for one in taken))
     np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
 
 
 @pytest.mark.parametrize("algorithm", [apart, guarded], ids=["apart", "guarded"])
 @pytest.mark.parametrize("name", MAPS)
 @settings(max_examples=25, deadline=None)
-@given(call=calls(ranks=(1, 2, 3)), first=st.booleans())
+@given(call=calls(empty=False), first=st.booleans())
 def test_maps_that_a_compiler_can_split(name, algorithm, call, first):
     operands, spec = operands_of(call)
-    if any(0 in a.shape for a in operands.values()):
-        return
     taken = OPERANDS[name][0]
     laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
     options = spec, Layout(spec.rank, first), jnp.dtype(float), "highest"
-    found = getattr(algorithm, name)(*(jnp.asarray(laid[one]) for one in taken), *options)
+    compute = getattr(algorithm, name)
+    found = jax.jit(lambda a, b: compute(a, b, *options))(*(laid[one] for one in taken))
     if first and name != "kernel_gradient":
         found = np.moveaxis(np.asarray(found), 1, -1)
     np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
@@ -104,15 +100,13 @@ def test_maps_that_a_compiler_can_split(name, algorithm, call, first):
 
 @pytest.mark.parametrize("name", ["forward_convolution", "kernel_gradient"])
 @settings(max_examples=20, deadline=None)
-@given(call=calls(ranks=(1, 2)))
+@given(call=calls(ranks=(1, 2), empty=False))
 def test_maps_that_jax_derives(name, call):
     operands, spec = operands_of(call)
-    if any(0 in a.shape for a in operands.values()):
-        return
     taken = OPERANDS[name][0]
     compute = functools.partial(getattr(derived, name), polyphase.transposed_convolution)
     options = spec, Layout(spec.rank), jnp.dtype(float), "highest"
-    found = compute(*(jnp.asarray(operands[one]) for one in taken), *options)
+    found = jax.jit(lambda a, b: compute(a, b, *options))(*(operands[one] for one in taken))
     np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
 
 
@@ -132,7 +126,7 @@ def spatial(call, first):
 
 @pytest.mark.parametrize("method", ["auto", "gemm"])
 @settings(max_examples=25, deadline=None)
-@given(call=calls(ranks=(1, 2, 3)), channels=st.integers(2, 3))
+@given(call=calls(), channels=st.integers(2, 3))
 def test_depthwise(method, call, channels):
     call = as_depthwise(call, channels)
     laws.equals_definition(call, method)
