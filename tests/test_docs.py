@@ -44,20 +44,23 @@ def test_the_api_page_is_complete(tmp_path):
     assert status == 0, said
 
 
-@pytest.mark.parametrize(
-    ("entry", "name"),
-    [
-        (".. autofunction:: jconvt.choose\n", "jconvt.choose"),
-        (".. autofunction:: jconvt.tensorflow.atrous_conv2d_transpose\n", "jconvt.tensorflow.atrous_conv2d_transpose"),
-        (".. autoclass:: jconvt.Spec\n   :members:\n", "jconvt.Spec"),
-        (".. autoclass:: jconvt.equinox.ConvTranspose3d\n", "jconvt.equinox.ConvTranspose3d"),
-    ],
-)
-def test_a_public_name_without_an_entry_fails_the_build(tmp_path, entry, name):
-    assert entry in API
-    status, said = build(tmp_path, api=API.replace(entry, ""))
+ENTRIES = {
+    "jconvt.choose": ".. autofunction:: jconvt.choose\n",
+    "jconvt.tensorflow.atrous_conv2d_transpose": ".. autofunction:: jconvt.tensorflow.atrous_conv2d_transpose\n",
+    "jconvt.Spec": ".. autoclass:: jconvt.Spec\n   :members:\n",
+    "jconvt.equinox.ConvTranspose3d": ".. autoclass:: jconvt.equinox.ConvTranspose3d\n",
+}
+
+
+def test_public_names_without_an_entry_fail_the_build(tmp_path):
+    page = API
+    for entry in ENTRIES.values():
+        assert entry in page
+        page = page.replace(entry, "")
+    status, said = build(tmp_path, api=page)
     assert status != 0
-    assert f"public, but has no entry: {name} [" in said
+    for name in ENTRIES:
+        assert f"public, but has no entry: {name} [" in said
 
 
 def test_a_method_without_an_entry_is_missed():
@@ -91,20 +94,20 @@ assert 67 == 603
 SUPPRESSED = "toc.not_included,jconvt.undocumented"  # no page of these tests is the API's
 
 
-@pytest.mark.parametrize(
-    ("page", "complaint"),
-    [
-        ("# Page\n\n[nowhere](nowhere.md)\n", "nowhere.md"),
-        ("# Page\n\n[nowhere](#no-such-heading)\n", "no-such-heading"),
-        ("# Page\n\n{func}`jconvt.no_such_function`\n", "no_such_function"),
-        (NOTEBOOK, "assert 67 == 603"),
-    ],
-    ids=["page", "heading", "reference", "cell"],
-)
-def test_a_page_that_is_wrong_fails_the_build(tmp_path, page, complaint):
-    status, said = build(tmp_path, SUPPRESSED, page=page)
+WRONG = {
+    "page": ("# Page\n\n[nowhere](nowhere.md)\n", "nowhere.md"),
+    "heading": ("# Page\n\n[nowhere](#no-such-heading)\n", "no-such-heading"),
+    "reference": ("# Page\n\n{func}`jconvt.no_such_function`\n", "no_such_function"),
+    "cell": (NOTEBOOK, "assert 67 == 603"),
+}
+
+
+def test_pages_that_are_wrong_fail_the_build(tmp_path):
+    status, said = build(tmp_path, SUPPRESSED, **{name: page for name, (page, _) in WRONG.items()})
     assert status != 0
-    assert complaint in said
+    for name, (_, complaint) in WRONG.items():
+        assert re.search(rf"{name}\.md\b.* (WARNING|ERROR): ", said), said  # each of which fails it: it is strict
+        assert complaint in said
 
 
 def test_a_page_that_is_right_does_not(tmp_path):
