@@ -40,7 +40,7 @@ class Board:
         self._axes.set(xlim=(-_MARGIN, width - _MARGIN), ylim=(height - _MARGIN, -_MARGIN))
         card = FancyBboxPatch((-_MARGIN + 34, -_MARGIN + 34), width - 68, height - 68, boxstyle="round,pad=30")
         card.set(facecolor="white", edgecolor="#d5d9e0", linewidth=2, zorder=0)
-        self._axes.add_patch(card)
+        self._axes.add_artist(card)
         return self._figure
 
     def reach(self, right: float, bottom: float) -> None:
@@ -77,7 +77,7 @@ class Board:
 
     def outline(self, left: float, top: float, width: float, height: float, colour: str, line: float) -> None:
         """A rectangle of lines."""
-        self._axes.add_patch(
+        self._axes.add_artist(
             Rectangle((left, top), width, height, facecolor="none", edgecolor=colour, linewidth=line, zorder=3)
         )
 
@@ -96,7 +96,7 @@ class Board:
             self.outline(left, top, width, height, "white", 1.5)
 
     def _fill(self, left: float, top: float, width: float, height: float, colour: str) -> None:
-        self._axes.add_patch(Rectangle((left, top), width, height, facecolor=colour, linewidth=0, zorder=1))
+        self._axes.add_artist(Rectangle((left, top), width, height, facecolor=colour, linewidth=0, zorder=1))
 
     def table(
         self,
@@ -129,7 +129,7 @@ class Board:
 
     def arrow(self, x: float, y: float, words: str) -> None:
         """An arrow to the right, with a word over it."""
-        self._axes.add_patch(
+        self._axes.add_artist(
             FancyArrowPatch((x - 32, y), (x + 32, y), arrowstyle="-|>", mutation_scale=24, lw=3, color=FAINT)
         )
         self.text(x, y - 34, words, 21, FAINT, ha="center")
