@@ -47,6 +47,10 @@ def maps(method, **arguments):
     }
 
 
+_COMPILED = {}
+"""Programs by what they were lowered to: several methods are often lowered to one, and compiling is slow."""
+
+
 def compiled(kind, mesh, function, operands, laid, result):
     """A program for operands laid out on a mesh, which has its result laid out, too."""
     structs = [
@@ -55,7 +59,11 @@ def compiled(kind, mesh, function, operands, laid, result):
     ]
     asked = {"out_shardings": NamedSharding(mesh, result)} if kind == "automatic" else {}
     with jax.set_mesh(mesh):
-        return jax.jit(function, **asked).lower(*structs).compile()
+        lowered = jax.jit(function, **asked).lower(*structs)
+        key = mesh, result, lowered.as_text()
+        if key not in _COMPILED:
+            _COMPILED[key] = lowered.compile()
+    return _COMPILED[key]
 
 
 def placed(mesh, operands, laid):
