@@ -47,10 +47,6 @@ def maps(method, **arguments):
     }
 
 
-_COMPILED = {}
-"""Programs by what they were lowered to: several methods are often lowered to one, and compiling is slow."""
-
-
 def compiled(kind, mesh, function, operands, laid, result):
     """A program for operands laid out on a mesh, which has its result laid out, too."""
     structs = [
@@ -59,11 +55,20 @@ def compiled(kind, mesh, function, operands, laid, result):
     ]
     asked = {"out_shardings": NamedSharding(mesh, result)} if kind == "automatic" else {}
     with jax.set_mesh(mesh):
-        lowered = jax.jit(function, **asked).lower(*structs)
-        key = mesh, result, lowered.as_text()
-        if key not in _COMPILED:
-            _COMPILED[key] = lowered.compile()
-    return _COMPILED[key]
+        return program(function, structs, **asked)
+
+
+_PROGRAMS = {}
+"""By what was lowered: several methods are often lowered to one program, and compiling is slow."""
+
+
+def program(function, operands, **options):
+    """``function`` compiled for operands of these shapes, laid out as these are."""
+    lowered = jax.jit(function, **options).lower(*operands)
+    key = lowered.as_text(), *options.values(), *(getattr(a, "sharding", None) for a in operands)
+    if key not in _PROGRAMS:
+        _PROGRAMS[key] = lowered.compile()
+    return _PROGRAMS[key]
 
 
 def placed(mesh, operands, laid):

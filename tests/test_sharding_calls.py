@@ -9,7 +9,7 @@ import pytest
 from collectives import collectives
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
-from meshes import KINDS, METHODS, mesh_of, placed, whole_numbers
+from meshes import KINDS, METHODS, mesh_of, placed, program, whole_numbers
 
 import jconvt
 
@@ -70,10 +70,10 @@ def test_mapped_over_an_axis_that_is_split(kind, method):
         "gradient for each example": (jax.vmap(jax.grad(squares, 1), (0, None)), (x, w[0])),
     }
     for call, operands in calls.values():
-        expected = jax.jit(call)(*operands)
+        expected = program(call, operands)(*operands)
         with jax.set_mesh(mesh):
-            laid = [P("d") if a.ndim == 5 else P() for a in operands]
-            found = jax.jit(call)(*placed(mesh, operands, laid))
+            split = placed(mesh, operands, [P("d") if a.ndim == 5 else P() for a in operands])
+            found = program(call, split)(*split)
         jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
