@@ -7,6 +7,8 @@ import pytest
 
 # TensorFlow's own kernels on every CPU: those of oneDNN, which some CPUs get, check fewer sizes.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# What draws random numbers compiles much faster with this generator, and no test asks for certain numbers.
+jax.config.update("jax_default_prng_impl", "rbg")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -84,7 +84,7 @@ def test_broken_arithmetic_is_seen(monkeypatch, compute, sabotage, law):
 @pytest.mark.parametrize("sabotage", ARITHMETIC)
 def test_broken_arithmetic_is_seen_by_the_stored_results(monkeypatch, sabotage):
     with broken(monkeypatch, dilated.transposed_convolution, sabotage) as method:
-        failed = []
+        failed = 0
         for golden in goldens.load():
             grouped = golden.output.shape[-1] != golden.filters.shape[-2]
             if sabotage is dropped_group and not grouped:
@@ -92,8 +92,10 @@ def test_broken_arithmetic_is_seen_by_the_stored_results(monkeypatch, sabotage):
             try:
                 laws.equals_tensorflow(golden, method)
             except AssertionError:
-                failed.append(golden.name)
-        assert len(failed) >= 3
+                failed += 1
+            if failed == 3:
+                break  # the others would say no more
+        assert failed == 3
 
 
 @pytest.mark.parametrize("sabotage", [shifted_by_one, spoiled_everywhere])

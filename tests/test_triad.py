@@ -71,7 +71,7 @@ def test_every_map_of_every_method_is_the_definition(name, method, call, first):
 
 
 @pytest.mark.parametrize("name", MAPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(call=calls(empty=False), stamped=st.integers(0, 3))
 def test_products_with_any_number_of_axes_stamped(name, call, stamped):
     operands, spec = operands_of(call)
