@@ -16,11 +16,14 @@ from benchmarks import tpu, tpu_program, tpu_report
 PATH = pathlib.Path(__file__).parents[1] / "benchmarks" / "results" / "tpu.json"
 
 EXCEPTIONS = {
+    ("v4", "bfloat16", "fcn32s-score", "T"): {"memory"},  # 146 MB instead of 134, in 0.008 of the cycles
     ("v5e", "float32", "fcn32s-score", "T"): {"memory"},  # 292 MB instead of 134, in 0.015 of the cycles
+    ("v5p", "bfloat16", "bilinear-x2", "T"): {"memory"},  # 23.69 MB instead of 23.66, in as many cycles
+    ("v5p", "bfloat16", "fcn32s-score", "T"): {"memory"},  # 181 MB instead of 159, in 0.013 of the cycles
     ("v5p", "bfloat16", "fcn8s-score", "T"): {"memory"},  # 73 MB instead of 52, in 0.41 of the cycles
     ("v5p", "bfloat16", "hifigan-up1", "T"): {"memory"},  # 8.5 MB instead of 2.1, in 0.58 of the cycles
 }
-"""Where a goal is missed; each is a sum of phases or stamps that the chip's own memory does not hold."""
+"""Where a goal is missed: by phases or stamps that the chip's own memory does not hold; bilinear's are the filters."""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,15 @@ def test_every_map_of_every_layer_is_there(cases):
         for name in workloads.load():
             for map in tpu_report.MAPS:
                 assert cases["v5e", dtype, name, map].keys() >= {"jax.lax", "auto"}
+
+
+@pytest.mark.parametrize("generation", ["v4", "v5p", "v6e"])
+def test_other_generations_have_every_layer(generation, cases):
+    complete = [case for case, found in cases.items() if found.keys() >= {"jax.lax", "auto"}]
+    there = {(name, map) for *chip, name, map in complete if chip == [generation, "bfloat16"]}
+    # Its gradient takes the compiler minutes on each.
+    assert there >= {(name, map) for name in workloads.load() for map in "TF"} - {("vnet-k4", "F")}
+    assert len({name for name, map in there if map == "G"}) >= 3
 
 
 def test_auto_is_no_worse_than_jax_lax(cases):
