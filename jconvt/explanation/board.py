@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from numpy.typing import NDArray
 
 from . import palette, written
@@ -40,8 +40,13 @@ class Board:
         self._axes.set(xlim=(-_MARGIN, width - _MARGIN), ylim=(height - _MARGIN, -_MARGIN))
         card = FancyBboxPatch((-_MARGIN + 34, -_MARGIN + 34), width - 68, height - 68, boxstyle="round,pad=30")
         card.set(facecolor="white", edgecolor="#d5d9e0", linewidth=2, zorder=0)
-        self._axes.add_artist(card)
+        self._put(card)
         return self._figure
+
+    def _put(self, shape: Patch) -> None:
+        # An artist like any other: as a patch it would first widen the axes' limits, which are set at the end anyway,
+        # and that takes as long as all the rest.
+        self._axes.add_artist(shape)
 
     def reach(self, right: float, bottom: float) -> None:
         """Makes the board as large as this."""
@@ -77,9 +82,7 @@ class Board:
 
     def outline(self, left: float, top: float, width: float, height: float, colour: str, line: float) -> None:
         """A rectangle of lines."""
-        self._axes.add_artist(
-            Rectangle((left, top), width, height, facecolor="none", edgecolor=colour, linewidth=line, zorder=3)
-        )
+        self._put(Rectangle((left, top), width, height, facecolor="none", edgecolor=colour, linewidth=line, zorder=3))
 
     def cell(
         self, left: float, top: float, width: float, height: float, pixels: Sequence[Index], ground: str = EMPTY
@@ -96,7 +99,7 @@ class Board:
             self.outline(left, top, width, height, "white", 1.5)
 
     def _fill(self, left: float, top: float, width: float, height: float, colour: str) -> None:
-        self._axes.add_artist(Rectangle((left, top), width, height, facecolor=colour, linewidth=0, zorder=1))
+        self._put(Rectangle((left, top), width, height, facecolor=colour, linewidth=0, zorder=1))
 
     def table(
         self,
@@ -129,9 +132,7 @@ class Board:
 
     def arrow(self, x: float, y: float, words: str) -> None:
         """An arrow to the right, with a word over it."""
-        self._axes.add_artist(
-            FancyArrowPatch((x - 32, y), (x + 32, y), arrowstyle="-|>", mutation_scale=24, lw=3, color=FAINT)
-        )
+        self._put(FancyArrowPatch((x - 32, y), (x + 32, y), arrowstyle="-|>", mutation_scale=24, lw=3, color=FAINT))
         self.text(x, y - 34, words, 21, FAINT, ha="center")
 
     def line(self, points: Sequence[tuple[float, float]], colour: str = INK) -> None:
