@@ -44,70 +44,52 @@ def maps_of(f, *operands):
     return sorted(name for name in primitives(jax.make_jaxpr(f)(*operands).jaxpr) if name in LOOPS)
 
 
-def operands_of(call, channels_first=False):
-    """``x``, ``w`` and a ``z``: small integers, ``x`` and ``z`` in the layout that is asked for."""
+FULL = calls(empty=False)
+"""The triad gives nothing empty to an algorithm."""
+
+
+def is_the_definition(name, compute, call, first, *more):
+    """A map of an algorithm gives what the NumPy loops give, of small integers with channels last or ``first``."""
     x, w = call.operands()
-    spec, last = laws.spec_of(call), laws.channels_last(x, call)
-    sizes = spec.output_sizes(last.shape[1:-1])
-    z = np.random.default_rng(3).integers(-9, 10, (last.shape[0], *sizes, w.shape[-2] * spec.groups)).astype(float)
-    return {"x": last, "w": w, "z": z}, spec
-
-
-@pytest.mark.parametrize(("name", "method"), [(name, method) for name in MAPS for method in MAPS[name]])
-@settings(max_examples=20, deadline=None)
-@given(call=calls(empty=False), first=st.booleans())
-def test_every_map_of_every_method_is_the_definition(name, method, call, first):
-    # None is empty: the triad gives nothing empty to an algorithm.
-    operands, spec = operands_of(call)
-    taken = OPERANDS[name][0]
-    expected = LOOPS[name](*(operands[one] for one in taken), spec)
-    layout = Layout(spec.rank, first)
+    spec, x = laws.spec_of(call), laws.channels_last(x, call)
+    shape = (len(x), *spec.output_sizes(x.shape[1:-1]), w.shape[-2] * spec.groups)
+    operands = {"x": x, "w": w, "z": np.random.default_rng(3).integers(-9, 10, shape).astype(float)}
+    expected = LOOPS[name](*(operands[one] for one in OPERANDS[name][0]), spec)
     laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
-    compute = jax.jit(lambda a, b: MAPS[name][method](a, b, spec, layout, jnp.dtype(float), "highest"))
-    found = compute(*(laid[one] for one in taken))
+    options = spec, Layout(spec.rank, first), jnp.dtype(float), "highest", *more
+    found = jax.jit(lambda a, b: compute(a, b, *options))(*(laid[one] for one in OPERANDS[name][0]))
     if first and name != "kernel_gradient":
         found = np.moveaxis(np.asarray(found), 1, -1)
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("name", "method"), [(name, method) for name in MAPS for method in MAPS[name]])
+@settings(max_examples=20, deadline=None)
+@given(call=FULL, first=st.booleans())
+def test_every_map_of_every_method_is_the_definition(name, method, call, first):
+    is_the_definition(name, MAPS[name][method], call, first)
+
+
 @pytest.mark.parametrize("name", MAPS)
 @settings(max_examples=40, deadline=None)
-@given(call=calls(empty=False), stamped=st.integers(0, 3))
+@given(call=FULL, stamped=st.integers(0, 3))
 def test_products_with_any_number_of_axes_stamped(name, call, stamped):
-    operands, spec = operands_of(call)
-    taken = OPERANDS[name][0]
-    compute = getattr(joint, name)
-    options = spec, Layout(spec.rank), jnp.dtype(float), "highest", min(stamped, spec.rank)
-    found = jax.jit(lambda a, b: compute(a, b, *options))(*(operands[one] for one in taken))
-    np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
+    is_the_definition(name, getattr(joint, name), call, False, min(stamped, laws.spec_of(call).rank))
 
 
 @pytest.mark.parametrize("algorithm", [apart, guarded], ids=["apart", "guarded"])
 @pytest.mark.parametrize("name", MAPS)
 @settings(max_examples=25, deadline=None)
-@given(call=calls(empty=False), first=st.booleans())
+@given(call=FULL, first=st.booleans())
 def test_maps_that_a_compiler_can_split(name, algorithm, call, first):
-    operands, spec = operands_of(call)
-    taken = OPERANDS[name][0]
-    laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
-    options = spec, Layout(spec.rank, first), jnp.dtype(float), "highest"
-    compute = getattr(algorithm, name)
-    found = jax.jit(lambda a, b: compute(a, b, *options))(*(laid[one] for one in taken))
-    if first and name != "kernel_gradient":
-        found = np.moveaxis(np.asarray(found), 1, -1)
-    np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
+    is_the_definition(name, getattr(algorithm, name), call, first)
 
 
 @pytest.mark.parametrize("name", ["forward_convolution", "kernel_gradient"])
 @settings(max_examples=20, deadline=None)
 @given(call=calls(ranks=(1, 2), empty=False))
 def test_maps_that_jax_derives(name, call):
-    operands, spec = operands_of(call)
-    taken = OPERANDS[name][0]
-    compute = functools.partial(getattr(derived, name), polyphase.transposed_convolution)
-    options = spec, Layout(spec.rank), jnp.dtype(float), "highest"
-    found = jax.jit(lambda a, b: compute(a, b, *options))(*(operands[one] for one in taken))
-    np.testing.assert_array_equal(found, LOOPS[name](*(operands[one] for one in taken), spec))
+    is_the_definition(name, functools.partial(getattr(derived, name), polyphase.transposed_convolution), call, False)
 
 
 def as_depthwise(call, channels):
