@@ -378,7 +378,7 @@ def test_bytes_that_are_flipped(name, tmp_path):
     _good(tmp_path)
     bad = tmp_path / f"bad{''.join(pathlib.PurePath(name).suffixes)}"
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_DATA, (4 * 2**30,) * 2)\n{FLIPS}"
-    times = "20" if name.endswith(".h5") else "400"  # each of these asks another process first
+    times = "40" if name.endswith(".h5") else "400"  # each of these asks another process first
     arguments = [sys.executable, "-c", limited, str(tmp_path / name), str(bad), times]
     found = subprocess.run(arguments, capture_output=True, text=True, timeout=240)
     assert found.returncode == 0, found.stderr[-2000:]
