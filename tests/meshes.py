@@ -1,6 +1,7 @@
 """Meshes of CPU devices, of both kinds, and arrays and programs that are laid out on them."""
 
 import functools
+import itertools
 import math
 
 import jax
@@ -64,8 +65,12 @@ _PROGRAMS = {}
 
 def program(function, operands, **options):
     """``function`` compiled for operands of these shapes, laid out as these are."""
-    lowered = jax.jit(function, **options).lower(*operands)
-    key = lowered.as_text(), *options.values(), *(getattr(a, "sharding", None) for a in operands)
+    traced = jax.jit(function, **options).trace(*operands)
+    lowered, jaxpr = traced.lower(), traced.jaxpr.jaxpr
+    # What the text does not tell: which operands were dropped, as nothing uses them, and where all of it lies.
+    used = {*map(id, itertools.chain(*(equation.invars for equation in jaxpr.eqns), jaxpr.outvars))}
+    laid = [getattr(a, "sharding", None) for a in operands]
+    key = lowered.as_text(), *(id(v) in used for v in jaxpr.invars), *laid, jax.sharding.get_mesh(), *options.values()
     if key not in _PROGRAMS:
         _PROGRAMS[key] = lowered.compile()
     return _PROGRAMS[key]
