@@ -9,7 +9,7 @@ import laws
 import numpy as np
 import pytest
 from geometries import Call, calls
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jconvt
@@ -73,6 +73,7 @@ def test_every_map_of_every_method_is_the_definition(name, method, call, first):
 @pytest.mark.parametrize("name", MAPS)
 @settings(max_examples=40, deadline=None)
 @given(call=FULL, stamped=st.integers(0, 3))
+@example(Call((1, 2, 2, 3, 1), (1, 1, 3, 1, 1), {"strides": (1, 1, 3), "dilations": (1, 1, 2), "padding": "VALID"}), 3)
 def test_products_with_any_number_of_axes_stamped(name, call, stamped):
     is_the_definition(name, getattr(joint, name), call, False, min(stamped, laws.spec_of(call).rank))
 
@@ -81,6 +82,7 @@ def test_products_with_any_number_of_axes_stamped(name, call, stamped):
 @pytest.mark.parametrize("name", MAPS)
 @settings(max_examples=25, deadline=None)
 @given(call=FULL, first=st.booleans())
+@example(Call((2, 3, 4, 4), (3, 2, 2, 4), {"strides": 1, "groups": 2}), True)
 def test_maps_that_a_compiler_can_split(name, algorithm, call, first):
     is_the_definition(name, getattr(algorithm, name), call, first)
 
