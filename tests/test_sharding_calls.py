@@ -237,6 +237,23 @@ def test_an_out_sharding_over_devices_that_the_operands_are_not_on():
             compute(placed_there, w)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_out_sharding_over_other_devices_inside_of_jit_is_left_to_jax(kind):
+    both = mesh_of(kind)
+    mesh, others = (jax.sharding.Mesh(half, ("d",), axis_types=both.axis_types) for half in np.split(both.devices, 2))
+    x, w = placed(mesh, (whole_numbers(4, 4, 4, 4), whole_numbers(3, 3, 4, 4)), (P("d"), P()))
+    there = functools.partial(jconvt.conv2d_transpose, strides=2, out_sharding=NamedSharding(others, P("d")))
+    with pytest.raises(jconvt.ArgumentError, match="another mesh"):
+        there(x, w)
+    if kind == "explicit":
+        y = jax.jit(there)(x, w)
+        assert y.sharding.is_equivalent_to(NamedSharding(mesh, P("d")), y.ndim)
+        np.testing.assert_array_equal(y, up(np.asarray(x), np.asarray(w)))
+    else:
+        with pytest.raises(ValueError, match="incompatible devices"):
+            jax.jit(there)(x, w)
+
+
 def test_an_out_sharding_that_leaves_an_axis_to_xla():
     mesh = mesh_of("automatic")
     (x,) = placed(mesh, (whole_numbers(8, 4, 4, 4),), (P("d"),))
