@@ -17,16 +17,16 @@ _NEEDS = {
     "docs/layers.md": ["flax"],
     "docs/weights.md": ["flax", "safetensors"],
     "jconvt/equinox.py": ["equinox"],
-    **{f"jconvt/explanation/{name}.py": ["matplotlib"] for name in ("animation", "board", "figures", "pieces")},
+    **{f"jconvt/_explain/{name}.py": ["matplotlib"] for name in ("animation", "board", "figures", "pieces")},
     "jconvt/linen.py": ["flax"],
     "jconvt/nnx.py": ["flax"],
-    "jconvt/onnx/backend.py": ["onnx"],
+    "tests/support/onnx_backend.py": ["onnx"],
     "jconvt/weights/equinox.py": ["equinox"],
     "jconvt/weights/linen.py": ["flax"],
     "jconvt/weights/nnx.py": ["flax"],
     "jconvt/weights/probe.py": ["h5py"],
-    "tests/make_goldens.py": ["tensorflow"],
-    "tests/onnxruntime_calls.py": ["onnx", "onnxruntime"],
+    "tests/support/make_goldens.py": ["tensorflow"],
+    "tests/support/onnxruntime_calls.py": ["onnx", "onnxruntime"],
 }
 """What the code of a file needs beyond jconvt. The cells of notebooks are run by the documentation's build instead."""
 

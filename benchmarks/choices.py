@@ -14,11 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 import jconvt
-from jconvt import workloads
-from jconvt.replacement import replacement
-from jconvt.workloads import Workload
+from jconvt._atomic_write import replacement
 
-from . import machine, report
+from . import machine, report, workloads
+from .workloads import Workload
 
 _MAPS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
 _DTYPES = ("float32", "bfloat16")

@@ -10,11 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from jconvt import bench, bench_cli
+from jconvt._atomic_write import replacement
 from jconvt.errors import ArgumentError
-from jconvt.replacement import replacement
 
-from . import choices, comparison, machine, report, rivals, scaling, tpu
+from . import bench, bench_cli, choices, comparison, machine, report, rivals, scaling, tpu
 
 _OUTPUT = pathlib.Path("build", "benchmarks")
 _TPU = "--tpu-compile"

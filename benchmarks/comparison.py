@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from jconvt import bench, timing
+from jconvt._core import timing
 
-from . import rivals
+from . import bench, rivals
 
 _RIVALS = {name for names in rivals.NAMES.values() for name in names}
 _METHODS = set(bench.methods()) - {"auto"}

@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jconvt.bench_cli import milliseconds
-
+from .bench_cli import milliseconds
 from .comparison import Comparison, grouped, mean
 
 _WIDTH = 100  # what the tables need of a terminal

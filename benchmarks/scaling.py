@@ -15,14 +15,13 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from jconvt import bench, workloads
-from jconvt.bench_cli import milliseconds
-from jconvt.problem import PASSES, Problem
-from jconvt.replacement import replacement
-from jconvt.spec import Spec
-from jconvt.workloads import Workload
+from jconvt._atomic_write import replacement
+from jconvt._geometry.spec import Spec
 
-from . import machine, report
+from . import bench, machine, report, workloads
+from .bench_cli import milliseconds
+from .problem import PASSES, Problem
+from .workloads import Workload
 
 _SIDES = {1: 16, 2: 8, 3: 4}
 """The smallest image's side, by rank."""

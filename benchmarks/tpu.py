@@ -17,15 +17,14 @@ from rich.progress import Progress
 from rich.text import Text
 
 import jconvt
-from jconvt import workloads
+from jconvt._atomic_write import replacement
 from jconvt.errors import ArgumentError
-from jconvt.replacement import replacement
-from jconvt.workloads import Workload
 
-from . import report, tpu_program, tpu_report
+from . import report, tpu_program, tpu_report, workloads
 from .rivals import lax
 from .tpu_program import TOPOLOGIES, Figures
 from .tpu_report import DTYPES, MAPS, METHODS, RIVAL, Row
+from .workloads import Workload
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from jconvt import workloads
-from jconvt.problem import Problem
-
+from . import workloads
+from .problem import Problem
 from .tpu_program import TOPOLOGIES, Figures
 
 MAPS = {"T": "transposed_convolution", "F": "forward_convolution", "G": "kernel_gradient"}

@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import jconvt
-from jconvt import example
+from jconvt._testing import example
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 

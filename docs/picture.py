@@ -6,7 +6,7 @@ The numbers, their sums and the three views come from ``jconvt.explain``, which 
 import pathlib
 
 import jconvt
-from jconvt import example
+from jconvt._testing import example
 
 TARGET = pathlib.Path(__file__).parent / "_static" / "stamps.png"
 

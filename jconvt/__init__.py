@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 from . import keras, lax, onnx, tensorflow, torch
-from .axis import Axis
-from .choice import Choice, Decision, choose
-from .conventions.call import Call
+from ._conventions.call import Call
+from ._core.selection import Choice, Decision, choose
+from ._geometry.axis import Axis
+from ._geometry.kernel_layout import KernelConversion, KernelLayout
+from ._geometry.layout import Layout
+from ._geometry.spec import Spec
+from ._translation import Translation, translate
 from .errors import ArgumentError, ArgumentTypeError
-from .kernel import KernelConversion, KernelLayout
-from .layout import Layout
-from .spec import Spec
 from .tensorflow import conv1d_transpose, conv2d_transpose, conv3d_transpose, conv_transpose
-from .translation import Translation, translate
 
 if TYPE_CHECKING:
-    from .explanation import Explanation, Product, explain
+    from ._explain import Explanation, Product, explain
 
 __version__ = "0.1.0"
 
@@ -53,9 +53,9 @@ def __getattr__(name: str) -> Any:
     """What programs that compute do not wait for: it is imported once it is asked for."""
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import explanation
+    from . import _explain
 
-    return getattr(explanation, name)
+    return getattr(_explain, name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line on ``argv``, and returns its exit status."""
     try:
-        from . import cli
+        from ._cli import main as cli
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise

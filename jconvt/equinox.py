@@ -6,9 +6,9 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from . import layer
-from .conventions import equinox as convention
-from .integers import sequence
+from . import _layers
+from ._conventions import equinox as convention
+from ._geometry.arguments import sequence
 
 
 class ConvTranspose(eqx.nn.ConvTranspose):
@@ -61,7 +61,7 @@ class ConvTranspose(eqx.nn.ConvTranspose):
     ):
         shape = convention.weight_shape(num_spatial_dims, in_channels, out_channels, kernel_size, groups)
         axes = convention.geometry(shape[2:], stride, padding, output_padding, dilation, padding_mode)
-        layer.check_source(hasattr(key, "dtype"), key=key, legal="jax.random.key(seed)")
+        _layers.check_source(hasattr(key, "dtype"), key=key, legal="jax.random.key(seed)")
         sizes = (shape[2:], tuple(axis.stride for axis in axes), padding, output_padding)
         others = (tuple(axis.dilation for axis in axes), groups, use_bias, padding_mode, dtype)
         super().__init__(num_spatial_dims, in_channels, out_channels, *sizes, *others, key=key)
@@ -72,7 +72,7 @@ class ConvTranspose(eqx.nn.ConvTranspose):
     @jax.named_scope("jconvt.equinox.ConvTranspose")
     def __call__(self, x: jax.Array, *, key: Any = None, output_shape: Sequence[int] | None = None) -> jax.Array:
         """The layer of ``x``, ``(in, spatial...)``. ``key`` is not used."""
-        return layer.equinox(self, x, output_shape)
+        return _layers.equinox(self, x, output_shape)
 
 
 def _of_rank(rank: int) -> type[ConvTranspose]:

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn.initializers import Initializer, lecun_normal
 
-from . import placement
-from .conventions.arguments import per_axis
+from ._core import out_sharding as placement
+from ._geometry.arguments import integer, per_axis, sequence
 from .errors import ArgumentError
-from .integers import integer, sequence
 
 _LECUN_NORMAL = lecun_normal()
 

@@ -9,9 +9,8 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
-from . import operation
-from .conventions import keras as convention
-from .spec import Spec
+from ._conventions import keras as convention
+from ._core import operation
 
 
 def conv_transpose(
@@ -75,13 +74,13 @@ def conv_transpose(
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
     """
     x, w = operation.operands(inputs=inputs, kernel=kernel)
-    axes, groups, layout = convention.resolve(
+    spec, layout = convention.resolve(
         x.shape, w.shape, strides, padding, output_padding, data_format, dilation_rate, groups=groups
     )
     return operation.transposed_convolution(
         x,
-        convention.kernel_layout(len(axes)).filters(w),
-        Spec(axes, groups),
+        convention.kernel_layout(spec.rank).filters(w),
+        spec,
         layout,
         name="conv_transpose",
         method=method,

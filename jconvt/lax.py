@@ -10,10 +10,9 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from . import operation
-from .conventions import lax as convention
-from .conventions.dimensions import Dimensions, dimensions
-from .spec import Spec
+from ._conventions import lax as convention
+from ._conventions._dimension_numbers import Dimensions, dimensions
+from ._core import operation
 
 
 def conv_transpose(
@@ -89,7 +88,7 @@ def conv_transpose(
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
     """
     x, w = operation.operands(lhs=lhs, rhs=rhs)
-    axes, groups, layout = convention.resolve(
+    spec, layout = convention.resolve(
         x.shape,
         w.shape,
         strides,
@@ -101,11 +100,11 @@ def conv_transpose(
         feature_group_count=feature_group_count,
     )
     numbers = dimensions(dimension_numbers, layout.rank)
-    kernel = convention.kernel_layout(layout.rank, dimension_numbers, transpose_kernel, groups)
+    kernel = convention.kernel_layout(layout.rank, dimension_numbers, transpose_kernel, spec.groups)
     y = operation.transposed_convolution(
         x.transpose(numbers.input_order),
         kernel.filters(w),
-        Spec(axes, groups),
+        spec,
         layout,
         name="conv_transpose",
         method=method,

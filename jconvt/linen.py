@@ -7,8 +7,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from . import layer
-from .conventions import flax_layer as convention
+from . import _layers
+from ._conventions import _flax_layer as convention
 
 
 class ConvTranspose(nn.ConvTranspose):
@@ -54,7 +54,7 @@ class ConvTranspose(nn.ConvTranspose):
         shape = convention.kernel_shape(
             self.kernel_size, inputs.shape[-1], self.features, self.groups, self.transpose_kernel, name="features"
         )
-        kernel = layer.masked(self.param("kernel", self.kernel_init, shape, self.param_dtype), self.mask)
+        kernel = _layers.masked(self.param("kernel", self.kernel_init, shape, self.param_dtype), self.mask)
         bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
         operands = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return layer.flax(self, operands, output_shape)
+        return _layers.flax(self, operands, output_shape)

@@ -10,8 +10,8 @@ from flax import nnx
 from flax.nnx.nn import dtypes
 from flax.nnx.nn.linear import default_bias_init, default_kernel_init
 
-from . import layer
-from .conventions import flax_layer as convention
+from . import _layers
+from ._conventions import _flax_layer as convention
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -61,7 +61,7 @@ class ConvTranspose(nnx.ConvTranspose):
         shape = convention.kernel_shape(
             kernel_size, in_features, out_features, groups, transpose_kernel, name="out_features"
         )
-        layer.check_source(callable(getattr(rngs, "params", None)), rngs=rngs, legal="nnx.Rngs(seed)")
+        _layers.check_source(callable(getattr(rngs, "params", None)), rngs=rngs, legal="nnx.Rngs(seed)")
         super().__init__(
             in_features,
             out_features,
@@ -91,5 +91,5 @@ class ConvTranspose(nnx.ConvTranspose):
         """The layer of ``inputs``, ``(batch..., spatial..., in_features)`` with any number of batch axes, also none."""
         convention.batch_axes(inputs.shape, self.kernel_size, self.in_features)
         kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
-        operands = self.promote_dtype((inputs, layer.masked(kernel, self.mask), bias), dtype=self.dtype)
-        return layer.flax(self, operands, output_shape)
+        operands = self.promote_dtype((inputs, _layers.masked(kernel, self.mask), bias), dtype=self.dtype)
+        return _layers.flax(self, operands, output_shape)

@@ -10,11 +10,10 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
-from . import operation
-from .conventions import tensorflow as convention
+from ._conventions import tensorflow as convention
+from ._core import operation
+from ._geometry.arguments import integer, sequence
 from .errors import ArgumentError, ArgumentTypeError
-from .integers import integer, sequence
-from .spec import Spec
 
 Sizes = Any
 """An integer, or a sequence of integers: see each function."""
@@ -364,6 +363,6 @@ def _call(
     """
     x, w = operation.operands(**{name: arguments.pop(name) for name in (names.input, names.filters)})
     geometry = {argument: arguments.pop(argument) for argument in _GEOMETRY if argument in arguments}
-    resolved = convention.resolve(x.shape, w.shape, rank=rank, names=names, **geometry)
+    spec, layout = convention.resolve(x.shape, w.shape, rank=rank, names=names, **geometry)
     arguments["name"] = function if arguments["name"] is None else arguments["name"]
-    return operation.transposed_convolution(x, w, Spec(resolved.axes, resolved.groups), resolved.layout, **arguments)
+    return operation.transposed_convolution(x, w, spec, layout, **arguments)

@@ -8,9 +8,8 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
-from . import operation
-from .conventions import torch as convention
-from .spec import Spec
+from ._conventions import torch as convention
+from ._core import operation
 
 Sizes = Any
 """An integer, or a sequence of 1 or of one for each spatial axis."""
@@ -156,7 +155,7 @@ def _call(arguments: dict[str, Any], rank: int) -> jax.Array:
     x, w, *rest = operation.operands(**given)
     bias = rest[0] if rest else None
     geometry = {argument: arguments.pop(argument) for argument in _GEOMETRY}
-    resolved = convention.resolve(
+    spec, layout = convention.resolve(
         x.shape, w.shape, rank=rank, bias_shape=None if bias is None else bias.shape, **geometry
     )
     batched = x.ndim == rank + 2
@@ -165,8 +164,8 @@ def _call(arguments: dict[str, Any], rank: int) -> jax.Array:
     y = operation.transposed_convolution(
         x if batched else x[None],
         convention.kernel_layout(rank).filters(w),
-        Spec(resolved.axes, resolved.groups),
-        resolved.layout,
+        spec,
+        layout,
         name=f"conv_transpose{rank}d",
         **arguments,
     )

@@ -7,7 +7,7 @@ if the library is not installed or does not see the device that JAX computes on.
 import importlib
 from collections.abc import Collection
 
-from jconvt.bench import Contender
+from ..bench import Contender
 
 NAMES = {
     "tensorflow": ("tensorflow",),

@@ -5,9 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen
 
-from jconvt.bench import Contender, Program, Unserved, jax_program
-from jconvt.problem import Problem
-
+from ..bench import Contender, Program, Unserved, jax_program
+from ..problem import Problem
 from .lax import padding
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from jconvt.bench import Contender, Program, jax_program
-from jconvt.problem import Problem
-from jconvt.workloads import Workload
+from ..bench import Contender, Program, jax_program
+from ..problem import Problem
+from ..workloads import Workload
 
 
 def contenders() -> dict[str, Contender]:

@@ -13,8 +13,8 @@ import numpy as np
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
-from jconvt.bench import Contender, Program, Unserved
-from jconvt.problem import Problem
+from ..bench import Contender, Program, Unserved
+from ..problem import Problem
 
 tf.get_logger().setLevel("ERROR")
 

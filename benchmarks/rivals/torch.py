@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import torch
 
-from jconvt.bench import Contender, Program, Unserved
-from jconvt.problem import Problem, array_dtype
+from ..bench import Contender, Program, Unserved
+from ..problem import Problem, array_dtype
 
 _LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 

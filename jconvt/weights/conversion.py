@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .._geometry.kernel_layout import KernelConversion
 from ..errors import ArgumentError
-from ..kernel import KernelConversion
 from . import frameworks
 from .frameworks import KINDS, OTHER, TARGETS
 from .layer import ROLES, Checkpoint, Layer, listed

@@ -5,8 +5,8 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .._atomic_write import replacing
 from ..errors import ArgumentError, ArgumentTypeError
-from ..replacement import replacing
 from . import keras_files, keras_writing, onnx_files, safetensors_files, torch_files
 from .conversion import convert
 from .frameworks import TARGETS

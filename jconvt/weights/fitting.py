@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from .._geometry.kernel_layout import KernelConversion
 from ..errors import ArgumentError, ArgumentTypeError
-from ..kernel import KernelConversion
 from . import frameworks
 from .frameworks import UNKNOWN
 from .layer import ROLES, Checkpoint, Layer

@@ -6,10 +6,10 @@ that is its gradient: ``(k..., in / groups, out)`` of the one is ``(k..., out / 
 round, tell it from the forward one's.
 """
 
-from ..conventions import lax, torch
-from ..conventions.dimensions import strings
+from .._conventions import lax, torch
+from .._conventions._dimension_numbers import strings
+from .._geometry.kernel_layout import KernelLayout, filters_layout
 from ..errors import ArgumentError
-from ..kernel import KernelLayout, filters_layout
 
 KINDS = ("conv_transpose", "conv", "dense", "norm")
 """The kinds of layers that are converted."""

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
-from ..spec import Spec
 
 _CONVOLUTION = re.compile(r"(?:Conv|Convolution)([123])D(Transpose)?")
 _DEPTHWISE = re.compile(r"DepthwiseConv([12])D")

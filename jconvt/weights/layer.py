@@ -5,10 +5,10 @@ import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
+from .._geometry.arguments import integer
+from .._geometry.kernel_layout import KernelLayout
+from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from ..integers import integer
-from ..kernel import KernelLayout
-from ..spec import Spec
 from . import frameworks
 from .columns import columns
 

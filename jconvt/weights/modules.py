@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..conventions import equinox, flax_layer
+from .._conventions import _flax_layer, equinox
+from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
-from ..spec import Spec
 from .layer import Layer
 
 _KINDS = {
@@ -78,7 +78,7 @@ def _spec(module: Any, layer: Layer) -> Spec | None:
             geometry = (module.stride, module.padding, module.output_padding, module.dilation, module.padding_mode)
             axes = equinox.geometry(kernel, *geometry)
             return None if equinox.is_circular(module.padding_mode) else Spec(axes, groups)
-        resolved = flax_layer.resolve(
+        resolved = _flax_layer.resolve(
             (1, *_SIZES[: len(kernel)], taken),
             layer.shape,
             module.strides,
@@ -89,5 +89,5 @@ def _spec(module: Any, layer: Layer) -> Spec | None:
             output_padding=getattr(module, "output_padding", None),
             use_consistent_padding=getattr(module, "use_consistent_padding", False),
         )
-        return None if resolved.repeats else Spec(resolved.resolved.axes, groups)
+        return None if resolved.repeats else Spec(resolved.spec.axes, groups)
     return None

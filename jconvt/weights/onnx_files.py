@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
-from ..spec import Spec
 from .broken import Budget, broken, reading
 from .frameworks import OTHER
 from .layer import Checkpoint, Layer

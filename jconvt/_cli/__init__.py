@@ -1,0 +1,1 @@
+"""The commands of ``python -m jconvt``: one file for each."""

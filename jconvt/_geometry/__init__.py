@@ -1,0 +1,1 @@
+"""Geometry as integers: no JAX and no NumPy."""

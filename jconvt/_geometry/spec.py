@@ -1,0 +1,356 @@
+"""The resolved geometry: what every convention's arguments come down to."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError, ArgumentTypeError
+from .arguments import Size, integer, sequence, size
+from .axis import Axis
+
+if TYPE_CHECKING:
+    from .._conventions.call import Call
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """The geometry of a transposed convolution: one ``Axis`` for each spatial axis, and the number of groups.
+
+    It holds integers alone, is hashable, and has no sizes in it: one ``Spec`` serves every input size.
+
+    Raises:
+      ArgumentTypeError: ``axes`` holds something else than ``Axis``, or ``groups`` is not an integer.
+      ArgumentError: there is no axis, or ``groups`` is below 1.
+
+    >>> spec = Spec.from_tensorflow((1, 2, 2, 1), (3, 3, 1, 1), strides=2, padding="VALID")
+    >>> print(spec)
+    transposed convolution, 2-D, groups 1
+      axis  kernel  stride  dilation  crop    output size
+      0     3       2       1         (0, 0)  2n + 1
+      1     3       2       1         (0, 0)  2n + 1
+    >>> spec.output_sizes((2, 2))
+    (5, 5)
+    """
+
+    axes: tuple[Axis, ...]
+    groups: int = 1
+
+    def __post_init__(self):
+        axes = tuple(sequence(self.axes, "axes", "one jconvt.Axis for each spatial axis"))
+        if not all(isinstance(axis, Axis) for axis in axes):
+            raise ArgumentTypeError(
+                "axes must hold one Axis for each spatial axis",
+                got=f"axes = {self.axes!r}",
+                legal="a sequence of jconvt.Axis",
+                fix="build each with jconvt.Axis(kernel, stride, dilation, lo, hi)",
+            )
+        if not axes:
+            raise ArgumentError(
+                "a transposed convolution has at least one spatial axis",
+                got="axes = ()",
+                legal="one Axis or more",
+                fix="a product without spatial axes is jax.numpy.matmul",
+            )
+        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "groups", integer(self.groups, "groups", lowest=1))
+
+    @classmethod
+    def from_tensorflow(
+        cls,
+        input_shape: Sequence[Size],
+        filters_shape: Sequence[int],
+        output_shape: Sequence[Size] | None = None,
+        strides: Any = 1,
+        padding: Any = "SAME",
+        data_format: str | None = None,
+        dilations: Any = None,
+        *,
+        output_padding: Any = None,
+        groups: int = 1,
+    ) -> "Spec":
+        """The geometry of ``jconvt.conv_transpose`` called with arrays of these shapes and these arguments.
+
+        Args:
+          input_shape: the input's shape, batch and channels included.
+          filters_shape: ``(k..., out / groups, in)``.
+          output_shape, strides, padding, data_format, dilations: as ``conv_transpose`` takes them.
+          output_padding, groups: likewise.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``conv_transpose`` raises them.
+
+        >>> Spec.from_tensorflow((1, 4, 1), (3, 1, 1), output_shape=[7], strides=2)
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=1),), groups=1)
+        """
+        return _convention("tensorflow").resolve(
+            input_shape,
+            filters_shape,
+            output_shape,
+            strides,
+            padding,
+            data_format,
+            dilations,
+            output_padding=output_padding,
+            groups=groups,
+        )[0]
+
+    @classmethod
+    def from_torch(
+        cls,
+        input_shape: Sequence[Size],
+        weight_shape: Sequence[int],
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> "Spec":
+        """The geometry of ``torch.nn.functional.conv_transpose{1,2,3}d``, which the number of axes tells apart.
+
+        Args:
+          input_shape: ``(batch, in, spatial...)``.
+          weight_shape: ``(in, out / groups, k...)``.
+          stride, padding, output_padding, groups, dilation: as PyTorch takes them.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.torch.conv_transpose2d`` raises them.
+
+        >>> Spec.from_torch((1, 1, 4), (1, 1, 3), stride=2, padding=1, output_padding=1)
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
+        """
+        return _convention("torch").resolve(
+            input_shape, weight_shape, stride, padding, output_padding, groups, dilation
+        )[0]
+
+    @classmethod
+    def from_keras(
+        cls,
+        inputs_shape: Sequence[Size],
+        kernel_shape: Sequence[int],
+        strides: Any = 1,
+        padding: str = "valid",
+        output_padding: Any = None,
+        data_format: str | None = None,
+        dilation_rate: Any = 1,
+        *,
+        groups: int = 1,
+    ) -> "Spec":
+        """The geometry of ``keras.ops.conv_transpose``.
+
+        Args:
+          inputs_shape: the input's shape, batch and channels included.
+          kernel_shape: ``(k..., out / groups, in)``.
+          strides, padding, output_padding: as ``jconvt.keras.conv_transpose`` takes them.
+          data_format, dilation_rate, groups: likewise.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.keras.conv_transpose`` raises them.
+
+        >>> Spec.from_keras((1, 4, 1), (3, 1, 1), strides=2, padding="same")
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
+        """
+        return _convention("keras").resolve(
+            inputs_shape,
+            kernel_shape,
+            strides,
+            padding,
+            output_padding,
+            data_format,
+            dilation_rate,
+            groups=groups,
+        )[0]
+
+    @classmethod
+    def from_onnx(
+        cls,
+        X_shape: Sequence[Size],
+        W_shape: Sequence[int],
+        *,
+        auto_pad: str = "NOTSET",
+        dilations: Any = None,
+        group: int = 1,
+        kernel_shape: Any = None,
+        output_padding: Any = None,
+        output_shape: Any = None,
+        pads: Any = None,
+        strides: Any = None,
+    ) -> "Spec":
+        """The geometry of ONNX's operator ``ConvTranspose``.
+
+        Args:
+          X_shape: ``(batch, in, spatial...)``.
+          W_shape: ``(in, out / group, k...)``.
+          auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides: its attributes.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.onnx.conv_transpose`` raises them.
+
+        >>> Spec.from_onnx((1, 1, 4), (1, 1, 3), strides=[2], pads=[0, 1])
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
+        """
+        return _convention("onnx").resolve(
+            X_shape,
+            W_shape,
+            auto_pad=auto_pad,
+            dilations=dilations,
+            group=group,
+            kernel_shape=kernel_shape,
+            output_padding=output_padding,
+            output_shape=output_shape,
+            pads=pads,
+            strides=strides,
+        )[0]
+
+    @classmethod
+    def from_lax(
+        cls,
+        lhs_shape: Sequence[Size],
+        rhs_shape: Sequence[int],
+        strides: Sequence[int],
+        padding: Any,
+        rhs_dilation: Any = None,
+        dimension_numbers: Any = None,
+        transpose_kernel: bool = False,
+        use_consistent_padding: bool = False,
+        *,
+        feature_group_count: int = 1,
+    ) -> "Spec":
+        """The geometry of ``jax.lax.conv_transpose``.
+
+        Args:
+          lhs_shape: the input's shape, in the order of ``dimension_numbers``.
+          rhs_shape: the kernel's, likewise; left out, that is ``(k..., in, out)``.
+          strides, padding, rhs_dilation, dimension_numbers: as ``jconvt.lax.conv_transpose`` takes them.
+          transpose_kernel, use_consistent_padding, feature_group_count: likewise.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: as ``jconvt.lax.conv_transpose`` raises them.
+
+        >>> Spec.from_lax((1, 4, 1), (3, 1, 1), (2,), [(1, 2)])
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
+        """
+        return _convention("lax").resolve(
+            lhs_shape,
+            rhs_shape,
+            strides,
+            padding,
+            rhs_dilation,
+            dimension_numbers,
+            transpose_kernel,
+            use_consistent_padding,
+            feature_group_count=feature_group_count,
+        )[0]
+
+    @classmethod
+    def from_flax(
+        cls,
+        input_shape: Sequence[Size],
+        kernel_shape: Sequence[int],
+        strides: Any = None,
+        padding: Any = "SAME",
+        kernel_dilation: Any = None,
+        transpose_kernel: bool = False,
+    ) -> "Spec":
+        """The geometry of the layer ``ConvTranspose`` of ``flax.linen`` and ``flax.nnx``.
+
+        Args:
+          input_shape: ``(batch, spatial..., in)``.
+          kernel_shape: that of the parameter: ``(k..., in, out)``, with ``transpose_kernel`` ``(k..., out, in)``.
+          strides, padding, kernel_dilation, transpose_kernel: the layer's.
+
+        Raises:
+          ArgumentError, ArgumentTypeError: an argument that the layer does not take, in its words.
+
+        >>> Spec.from_flax((1, 4, 1), (3, 1, 1), strides=2)
+        Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
+        """
+        return _convention("flax").resolve(
+            input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel
+        )[0]
+
+    def to_tensorflow(self, input_shape: Sequence[Size], filters_shape: Sequence[int]) -> "Call":
+        """TensorFlow's call for this geometry, whose arguments hold the sizes.
+
+        Args:
+          input_shape: ``(batch, spatial..., in)``.
+          filters_shape: ``(k..., out / groups, in)``.
+
+        Returns:
+          A ``Call``: the function, its arguments, how its operands lie, and what to crop from its result or add to it.
+
+        Raises:
+          ArgumentError: TensorFlow has no call for it. So do the others.
+
+        >>> call = Spec((Axis(kernel=3, stride=2, lo=0, hi=1),)).to_tensorflow((1, 4, 1), (3, 1, 1))
+        >>> call.function, call.arguments["padding"], call.exact
+        ('tf.nn.conv1d_transpose', 'SAME', True)
+        """
+        return _convention("_tensorflow_call").call(self, input_shape, filters_shape)
+
+    def to_torch(self) -> "Call":
+        """PyTorch's call for this geometry.
+
+        >>> call = Spec((Axis(kernel=3, stride=2, lo=1, hi=0),)).to_torch()
+        >>> call.function, call.arguments["output_padding"], call.crop
+        ('torch.nn.functional.conv_transpose1d', 1, ((0, 0),))
+        >>> Spec((Axis(kernel=3, stride=2, lo=0, hi=1),)).to_torch().crop  # PyTorch crops no more after than before
+        ((0, 1),)
+        """
+        return _convention("torch").call(self)
+
+    def to_keras(self) -> "Call":
+        """Keras's call for this geometry."""
+        return _convention("keras").call(self)
+
+    def to_onnx(self) -> "Call":
+        """The attributes of ONNX's ``ConvTranspose`` for this geometry."""
+        return _convention("onnx").call(self)
+
+    def to_lax(self) -> "Call":
+        """The call of ``jax.lax.conv_transpose`` for this geometry."""
+        return _convention("lax").call(self)
+
+    def to_flax(self) -> "Call":
+        """Flax's layer for this geometry."""
+        return _convention("flax").call(self)
+
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes."""
+        return len(self.axes)
+
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The transposed convolution's spatial output sizes for these spatial input sizes."""
+        return tuple(axis.output_size(size) for axis, size in zip(self.axes, self._one_each(sizes), strict=True))
+
+    def input_sizes(self, output_sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The forward convolution's spatial output sizes: the inverse of ``output_sizes``."""
+        return tuple(axis.input_size(size) for axis, size in zip(self.axes, self._one_each(output_sizes), strict=True))
+
+    def _one_each(self, sizes: Sequence[Size]) -> list[Size]:
+        legal = f"{self.rank} sizes, one for each spatial axis"
+        found = [size(value, f"sizes[{i}]") for i, value in enumerate(sequence(sizes, "sizes", legal))]
+        if len(found) != self.rank:
+            raise ArgumentError(
+                "sizes has the wrong length", got=found, legal=legal, fix="leave batch and channels out"
+            )
+        return found
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [("axis", "kernel", "stride", "dilation", "crop", "output size")]
+        for number, axis in enumerate(self.axes):
+            factor = "n" if axis.stride == 1 else f"{axis.stride}n"
+            constant = axis.output_size(0)
+            size = factor if constant == 0 else f"{factor} {'+' if constant > 0 else '-'} {abs(constant)}"
+            row = (number, axis.kernel, axis.stride, axis.dilation, (axis.lo, axis.hi), size)
+            rows.append(tuple(str(cell) for cell in row))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n  ".join([f"transposed convolution, {self.rank}-D, groups {self.groups}", *lines])
+
+
+def _convention(name: str) -> Any:
+    """The convention of this name, imported on demand: conventions are built on ``Spec``."""
+    import importlib
+
+    return importlib.import_module(f"jconvt._conventions.{name}")

@@ -1,0 +1,1 @@
+"""What ``python -m jconvt check`` and the tests compare with: stored results and cases."""

@@ -1,0 +1,132 @@
+"""``jconvt convert``."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jconvt import ArgumentError, weights
+from jconvt.__main__ import main
+from tests.support import decoders
+
+pytest.importorskip("h5py")
+pytest.importorskip("safetensors")
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture
+def model(tmp_path):
+    found = decoders.keras_decoder(2)
+    found.save(tmp_path / "in.keras")
+    return found
+
+
+def test_from_keras_to_torch(model, tmp_path, capsys):
+    assert main(["convert", str(tmp_path / "in.keras"), str(tmp_path / "out.safetensors"), "--to", "torch"]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "up1",
+        "conv_transpose",
+        "(4, 4, 8, 6)",
+        "(6, 8, 4, 4)",
+        ".transpose",
+        "6 layers converted, 0 not used",
+    ):
+        assert part in shown, shown
+    assert "by name" not in shown
+    found = weights.read(tmp_path / "out.safetensors")
+    np.testing.assert_array_equal(found.layers["up1"].filters, np.asarray(model.layers[0].kernel))
+
+
+def test_names_kinds_and_groups(tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    torch.save(decoders.torch_decoder(1, 2).state_dict(), tmp_path / "in.pt")
+    options = ["--to", "flax", "--kind", "3=conv", "--kind", "*=conv_transpose", "--groups", "[35]=2", "--name", "0=up"]
+    arguments = ["convert", str(tmp_path / "in.pt"), str(tmp_path / "out.safetensors"), *options]
+    assert main(arguments) == 2  # the norms are no transposed convolutions
+    assert "cannot be of kind 'conv_transpose'" in capsys.readouterr().err
+    arguments[arguments.index("*=conv_transpose")] = "[05]=conv_transpose"
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "by name: up" in shown
+    assert "not used: 1: num_batches_tracked" in shown
+    found = weights.read(tmp_path / "out.safetensors")
+    assert found.framework == "flax"
+    assert {path: layer.groups for path, layer in found.layers.items() if layer.groups} == {"up": 2, "3": 2, "5": 2}
+
+
+def test_into_a_template(model, tmp_path, capsys):
+    weights.write(tmp_path / "in.safetensors", weights.read(tmp_path / "in.keras"), "torch")
+    arguments = ["convert", str(tmp_path / "in.safetensors"), str(tmp_path / "out.keras")]
+    assert main(arguments) == 2
+    assert "like='model.keras'" in capsys.readouterr().err
+    assert main([*arguments, "--like", str(tmp_path / "in.keras")]) == 0
+    x = decoders.images(2, 6)
+    import keras
+
+    loaded = keras.models.load_model(tmp_path / "out.keras", safe_mode=False)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    capsys.readouterr()
+    dense = {path: each for path, each in weights.read(tmp_path / "in.safetensors").layers.items() if path == "pixels"}
+    weights.write(tmp_path / "in.safetensors", weights.Checkpoint(dense, "torch"))
+    partly = [*arguments, "--like", str(tmp_path / "in.keras")]
+    assert main(partly) == 2
+    assert "layers of the target match none of" in capsys.readouterr().err
+    assert main([*partly, "--partial"]) == 0
+    assert "not filled: up1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        ("missing.keras", "out.pt", "missing.keras: No such file or directory"),
+        ("in.npz", "out.pt", "unknown format of weights"),
+        ("in.keras", "no/out.safetensors", "no/out.safetensors: No such file or directory"),
+        ("in.keras", "out.npz", "unknown format of weights"),
+        ("broken.keras", "out.safetensors", "broken.keras cannot be read as HDF5 file"),
+        ("broken.pt", "out.safetensors", "broken.pt cannot be read as PyTorch state_dict"),
+        ("broken.onnx", "out.safetensors", "broken.onnx cannot be read as ONNX model"),
+    ],
+)
+def test_one_clear_error(source, target, said, model, tmp_path, capsys):
+    for name in ("broken.keras", "broken.pt", "broken.onnx"):
+        (tmp_path / name).write_bytes(b"PK\3\4" + b"\xff" * 100)
+    before = sorted(os.listdir(tmp_path))
+    assert main(["convert", str(tmp_path / source), str(tmp_path / target)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("jconvt convert: ")
+    assert said in error
+    assert "Traceback" not in error
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_partial_needs_a_file_to_be_like(model, tmp_path, capsys):
+    assert main(["convert", str(tmp_path / "in.keras"), str(tmp_path / "out.safetensors"), "--partial"]) == 2
+    assert "--partial is for a file that OUT is a copy of" in capsys.readouterr().err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_file_without_layers_is_not_written(tmp_path):
+    other = weights.Layer("other", {"v": np.zeros(3)}, "torch")
+    with pytest.raises(ArgumentError, match="no layer that can be converted"):
+        weights.write(tmp_path / "out.safetensors", weights.Checkpoint({"norm": other}, "torch"), "keras")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [["--kind", "a"], ["--groups", "a=0"], ["--groups", "a=x"], ["--name", "=b"]])
+def test_wrong_options(options, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["convert", "in.keras", "out.pt", *options])
+    assert caught.value.code == 2
+    assert "error: argument --" in capsys.readouterr().err
+
+
+def test_as_a_program(model, tmp_path):
+    command = [sys.executable, "-m", "jconvt", "convert", str(tmp_path / "in.keras"), str(tmp_path / "out.weights.h5")]
+    found = subprocess.run(command, capture_output=True, text=True)
+    assert found.returncode == 2  # a norm that is no batch normalisation
+    assert found.stdout == ""
+    assert found.stderr.startswith("jconvt convert: there is no class of Keras's for layer")

@@ -1,0 +1,186 @@
+"""Against ``flax.linen.ConvTranspose`` and ``flax.nnx.ConvTranspose``: what their arguments mean."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jconvt import ArgumentError, ArgumentTypeError, Axis, Spec
+from jconvt._conventions import flax as convention
+from jconvt._conventions import lax
+from jconvt._methods import reference
+
+linen = pytest.importorskip("flax.linen")
+nnx = pytest.importorskip("flax.nnx")
+
+
+def in_flax(function, x, kernel, transpose_kernel, arguments):
+    """What the layer of that name computes with this kernel."""
+    arguments = arguments | {"use_bias": False, "kernel_init": jax.nn.initializers.zeros}
+    taken, out = kernel.shape[-2:][::-1] if transpose_kernel else kernel.shape[-2:]
+    if function == "flax.nnx.ConvTranspose":
+        layer = nnx.ConvTranspose(taken, out, rngs=nnx.Rngs(0), **arguments)
+        layer.kernel = nnx.Param(kernel)
+        return layer(x)
+    assert function == "flax.linen.ConvTranspose"
+    return linen.ConvTranspose(out, **arguments).apply({"params": {"kernel": kernel}}, x)
+
+
+def integers(shape):
+    return np.random.default_rng(len(repr(shape))).integers(-9, 10, shape).astype(np.float64)
+
+
+@st.composite
+def layers(draw):
+    """An input's shape, a kernel's, and the layer's arguments."""
+    rank = draw(st.integers(1, 3))
+    most = {1: 5, 2: 4, 3: 2}[rank]
+    sizes, kernel = ([draw(st.integers(1, most)) for _ in range(rank)] for _ in range(2))
+    numbers, pads = st.integers(1, 3), st.integers(-1, 4)
+    for_each = st.sampled_from([None, draw(numbers), tuple(draw(numbers) for _ in range(rank))])
+    pairs = tuple(draw(st.sampled_from([draw(pads), (draw(pads), draw(pads))])) for _ in range(rank))
+    arguments = {
+        "kernel_size": tuple(kernel),
+        "strides": draw(for_each),
+        "kernel_dilation": draw(for_each),
+        "padding": draw(st.sampled_from(["SAME", "VALID", draw(pads), pairs])),
+        "transpose_kernel": draw(st.booleans()),
+    }
+    taken, out = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    channels = (out, taken) if arguments["transpose_kernel"] else (taken, out)
+    for name in ("strides", "kernel_dilation", "padding", "transpose_kernel"):
+        if name != "transpose_kernel" and draw(st.integers(0, 4)) == 0:
+            del arguments[name]
+    return (2, *sizes, taken), (*kernel, *channels), arguments
+
+
+@settings(max_examples=50, deadline=None)
+@given(layer=layers(), function=st.sampled_from(["flax.linen.ConvTranspose", "flax.nnx.ConvTranspose"]))
+def test_equals_flax(layer, function):
+    shape, kernel_shape, arguments = layer
+    x, kernel = integers(shape), integers(kernel_shape)
+    transpose_kernel = arguments["transpose_kernel"]
+    try:
+        expected = in_flax(function, x, kernel, transpose_kernel, arguments)
+    except ValueError as error:
+        if "Negative padding is larger" not in str(error):
+            raise
+        with pytest.raises(ArgumentError, match="removes more than there is"):
+            convention.resolve(shape, kernel_shape, **arguments)
+        return
+    spec, layout = convention.resolve(shape, kernel_shape, **arguments)
+    assert (spec.groups, layout.channels_first) == (1, False)
+    filters = convention.kernel_layout(spec.rank, transpose_kernel).filters(kernel)
+    np.testing.assert_array_equal(reference.transpose(x, filters, spec), expected)
+
+
+@st.composite
+def geometries(draw):
+    """Axes with outputs, and sizes of the input."""
+    axes, sizes = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        kernel, stride, dilation, n = (draw(st.integers(1, most)) for most in (4, 3, 2, 3))
+        bare = Axis(kernel, stride, dilation)
+        lo = draw(st.integers(-2, 3))
+        hi = draw(st.integers(-3, max(-3, bare.full_size(n) - lo)))
+        named = [lax._ends(name, bare, False) for name in ("SAME", "VALID")]
+        ends = draw(st.sampled_from([*named, (lo, hi) if lo + hi <= bare.full_size(n) else (0, 0)]))
+        axes.append(Axis(kernel, stride, dilation, *ends))
+        sizes.append(n)
+    return tuple(axes), tuple(sizes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(geometry=geometries(), transpose_kernel=st.booleans(), as_nnx=st.booleans())
+def test_a_geometry_in_flaxs_words(geometry, transpose_kernel, as_nnx):
+    axes, sizes = geometry
+    filters_shape = (*(axis.kernel for axis in axes), 2, 3)
+    x, w = integers((2, *sizes, 3)), integers(filters_shape)
+    call = convention.call(Spec(axes), transpose_kernel=transpose_kernel, nnx=as_nnx)
+    assert call.exact
+    resolved = convention.resolve(x.shape, call.kernel.shape(filters_shape), **call.arguments)
+    assert resolved == (Spec(axes), call.layout)
+    y = in_flax(call.function, x, call.kernel.kernel(w), transpose_kernel, call.arguments)
+    np.testing.assert_array_equal(y, reference.transpose(x, w, Spec(axes)))
+
+
+def test_a_call_says_no_more_than_it_must():
+    plain = convention.call(Spec((Axis(4, 2, 1, 1, 1),)))
+    assert (plain.function, plain.arguments) == ("flax.linen.ConvTranspose", {"kernel_size": (4,), "strides": (2,)})
+    assert convention.call(Spec((Axis(3, 1, 2),)), transpose_kernel=True).arguments == {
+        "kernel_size": (3,),
+        "padding": "VALID",
+        "kernel_dilation": (2,),
+        "transpose_kernel": True,
+    }
+
+
+def test_a_kernel_in_the_other_convention_is_seen():
+    x, kernel = integers((1, 4, 2)), integers((3, 2, 2))
+    spec, _ = convention.resolve(x.shape, kernel.shape, 2)
+    arguments = {"kernel_size": (3,), "strides": 2}
+    expected = np.asarray(in_flax("flax.linen.ConvTranspose", x, kernel, False, arguments))
+    right, wrong = (convention.kernel_layout(1, transpose_kernel).filters(kernel) for transpose_kernel in (False, True))
+    np.testing.assert_array_equal(reference.transpose(x, right, spec), expected)
+    for broken in (wrong, right[::-1], right.swapaxes(1, 2)):
+        with pytest.raises(AssertionError):
+            np.testing.assert_array_equal(reference.transpose(x, broken, spec), expected)
+
+
+def test_symbolic_sizes():
+    batch, width = jax.export.symbolic_shape("b, w")
+    known = convention.resolve((2, 5, 3), (4, 3, 6), 2, "VALID", 2)
+    assert convention.resolve((batch, width, 3), (4, 3, 6), 2, "VALID", 2) == known
+
+
+SHAPES = ((2, 4, 4, 6), (3, 3, 6, 5))
+CASES = [
+    (((2, 6), (6, 5)), {}, ArgumentError, r"one to three spatial axes.*\(6, 5\)"),
+    (((2, 1, 1, 1, 1, 6), (1, 1, 1, 1, 6, 5)), {}, ArgumentError, "one to three spatial axes.*jconvt.lax"),
+    (((2, 4, 6), (3, 3, 6, 5)), {}, ArgumentError, "inputs and kernel differ in their number of axes"),
+    (((2, 4, 4, 5), (3, 3, 6, 5)), {}, ArgumentError, "channels of inputs and kernel differ.*5 in inputs"),
+    (((2, 4, 4, 6), (3, 0, 6, 5)), {}, ArgumentError, "kernel has an axis without taps"),
+    ((None, (3, 6, 5)), {}, ArgumentTypeError, "inputs.shape must be a sequence"),
+    (((2, 4, 6), 3), {}, ArgumentTypeError, "kernel.shape must be a sequence"),
+    (((2, 4, 6), (3, 6, 5.0)), {}, ArgumentTypeError, r"kernel.shape\[2\] must be an integer"),
+    (SHAPES, {"strides": 0}, ArgumentError, r"strides\[0\] is out of range"),
+    (SHAPES, {"strides": -1}, ArgumentError, r"strides\[0\] is out of range"),
+    (SHAPES, {"strides": True}, ArgumentTypeError, r"strides\[0\] must be an integer"),
+    (SHAPES, {"strides": 2.0}, ArgumentTypeError, r"strides\[0\] must be an integer"),
+    (SHAPES, {"strides": (2,)}, ArgumentError, "strides has the wrong length"),
+    (SHAPES, {"strides": (2, 2, 2)}, ArgumentError, "strides has the wrong length"),
+    (SHAPES, {"strides": "2"}, ArgumentTypeError, "strides must be a sequence"),
+    (SHAPES, {"kernel_dilation": 0}, ArgumentError, r"kernel_dilation\[0\] is out of range"),
+    (SHAPES, {"kernel_dilation": (1, 2, 3)}, ArgumentError, "kernel_dilation has the wrong length"),
+    (SHAPES, {"padding": "CAUSAL"}, ArgumentError, "unknown padding.*'CAUSAL'"),
+    (SHAPES, {"padding": "CIRCULAR"}, ArgumentError, "circular padding wraps.*jconvt.linen.ConvTranspose"),
+    (SHAPES, {"padding": None}, ArgumentTypeError, "padding must be a sequence.*an integer"),
+    (SHAPES, {"padding": 0.5}, ArgumentTypeError, r"padding\[0\] must be an integer"),
+    (SHAPES, {"padding": [1]}, ArgumentError, "padding has the wrong length"),
+    (SHAPES, {"padding": [(1, 1), (1, 1, 1)]}, ArgumentError, r"padding\[1\] has the wrong length"),
+    (SHAPES, {"padding": -7}, ArgumentError, "removes more than there is along axis 1"),
+    (SHAPES, {"transpose_kernel": 1}, ArgumentTypeError, "transpose_kernel must be True or False"),
+    (SHAPES, {"transpose_kernel": True}, ArgumentError, "6 in inputs, 5 in kernel"),
+    (SHAPES, {"kernel_size": 3}, ArgumentError, "kernel_size is not the kernel's.*= 3"),
+    (SHAPES, {"kernel_size": (3, 4)}, ArgumentError, "kernel_size is not the kernel's"),
+    (SHAPES, {"kernel_size": (3, 3.0)}, ArgumentTypeError, r"kernel_size\[1\] must be an integer"),
+]
+
+
+@pytest.mark.parametrize(("shapes", "keywords", "error", "text"), CASES)
+def test_a_wrong_layer_is_refused_in_full_sentences(shapes, keywords, error, text):
+    with pytest.raises(error) as raised:
+        convention.resolve(*shapes, **keywords)
+    message = str(raised.value)
+    assert type(raised.value) is error
+    assert re.search(text, message, re.DOTALL), message
+    assert re.fullmatch(r".+\n  got:   .+\n  legal: .+\n  fix:   .+", message, re.DOTALL), message
+
+
+def test_what_no_layer_computes_is_refused():
+    for axes, groups in (((Axis(3),), 2), ((Axis(3),) * 4, 1)):
+        with pytest.raises(ArgumentError, match="Flax's ConvTranspose has"):
+            convention.call(Spec(axes, groups))

@@ -1,0 +1,179 @@
+"""Dtypes, the precision of sums, and promotion."""
+
+import itertools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import jconvt
+from jconvt._geometry.layout import Layout
+from jconvt._methods import MAPS, reference
+from tests.support import laws
+from tests.support.geometries import Call
+
+CALL = Call((2, 3, 4, 4), (3, 2, 3, 4), {"strides": 2, "groups": 2, "padding": "SAME"})
+DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
+
+
+@pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
+@pytest.mark.parametrize("dtype", [*DTYPES, "int8", "uint8", "int64", "complex128"])
+def test_every_dtype_is_kept_and_exact_on_small_integers(method, dtype):
+    x, w = CALL.operands(np.complex128 if dtype.startswith("complex") else np.float64)
+    if method == "vjp" and "int" in dtype:
+        with pytest.raises(jconvt.ArgumentTypeError, match="leave method out for 'auto'"):
+            jconvt.conv_transpose(x.astype(dtype), w.astype(dtype), method=method, **CALL.arguments)
+        return
+    if dtype in ("bfloat16", "int8", "uint8"):
+        x, w = abs(x) % 3, abs(w) % 2  # the result is to fit, too
+    x, w = jnp.asarray(x).astype(dtype), jnp.asarray(w).astype(dtype)
+    try:
+        y = jconvt.conv_transpose(x, w, method=method, **CALL.arguments)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.default_backend() == "cpu" or dtype in ("float32", "bfloat16", "float16"):
+            raise
+        pytest.skip(f"no {dtype} by {method} on {jax.default_backend()}: {error}".partition("\n")[0])
+    assert y.dtype == dtype
+    wide = np.complex128 if dtype.startswith("complex") else np.float64
+    np.testing.assert_array_equal(
+        laws.whole(y).astype(wide), laws.definition(CALL, np.asarray(x, wide), np.asarray(w, wide))
+    )
+
+
+@pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_summed_in_float32_and_rounded_once(method, dtype):
+    rng = np.random.default_rng(0)
+    x, w = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in ((1, 5, 5, 512), (5, 5, 4, 512)))
+    y = np.asarray(jconvt.conv2d_transpose(x, w, strides=2, method=method), np.float64)
+    call = Call(x.shape, w.shape, {"strides": 2})
+    exact = laws.definition(call, np.asarray(x, np.float64), np.asarray(w, np.float64))
+    # Half a unit in the last place for the rounding, and a trace for the sums in float32.
+    assert (np.abs(y - exact) <= 0.51 * float(jnp.finfo(dtype).eps) * np.abs(exact) + 1e-3).all()
+
+
+@pytest.mark.parametrize("method", laws.TRACED)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_in_half_precision_are_summed_in_float32_and_rounded_once(method, dtype):
+    rng = np.random.default_rng(1)
+    call = Call((2, 5, 5, 32), (5, 5, 16, 32), {"strides": 2})
+    x, w = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in (call.input, call.filters))
+    y, pull = jax.vjp(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2, method=method), x, w)
+    z = jnp.asarray(rng.standard_normal(y.shape), dtype)
+    spec = laws.spec_of(call)
+    wide = [np.asarray(array, np.float64) for array in (x, w, z)]
+    exact = reference.forward(wide[2], wide[1], spec), reference.kernel_gradient(wide[0], wide[2], spec)
+    for found, wanted in zip(pull(z), exact, strict=True):
+        error = np.abs(np.asarray(found, np.float64) - wanted)
+        assert (error <= 0.51 * float(jnp.finfo(dtype).eps) * np.abs(wanted) + 1e-3).all()
+
+
+@pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
+@pytest.mark.parametrize(("dtype", "wide"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")])
+def test_preferred_element_type_widens_sums_and_result(method, dtype, wide):
+    x, w = (jnp.asarray(operand / 7).astype(dtype) for operand in CALL.operands())
+    y = jconvt.conv_transpose(x, w, method=method, precision="highest", preferred_element_type=wide, **CALL.arguments)
+    assert y.dtype == wide
+    exact = laws.definition(CALL, np.asarray(x, np.float64), np.asarray(w, np.float64))
+    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0, atol=40 * jnp.finfo(wide).eps)
+
+
+@pytest.mark.parametrize("method", laws.TRACED)
+def test_gradients_keep_the_operands_dtypes_under_preferred_element_type(method):
+    x, w = (jnp.asarray(operand).astype(jnp.bfloat16) for operand in CALL.operands())
+
+    def loss(x, w):
+        return jconvt.conv_transpose(x, w, method=method, preferred_element_type=jnp.float32, **CALL.arguments).sum()
+
+    in_x, in_w = jax.grad(loss, (0, 1))(x, w)
+    assert (in_x.dtype, in_w.dtype) == (jnp.bfloat16, jnp.bfloat16)
+    assert in_x.shape == x.shape
+
+
+def test_preferred_element_type_of_integers():
+    x = jnp.full((1, 3, 1), 100, jnp.int8)
+    w = jnp.full((3, 1, 1), 100, jnp.int8)
+    y = jconvt.conv1d_transpose(x, w, preferred_element_type=jnp.int32)
+    assert y.dtype == jnp.int32
+    assert y.ravel().tolist() == [20000, 30000, 20000]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "preferred"),
+    [
+        *itertools.product(
+            ("int8", "uint8", "int32", "float16", "float32", "complex64"), (*DTYPES, "int8", "uint32", "bool")
+        )
+    ],
+)
+def test_preferred_element_type_is_what_lax_allows(dtype, preferred):
+    x, w = jnp.ones((1, 3, 1), dtype), jnp.ones((2, 1, 1), dtype)
+    try:
+        expected = lax.conv_general_dilated(
+            x, w, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC"), preferred_element_type=preferred
+        ).dtype
+    except (TypeError, ValueError, NotImplementedError):
+        with pytest.raises(jconvt.ArgumentTypeError, match="preferred_element_type"):
+            jconvt.conv1d_transpose(x, w, preferred_element_type=preferred)
+    else:
+        assert jconvt.conv1d_transpose(x, w, preferred_element_type=preferred).dtype == expected
+
+
+@pytest.mark.parametrize(
+    "precision",
+    [None, "default", "high", "highest", lax.Precision.HIGHEST, ("high", "highest"), ["highest", "highest"]],
+)
+def test_precision_reaches_the_program(precision):
+    x, w = CALL.operands(np.float32)
+    each = precision if isinstance(precision, tuple | list) else (precision, precision)
+    names = [str(one.name if isinstance(one, lax.Precision) else one or "default").upper() for one in each]
+    for method in laws.TRACED:
+
+        def call(x, w, method=method):
+            return jconvt.conv_transpose(x, w, precision=precision, method=method, **CALL.arguments)
+
+        with jax.default_matmul_precision(None):
+            text = jax.jit(call).lower(x, w).as_text()
+        found = re.findall(r"(?:precision_config|precision) = \[(.*?)\]", text)
+        assert found
+        for config in found:
+            assert re.findall(r"(DEFAULT|HIGHEST|HIGH)", config) == names
+
+
+def test_operands_of_two_dtypes_are_promoted_unless_promotion_is_strict():
+    x, w = jnp.ones((1, 3, 1), jnp.float32), jnp.ones((2, 1, 1), jnp.int32)
+    with jax.numpy_dtype_promotion("standard"):
+        assert jconvt.conv1d_transpose(x, w).dtype == jnp.float32
+        assert jconvt.conv1d_transpose(x.astype(jnp.bfloat16), x.reshape(3, 1, 1)).dtype == jnp.float32
+    with pytest.raises(jconvt.ArgumentTypeError, match="input float32, filters int32"):
+        jconvt.conv1d_transpose(x, w)
+
+
+def test_nested_lists_and_numpy_arrays_are_operands():
+    y = jconvt.conv1d_transpose([[[1.0], [2.0]]], np.array([[[1.0]], [[10.0]]]), strides=2)
+    assert y.ravel().tolist() == [1, 10, 2, 20]
+
+
+@pytest.mark.parametrize("method", laws.TRACED)
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_the_precision_in_force_at_the_call_holds_when_it_is_lowered(method, platform):
+    x, w = CALL.operands(np.float32)
+
+    def f(x, w):
+        with jax.default_matmul_precision("highest"):
+            return jconvt.conv_transpose(x, w, method=method, **CALL.arguments)
+
+    text = jax.jit(f).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+    assert "HIGHEST" in text
+    assert "DEFAULT" not in text
+
+
+@pytest.mark.parametrize("method", ["vjp", "polyphase", "gemm"])
+def test_a_wide_cotangent_is_not_narrowed_before_its_product(method):
+    z, w = jnp.full((1, 2, 1), 1e6, jnp.float32), jnp.full((2, 1, 1), 1e-4, jnp.float16)
+    spec = jconvt.Spec((jconvt.Axis(2, 2),))
+    x = MAPS["forward_convolution"][method](z, w, spec, Layout(1), jnp.dtype(jnp.float16), None)
+    np.testing.assert_allclose(np.asarray(x, float), 200, rtol=1e-2)

@@ -1,0 +1,156 @@
+"""What is chosen, asked for, printed, measured, and decided when a program is lowered."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconvt
+from benchmarks import workloads
+from jconvt._core import selection, timing
+from jconvt._methods import MAPS, REFUSALS, reference
+from tests.support import laws
+
+SHAPES = (8, 4, 4, 512), (5, 5, 128, 512)
+SPEC = jconvt.Spec.from_tensorflow(*SHAPES, strides=2)
+DECISIONS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
+
+
+@pytest.fixture
+def nothing_measured(monkeypatch):
+    monkeypatch.setattr(selection, "_MEASURED", selection._Measured())
+
+
+def decisions(chosen):
+    return [getattr(chosen, name) for name in DECISIONS]
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
+@pytest.mark.parametrize("workload", workloads.load().values(), ids=lambda workload: workload.name)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_cheapest_of_all_that_serve_is_chosen(platform, workload, dtype):
+    chosen = jconvt.choose(workload.spec, workload.input_shape, workload.filters_shape, dtype=dtype, platform=platform)
+    assert chosen.method == chosen.transposed_convolution.method
+    for decision in decisions(chosen):
+        assert decision.costs.keys() == MAPS[decision.map].keys()
+        assert 0 < decision.costs[decision.method] == min(decision.costs.values())
+        assert not decision.measured
+        assert workload.batch % decision.images == 0
+        assert platform == "cpu" or decision.images == workload.batch
+        assert f"{decision.map.replace('_', ' ')}: {decision.method}\n    {decision.reason}" in str(chosen)
+
+
+def test_a_choice_is_pure_and_prints_itself():
+    chosen = jconvt.choose(SPEC, *SHAPES, platform="cpu")
+    assert chosen == jconvt.choose(SPEC, *SHAPES, platform="cpu")
+    lines = str(chosen).splitlines()
+    assert lines[0] == "transposed convolution, 2-D, groups 1"
+    assert "float32 (8, 4, 4, 512) by (5, 5, 128, 512), on cpu:" in lines
+    assert sum("predicted times, relative: " in line for line in lines) == 3
+
+
+@pytest.mark.parametrize("method", REFUSALS)
+def test_what_does_not_serve_is_not_chosen(method):
+    axis = jconvt.Axis(kernel=2049, stride=1, dilation=2) if method == "gemm" else jconvt.Axis(kernel=3, stride=2000)
+    chosen = jconvt.choose(jconvt.Spec((axis,)), (1, 4, 1), (axis.kernel, 1, 1))
+    assert all(method not in decision.costs for decision in decisions(chosen))
+
+
+def test_integers_have_no_derivatives_to_choose():
+    chosen = jconvt.choose(SPEC, *SHAPES, dtype="int8", platform="cpu")
+    assert chosen.kernel_gradient.costs.keys() == {"polyphase", "gemm"}
+
+
+def test_one_program_for_several_platforms_computes_each_in_its_own_way():
+    x, w = (jnp.ones(shape) for shape in SHAPES)
+    f = functools.partial(jconvt.conv_transpose, strides=2)
+    on = {platform: jconvt.choose(SPEC, *SHAPES, platform=platform).method for platform in ("cpu", "tpu")}
+    assert (on["cpu"] == "gemm") != (on["tpu"] == "gemm")  # or the test says nothing
+    exported = jax.export.export(jax.jit(f), platforms=("cpu", "tpu"))(x, w)
+    assert "stablehlo.dot_general" in exported.mlir_module()
+    assert "stablehlo.convolution" in exported.mlir_module()
+    for platform in on:
+        text = jax.jit(f).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+        assert ("stablehlo.dot_general" in text) == (on[platform] == "gemm")
+        assert ("stablehlo.convolution" in text) == (on[platform] != "gemm")
+
+
+@pytest.mark.parametrize("winner", ["polyphase", "gemm"])
+@pytest.mark.usefixtures("nothing_measured")
+def test_what_is_measured_is_remembered(monkeypatch, winner):
+    calls = []
+
+    def race(contenders, **_):
+        calls.append(sorted(contenders))
+        for contender in contenders.values():
+            contender()
+        return {name: [1.0 if name == winner else 2.0] for name in contenders}
+
+    monkeypatch.setattr(timing, "race", race)
+    monkeypatch.setattr(timing, "seconds", lambda call: call() is None or 1.0)  # none is hopeless
+    spec = jconvt.Spec.from_tensorflow((3, 4, 4, 2), (3, 3, 2, 2), strides=2)
+    before = jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2))
+    measured = jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2), measure=True)
+    assert calls == [sorted(MAPS[name]) for name in DECISIONS]
+    assert [decision.method for decision in decisions(measured)] == [winner] * 3
+    assert all(decision.measured for decision in decisions(measured))
+    assert "measured times, relative" in str(measured)
+    assert jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2)) == measured
+    assert not any(decision.measured for decision in decisions(before))
+    # Programs that are lowered from now on are computed that way, and another size as before.
+    x, w = np.ones((3, 4, 4, 2), np.float32), np.ones((3, 3, 2, 2), np.float32)
+    text = jax.jit(functools.partial(jconvt.conv_transpose, strides=2)).lower(x, w).as_text()
+    assert ("stablehlo.convolution" in text) == (winner == "polyphase")
+    y = jconvt.conv_transpose(x, w, strides=2)
+    np.testing.assert_array_equal(laws.whole(y), reference.transpose(x, w, spec))
+    assert not jconvt.choose(spec, (2, 4, 4, 2), (3, 3, 2, 2)).transposed_convolution.measured
+
+
+@pytest.mark.usefixtures("nothing_measured")
+def test_measuring_times_every_method():
+    spec = jconvt.Spec.from_tensorflow((2, 3, 1), (3, 1, 1), strides=2)
+    measured = jconvt.choose(spec, (2, 3, 1), (3, 1, 1), measure=True)
+    for decision in decisions(measured):
+        assert decision.costs.keys() == MAPS[decision.map].keys()
+        assert all(cost > 0 for cost in decision.costs.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "error", "text"),
+    [
+        (("SAME", *SHAPES), {}, jconvt.ArgumentTypeError, "spec must be a Spec.*'SAME'"),
+        ((SPEC, (8, 4, 4), SHAPES[1]), {}, jconvt.ArgumentError, "input_shape has the wrong length.*4 sizes"),
+        ((SPEC, 4, SHAPES[1]), {}, jconvt.ArgumentTypeError, "input_shape"),
+        ((SPEC, (8, 4, 4, 0), SHAPES[1]), {}, jconvt.ArgumentError, r"input_shape\[3\]"),
+        ((SPEC, (8, 4, 4, 511), SHAPES[1]), {}, jconvt.ArgumentError, "shapes do not fit the geometry.*511"),
+        ((SPEC, SHAPES[0], (3, 5, 128, 512)), {}, jconvt.ArgumentError, r"do not fit the geometry.*kernel \(5, 5\)"),
+        (
+            (SPEC, *SHAPES),
+            {"dtype": "number"},
+            jconvt.ArgumentTypeError,
+            "is no dtype that has products.*'number'",
+        ),
+        ((SPEC, *SHAPES), {"data_format": "NHCW"}, jconvt.ArgumentError, "unknown data_format.*'NHCW'"),
+        ((SPEC, *SHAPES), {"platform": "abacus"}, jconvt.ArgumentError, "unknown platform.*'abacus'.*'cuda'"),
+        ((SPEC, *SHAPES), {"platform": ["cpu"]}, jconvt.ArgumentError, "unknown platform"),
+        ((SPEC, *SHAPES), {"dtype": bool}, jconvt.ArgumentTypeError, "integer, floating or complex"),
+        ((SPEC, *SHAPES), {"measure": 1}, jconvt.ArgumentTypeError, "measure must be a boolean"),
+        ((SPEC, *SHAPES), {"measure": True, "platform": "rocm"}, jconvt.ArgumentError, "on the default device.*'rocm'"),
+    ],
+)
+def test_wrong_questions_are_refused(arguments, keywords, error, text):
+    with pytest.raises(error, match=f"(?s){text}") as caught:
+        jconvt.choose(*arguments, **keywords)
+    assert all(f"{part}:" in str(caught.value) for part in ("got", "legal", "fix"))
+
+
+def test_measuring_while_tracing_is_refused_with_the_way_to_do_it():
+    def traced(x):
+        jconvt.choose(SPEC, *SHAPES, measure=True)
+        return x
+
+    with pytest.raises(jconvt.ArgumentError, match=r"(?s)inside jax.jit nothing runs yet.*once before"):
+        jax.jit(traced)(1.0)
+    assert jax.jit(lambda x: x * len(str(jconvt.choose(SPEC, *SHAPES))))(1.0) > 0  # a prediction needs no run

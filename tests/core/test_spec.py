@@ -1,0 +1,130 @@
+"""The resolved geometry, against first principles: counted windows and counted stamps."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import jconvt
+from jconvt import Axis, Spec
+from tests.support.geometries import forward_size, legal_sizes
+
+numbers = st.integers(1, 6)
+paddings = st.one_of(st.sampled_from(["SAME", "VALID"]), st.tuples(st.integers(0, 4), st.integers(0, 4)))
+
+
+def spec_of(n, k, s, d, padding, **arguments):
+    pads = padding if isinstance(padding, str) else [padding]
+    return Spec.from_tensorflow((1, n, 1), (k, 1, 1), strides=s, dilations=d, padding=pads, **arguments)
+
+
+@given(st.integers(0, 5), numbers, numbers, st.integers(1, 3), paddings)
+def test_legal_sizes_are_those_that_the_forward_convolution_takes_back(n, k, s, d, padding):
+    legal = legal_sizes(n, k, s, d, padding)
+    for out in range((n + 1) * s + k * d + 3):
+        if out in legal:
+            spec = spec_of(n, k, s, d, padding, output_shape=[out])
+            assert spec.output_sizes([n]) == (out,)
+            assert spec.input_sizes([out]) == (n,)
+        else:
+            with pytest.raises(jconvt.ArgumentError, match=r"illegal|removes"):
+                spec_of(n, k, s, d, padding, output_shape=[out])
+
+
+@given(st.integers(1, 5), numbers, numbers, st.integers(1, 3), paddings)
+@example(1, 2, 2, 1, (0, 3))  # the last stamp ends before the padding begins
+def test_the_default_size_is_legal_and_keras_has_it(n, k, s, d, padding):
+    legal = legal_sizes(n, k, s, d, padding)
+    if not legal:
+        return
+    (out,) = spec_of(n, k, s, d, padding).output_sizes([n])
+    e = (k - 1) * d + 1
+    removed = 0 if isinstance(padding, str) else sum(padding)
+    assert out == (n * s if padding == "SAME" else max(n * s + max(e - s, 0) - removed, 0))
+    assert out in legal
+
+
+@given(st.integers(1, 5), numbers, numbers, st.integers(1, 3), paddings, st.integers(0, 6))
+def test_output_padding_adds_to_keras_smallest_size(n, k, s, d, padding, p):
+    e = (k - 1) * d + 1
+    out = (n - 1) * s + e + p - (2 * (e // 2) if padding == "SAME" else 0 if padding == "VALID" else sum(padding))
+    if out in legal_sizes(n, k, s, d, padding):
+        assert spec_of(n, k, s, d, padding, output_padding=p) == spec_of(n, k, s, d, padding, output_shape=[out])
+    else:
+        with pytest.raises(jconvt.ArgumentError, match=r"output_padding is illegal|removes more"):
+            spec_of(n, k, s, d, padding, output_padding=p)
+
+
+@given(st.integers(1, 5), numbers, numbers, st.integers(1, 3))
+def test_same_padding_splits_as_tensorflows_notes_say(n, k, s, d):
+    # The forward convolution pads max((n-1) s + e - out, 0) in all, the smaller half first.
+    for out in legal_sizes(n, k, s, d, "SAME"):
+        (axis,) = spec_of(n, k, s, d, "SAME", output_shape=[out]).axes
+        total = max((n - 1) * s + (k - 1) * d + 1 - out, 0)
+        assert axis.lo == total // 2
+        assert max(axis.hi, 0) == total - total // 2
+
+
+def test_another_legal_size_moves_the_alignment():
+    # So output_shape and output_padding are not interchangeable.
+    crops = [(a.lo, a.hi) for out in (7, 8) for a in spec_of(4, 3, 2, 1, "SAME", output_shape=[out]).axes]
+    assert crops == [(1, 1), (0, 1)]
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", (1, 2)])
+def test_symbolic_sizes_give_the_same_spec(padding):
+    (n,) = jax.export.symbolic_shape("n")
+    spec = spec_of(n, 4, 3, 2, padding)
+    assert spec == spec_of(5, 4, 3, 2, padding)
+    (out,) = spec.output_sizes([n])
+    assert spec_of(n, 4, 3, 2, padding, output_shape=[out]) == spec
+    assert spec_of(n, 4, 3, 2, padding, output_shape=[1, out, 1]) == spec
+    assert spec.input_sizes([out]) == (n,)
+
+
+def test_layouts_strides_and_paddings_of_the_whole_array_are_read_in_its_order():
+    last = Spec.from_tensorflow(
+        (2, 5, 6, 3), (4, 3, 2, 3), strides=[1, 2, 3, 1], padding=[(0, 0), (1, 0), (0, 2), (0, 0)]
+    )
+    first = Spec.from_tensorflow(
+        (2, 3, 5, 6), (4, 3, 2, 3), strides=[1, 1, 2, 3], padding=[(0, 0), (0, 0), (1, 0), (0, 2)], data_format="NCHW"
+    )
+    assert last == first == Spec.from_tensorflow((2, 5, 6, 3), (4, 3, 2, 3), strides=[2, 3], padding=[(1, 0), (0, 2)])
+    assert last.axes == (Axis(4, 2, 1, 1, 0), Axis(3, 3, 1, 0, 2))
+
+
+def test_one_number_serves_every_axis():
+    assert Spec.from_tensorflow((1, 4, 4, 1), (3, 3, 1, 1), strides=[2], dilations=(3,)) == Spec.from_tensorflow(
+        (1, 4, 4, 1), (3, 3, 1, 1), strides=(2, 2), dilations=3
+    )
+    assert Spec.from_tensorflow((1, 4, 4, 1), (3, 3, 1, 1), strides=None).axes[0].stride == 1
+
+
+def test_groups_are_given_or_implied_by_the_output_shape():
+    assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), [1, 4, 6]).groups == 3
+    assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), [1, 4, 2]).groups == 1
+    assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), [1, 4, 6], groups=3).groups == 3
+    assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), groups=6).groups == 6
+
+
+def test_it_prints_itself():
+    spec = Spec((Axis(3, 2), Axis(5, 1, 2, 3, 4), Axis(1, 4, hi=-3)), groups=2)
+    assert str(spec).splitlines() == [
+        "transposed convolution, 3-D, groups 2",
+        "  axis  kernel  stride  dilation  crop     output size",
+        "  0     3       2       1         (0, 0)   2n + 1",
+        "  1     5       1       2         (3, 4)   n + 1",
+        "  2     1       4       1         (0, -3)  4n",
+    ]
+    assert eval(repr(spec)) == spec
+
+
+def test_numbers_of_numpy_become_integers():
+    assert Spec.from_tensorflow(np.array([1, 4, 1]), np.array([3, 1, 1]), np.array([4])).output_sizes(
+        np.array([4])
+    ) == (4,)
+    axis = Axis(np.int64(3), np.int32(2))
+    assert axis == Axis(3, 2)
+    assert type(axis.kernel) is int
+    assert forward_size(5, 3, 2, 1, "VALID") == axis.input_size(5) == 2

@@ -1,0 +1,61 @@
+"""Two processes of JAX, with several devices each, train a generator together, and find what one process finds."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support import generator_training
+
+PROCESSES, DEVICES = 2, 4
+
+
+def _loopback() -> str:
+    """An address that nobody listens on."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            return f"127.0.0.1:{server.getsockname()[1]}"
+    except OSError as error:
+        pytest.skip(f"no sockets on loopback: {error}")
+
+
+def _together(folder: Path, seconds: float) -> list[dict[str, np.ndarray]]:
+    """What each of the processes found. None is left when this returns, nor when it fails."""
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+        "JAX_NUM_CPU_DEVICES": str(DEVICES),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    address, files = _loopback(), [folder / f"{process}.npz" for process in range(PROCESSES)]
+    command = [sys.executable, generator_training.__file__, address, str(PROCESSES)]
+    started = []
+    try:
+        for process, file in enumerate(files):
+            with file.with_suffix(".txt").open("w") as said:
+                call = [*command, str(process), str(file)]
+                started.append(subprocess.Popen(call, env=environment, stdout=said, stderr=subprocess.STDOUT))
+        ended = [one.wait(seconds) for one in started]
+    except subprocess.TimeoutExpired:
+        ended = ["did not end"] * PROCESSES
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+    said = "\n".join(file.with_suffix(".txt").read_text() for file in files)
+    assert ended == [0] * PROCESSES, said
+    return [dict(np.load(file)) for file in files]
+
+
+def test_two_processes_train_as_one(tmp_path):
+    alone = generator_training.train()
+    assert alone["losses"][-1] < alone["losses"][0]
+    for found in _together(tmp_path, seconds=180):
+        np.testing.assert_array_equal(found["devices"], [PROCESSES, PROCESSES * DEVICES, DEVICES])
+        for split in generator_training.SPLITS:
+            for name, value in alone.items():
+                np.testing.assert_allclose(found[f"{split} {name}"], value, rtol=1e-12, atol=1e-14)

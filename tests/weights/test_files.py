@@ -1,0 +1,381 @@
+"""Files that ``jconvt.weights`` writes: exact there and back, taken by the frameworks, as a whole or not at all."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jconvt import ArgumentError, ArgumentTypeError, weights
+from jconvt.weights import Checkpoint, Layer
+from tests.support import decoders
+
+pytest.importorskip("h5py")
+pytest.importorskip("safetensors")
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+FRAMEWORKS = ("torch", "keras", "flax", "equinox")
+
+
+def numbers(shape, dtype):
+    return np.random.default_rng(len(shape) + sum(shape)).normal(size=shape).astype(dtype)
+
+
+def checkpoint(framework, dtype=np.float32, rank=2, groups=2):
+    """Layers of every kind, in a framework's layout, made from PyTorch's."""
+    kernel = (5, 4, 3)[:rank]
+    layers = {
+        "up": {"kernel": numbers((6, 2, *kernel), dtype), "bias": numbers((2 * groups,), dtype)},
+        "mix": {"kernel": numbers((4, 6 // groups, *kernel), dtype)},
+        "norm": {role: numbers((4,), dtype) for role in ("scale", "bias", "mean", "var")},
+        "out": {"kernel": numbers((3, 4), dtype), "bias": numbers((3,), dtype)},
+    }
+    kinds = dict(zip(layers, ("conv_transpose", "conv", "norm", "dense"), strict=True))
+    found = {
+        name: Layer(kinds[name], arrays, "torch", groups if name in ("up", "mix") else None)
+        for name, arrays in layers.items()
+    }
+    return weights.convert(Checkpoint(found, "torch"), framework)[0]
+
+
+def assert_same(found, wanted):
+    assert list(found.layers) == list(wanted.layers)
+    for path, layer in wanted.layers.items():
+        other = found.layers[path]
+        assert (other.kind, other.groups, other.framework) == (layer.kind, layer.groups, layer.framework)
+        assert list(other.arrays) == list(layer.arrays)
+        for role, array in layer.arrays.items():
+            assert other.arrays[role].dtype == array.dtype
+            np.testing.assert_array_equal(other.arrays[role], array)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, jnp.bfloat16])
+def test_safetensors_there_and_back(framework, dtype, tmp_path):
+    wanted = checkpoint(framework, dtype)
+    weights.write(tmp_path / "a.safetensors", wanted)
+    assert_same(weights.read(tmp_path / "a.safetensors"), wanted)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("middle", FRAMEWORKS)
+def test_conversions_there_and_back(rank, groups, middle):
+    wanted = checkpoint("torch", rank=rank, groups=groups)
+    there, report = weights.convert(wanted, middle)
+    assert_same(weights.convert(there, "torch")[0], wanted)
+    assert there.layers["up"].shape == report.rows[0].target_shape
+    for path in ("up", "mix", "out"):
+        np.testing.assert_array_equal(there.layers[path].filters, wanted.layers[path].filters)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, jnp.bfloat16])
+@pytest.mark.parametrize("source", FRAMEWORKS)
+def test_a_state_dict_there_and_back(source, dtype, tmp_path):
+    torch = pytest.importorskip("torch")
+    weights.write(tmp_path / "a.pt", checkpoint(source, dtype))
+    found = weights.read(tmp_path / "a.pt", kinds={"up": "conv_transpose", "mix": "conv"}, groups={"mix": 2})
+    assert_same(found, checkpoint("torch", dtype))
+    state = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert list(state)[:3] == ["up.weight", "up.bias", "mix.weight"]
+    assert state["up.weight"].dtype == {"float32": torch.float32, "float16": torch.float16}.get(
+        np.dtype(dtype).name, torch.bfloat16
+    )
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_keras_takes_its_weights(rank, tmp_path):
+    """The numbers of one model, through PyTorch's layout, as weights of another model."""
+    model, x = decoders.keras_decoder(rank), decoders.images(rank, 6)
+    model.save(tmp_path / "model.keras")
+    answer = model.predict(x, verbose=0)
+    weights.write(tmp_path / "model.safetensors", weights.read(tmp_path / "model.keras"), "torch")
+    found = weights.read(tmp_path / "model.safetensors")
+    assert found.framework == "torch"
+    other = decoders.keras_decoder(rank)
+    other.set_weights([0 * array for array in other.get_weights()])
+    other.save(tmp_path / "empty.keras")
+    other.save_weights(tmp_path / "empty.weights.h5")
+    names = {a: b for a, b in zip(found.layers, weights.read(tmp_path / "empty.keras").layers, strict=True) if a != b}
+    report = weights.write(tmp_path / "new.keras", found, names=names, like=tmp_path / "empty.keras")
+    assert report.missing == report.unused == ()
+    with_names = weights.write(
+        tmp_path / "new.weights.h5", found, names=names, like=tmp_path / "empty.weights.h5", strict=False
+    )
+    assert len(with_names.missing) == 0
+    keras = pytest.importorskip("keras")
+    loaded = keras.models.load_model(tmp_path / "new.keras", safe_mode=False)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), answer)
+    other.load_weights(tmp_path / "new.weights.h5")
+    np.testing.assert_array_equal(other.predict(x, verbose=0), answer)
+
+
+def test_keras_takes_an_old_file_with_new_numbers(tmp_path):
+    keras = pytest.importorskip("keras")
+    model, x = decoders.keras_decoder(1), decoders.images(1, 6)
+    model.save(tmp_path / "model.keras")
+    answer = model.predict(x, verbose=0)
+    found = weights.read(tmp_path / "model.keras")
+    model.set_weights([0 * array for array in model.get_weights()])
+    model.save(tmp_path / "empty.h5")
+    weights.write(tmp_path / "new.h5", found, like=tmp_path / "empty.h5")
+    loaded = keras.models.load_model(tmp_path / "new.h5", safe_mode=False, compile=False)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), answer)
+
+
+def test_keras_takes_weights_without_a_template(tmp_path):
+    keras = pytest.importorskip("keras")
+    L = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 6)),
+            L.Conv2DTranspose(4, 3, strides=2),
+            L.BatchNormalization(),
+            L.ReLU(),
+            L.Conv2D(4, 3, groups=2, use_bias=False),
+            L.Conv2DTranspose(2, 4, dtype="bfloat16"),
+            L.Dense(3),
+        ]
+    )
+    model.set_weights([numbers(array.shape, array.dtype) for array in model.get_weights()])
+    model.save(tmp_path / "model.keras")
+    wanted = model.get_weights()
+    found = weights.read(tmp_path / "model.keras")
+    for path in ("new.weights.h5", "again.weights.h5"):
+        weights.write(tmp_path / path, weights.convert(found, "equinox")[0])
+    model.set_weights([0 * array for array in wanted])
+    model.load_weights(tmp_path / "new.weights.h5")
+    for array, other in zip(model.get_weights(), wanted, strict=True):
+        np.testing.assert_array_equal(array, other)
+    again = weights.read(tmp_path / "new.weights.h5")
+    assert {path: layer.kind for path, layer in again.layers.items()} == {
+        path: layer.kind for path, layer in found.layers.items()
+    }
+
+
+def test_diffusers_like_names_keep_what_they_say(tmp_path):
+    """Of a stranger's safetensors it is not known what is transposed, nor in which order the layers are."""
+    from safetensors.numpy import save_file
+
+    arrays = {"up.weight": numbers((6, 2, 3, 3), np.float32), "mix.weight": numbers((4, 6, 3, 3), np.float32)}
+    save_file(arrays, tmp_path / "a.safetensors")
+    found = weights.read(tmp_path / "a.safetensors")
+    assert {layer.kind for layer in found.layers.values()} == {"unknown"}
+    assert not found.ordered
+    with pytest.raises(ArgumentError, match=r"turns the kernel.*\n.*\n.*\n  fix:   pass kinds="):
+        weights.write(tmp_path / "b.safetensors", found, "flax")
+    assert not (tmp_path / "b.safetensors").exists()
+    told = weights.read(tmp_path / "a.safetensors", kinds={"u*": "conv_transpose", "*": "conv"}, groups={"up": 2})
+    assert [layer.kind for layer in told.layers.values()] == ["conv", "conv_transpose"]
+    weights.write(tmp_path / "b.safetensors", told, "flax")
+    assert weights.read(tmp_path / "b.safetensors").layers["up"].shape == (3, 3, 3, 4)
+
+
+def test_what_is_not_converted_is_listed_and_kept_in_its_own_framework(tmp_path):
+    torch = pytest.importorskip("torch")
+    model = torch.nn.ModuleDict({"gru": torch.nn.GRU(2, 3), "up": torch.nn.ConvTranspose1d(2, 3, 2)})
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    found = weights.read(tmp_path / "a.pt", kinds={"up": "conv_transpose"})
+    assert found.layers["gru"].kind == "other"
+    report = weights.write(tmp_path / "b.safetensors", found, "flax")
+    assert report.unused == ("gru (other: weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0)",)
+    assert "not used: gru (other" in str(report)
+    report = weights.write(tmp_path / "b.pt", found)
+    assert report.unused == ()
+    model.load_state_dict(torch.load(tmp_path / "b.pt", weights_only=True))
+
+
+def test_a_training_checkpoint_and_tied_weights(tmp_path):
+    torch = pytest.importorskip("torch")
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(20, 20), "b": torch.nn.Linear(20, 20)})
+    model["b"].weight = model["a"].weight
+    saved = {"epoch": 3, "state_dict": model.state_dict(), "optimizer": {"state": {}, "lr": 0.1}}
+    torch.save(saved, tmp_path / "a.pt")
+    found = weights.read(tmp_path / "a.pt")
+    assert list(found.layers) == ["a", "b"]
+    assert found.layers["a"].arrays["kernel"] is found.layers["b"].arrays["kernel"]
+    torch.save({"a": model.state_dict(), "b": model.state_dict()}, tmp_path / "b.pt")
+    with pytest.raises(ArgumentError, match="with state_dicts in a, b"):
+        weights.read(tmp_path / "b.pt")
+
+
+def test_norms_of_keras_need_a_template(tmp_path):
+    norm = Layer("norm", {"scale": np.ones(3, np.float32)}, "torch")
+    with pytest.raises(ArgumentError, match=r"no class of Keras's for layer 'n'.*\n.*\n.*\n  fix: .*like="):
+        weights.write(tmp_path / "a.weights.h5", Checkpoint({"n": norm}, "torch"))
+    with pytest.raises(ArgumentError, match=r"no class of Keras's for layer 'up'.*\n.*groups 2"):
+        weights.write(tmp_path / "a.weights.h5", checkpoint("torch"))
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".weights.h5", ".keras"])
+def test_a_file_is_kept_where_writing_fails(suffix, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    target = tmp_path / f"a{suffix}"
+    target.write_text("mine")
+    bad = Checkpoint({"a": Layer("unknown", {"kernel": np.ones((3, 3, 3), np.float32)}, "torch")}, "torch")
+    with pytest.raises(ArgumentError):
+        weights.write(target, bad, "flax" if suffix == ".safetensors" else None, names={"x": "y"})
+    assert target.read_text() == "mine"
+    assert os.listdir(tmp_path) == [target.name]
+    monkeypatch.setattr(np, "array", lambda *arguments, **keywords: (_ for _ in ()).throw(OSError(28, "no space")))
+    monkeypatch.setattr("h5py.File.create_group", lambda *arguments: (_ for _ in ()).throw(OSError(28, "no space")))
+    if suffix != ".keras":
+        good = Checkpoint({"a": Layer("dense", {"kernel": np.ones((3, 3), np.float32)}, "torch")}, "torch")
+        with pytest.raises(OSError, match="no space"):
+            weights.write(target, good)
+    assert target.read_text() == "mine"
+    assert os.listdir(tmp_path) == [target.name]
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    good = checkpoint("torch")
+    for target in (tmp_path / "missing" / "a.pt", tmp_path / "folder.safetensors", tmp_path / "folder.weights.h5"):
+        if target.name.startswith("folder"):
+            target.mkdir()
+        with pytest.raises(OSError, match=r"No such file|not a regular file"):
+            weights.write(target, good if "h5" not in target.name else checkpoint("torch", groups=1))
+        assert not target.is_file()
+
+
+BAD = [
+    (lambda p: weights.read(p / "a.npz"), "unknown format of weights", "a.npz", "give the file such a name"),
+    (lambda p: weights.read(3), "path is no path", "type int", "the name of a file"),
+    (lambda p: weights.read(p / "a.pt", format="gguf"), "unknown format", "format = 'gguf'", "pass format"),
+    (lambda p: weights.read(p / "m.safetensors", framework="mxnet"), "no such framework", "mxnet", "torch, keras"),
+    (lambda p: weights.read(p / "m.weights.h5", framework="keras"), "the format says whose", "'keras'", "leave it out"),
+    (lambda p: weights.read(p / "m.safetensors", kinds={"up": "deconv"}), "no such kind", "'deconv'", "conv_transpose"),
+    (lambda p: weights.read(p / "m.safetensors", kinds={"upp": "conv"}), "no layer of", "'upp'", "up, mix, norm, out"),
+    (
+        lambda p: weights.read(p / "m.safetensors", kinds={"out": "conv"}),
+        "cannot be of kind",
+        "kernel (3, 4)",
+        "3 axes",
+    ),
+    (lambda p: weights.read(p / "m.safetensors", groups=0), "groups['*'] is out of range", "= 0", "pass 1 or more"),
+    (lambda p: weights.read(p / "m.safetensors", groups={"up": 2.5}), "must be an integer", "2.5", "integer"),
+    (lambda p: weights.write(p / "a.onnx", checkpoint("torch")), "unknown format", "a.onnx", ".pt, .pth"),
+    (lambda p: weights.write(p / "a.pt", {}), "checkpoint is no checkpoint", "type dict", "what read"),
+    (lambda p: weights.write(p / "a.pt", checkpoint("torch"), "flax"), "has not that framework", "'flax'", "'torch'"),
+    (lambda p: weights.write(p / "a.safetensors", checkpoint("torch"), "onnx"), "not that framework", "'onnx'", "flax"),
+    (lambda p: weights.write(p / "a.keras", checkpoint("torch")), "has a configuration", "a.keras", "like="),
+    (
+        lambda p: weights.write(p / "a.pt", checkpoint("torch"), like=p / "m.weights.h5"),
+        "like is a file of Keras's",
+        "for a.pt",
+        "leave like out",
+    ),
+    (
+        lambda p: weights.write(p / "a.pt", checkpoint("torch"), names={"uo": "b"}),
+        "names has a source that is no layer",
+        "'uo'",
+        "{old: new}",
+    ),
+    (
+        lambda p: weights.write(p / "a.pt", checkpoint("torch"), names={"up": "out"}),
+        "one path to two layers",
+        "'out', from up, out",
+        "another path",
+    ),
+    (lambda p: weights.convert(checkpoint("torch"), "mxnet"), "no such framework to convert to", "mxnet", "torch"),
+    (
+        lambda p: weights.convert(weights.read(p / "m.safetensors", groups={"up": 4}), "flax"),
+        "groups of layer 'up' do not divide",
+        "groups 4",
+        "--groups",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", *"abc"), BAD, ids=[str(i) for i in range(len(BAD))])
+def test_wrong_arguments(call, a, b, c, tmp_path):
+    weights.write(tmp_path / "m.safetensors", checkpoint("torch"))
+    weights.write(tmp_path / "m.weights.h5", checkpoint("torch", groups=1))
+    with pytest.raises((ArgumentError, ArgumentTypeError)) as caught:
+        call(tmp_path)
+    for part in (a, b, c):
+        assert part in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        weights.read(tmp_path / "a.pt")
+    (tmp_path / "b.pt").mkdir()
+    with pytest.raises(IsADirectoryError):
+        weights.read(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "install"),
+    [
+        ("h5py", "a.keras", "'jconvt[weights]'"),
+        ("safetensors", "a.safetensors", "'jconvt[weights]'"),
+        ("onnx", "a.onnx", "'jconvt[onnx]'"),
+        ("torch", "a.pt", "torch"),
+    ],
+)
+def test_a_package_that_is_missing(missing, name, install, tmp_path, monkeypatch):
+    (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape(f"needs the package {missing}: pip install {install}")):
+        weights.read(tmp_path / name)
+
+
+def test_a_torch_that_runs_code(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    weights.write(tmp_path / "a.pt", checkpoint("torch"))
+    monkeypatch.setattr(torch, "__version__", "2.5.1+cpu")
+    with pytest.raises(ImportError, match=r"needs torch 2\.6 or later"):
+        weights.read(tmp_path / "a.pt")
+
+
+def test_importing_brings_no_framework():
+    script = """
+import sys
+import jconvt.weights
+found = {name.partition('.')[0] for name in sys.modules}
+print(sorted(found & {'h5py', 'safetensors', 'torch', 'onnx', 'keras', 'tensorflow', 'flax', 'equinox'}))
+import jconvt
+print(sorted(vars(jconvt).keys() & {'weights'}))
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.split("\n")[0] == "[]"
+
+
+def test_metadata_of_strangers_is_not_trusted(tmp_path):
+    from safetensors.numpy import save
+
+    arrays = {"a.weight": np.ones((3, 3, 3), np.float32), "b.weight": np.ones((3, 3), np.float32)}
+    for told in (
+        "[]",
+        "null",
+        "{",
+        "[" * 10**5,
+        json.dumps({"framework": "torch", "layers": {"a": 3}}),
+        json.dumps({"framework": ["torch"], "layers": {}}),
+        json.dumps({"framework": "torch", "layers": {"a": {"kind": "dense", "groups": "x"}, "b": {"kind": "conv"}}}),
+        json.dumps({"framework": "torch", "layers": {"a": {"kind": [1], "groups": True}, "c": {"kind": "norm"}}}),
+    ):
+        (tmp_path / "a.safetensors").write_bytes(save(arrays, {"jconvt": told}))
+        found = weights.read(tmp_path / "a.safetensors")
+        assert {path: layer.kind for path, layer in found.layers.items()} == {"a": "unknown", "b": "dense"}
+        assert all(layer.groups is None for layer in found.layers.values())
+
+
+def test_arrays_that_are_views(tmp_path):
+    """Safetensors writes memory, whatever the strides."""
+    kernel = np.arange(24, dtype=np.float32).reshape(2, 3, 4).T
+    found = Checkpoint({"a": Layer("conv", {"kernel": kernel}, "torch", 1)}, "torch")
+    weights.write(tmp_path / "a.safetensors", found)
+    np.testing.assert_array_equal(weights.read(tmp_path / "a.safetensors").layers["a"].arrays["kernel"], kernel)
+
+
+def test_bytes_in_memory_are_no_file():
+    with pytest.raises(ArgumentTypeError, match="path is no path"):
+        weights.read(io.BytesIO(b""))

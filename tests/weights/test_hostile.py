@@ -1,0 +1,432 @@
+"""Files of strangers, which ``jconvt.weights`` refuses with one clear error: no code, no other file, no huge array."""
+
+import collections
+import json
+import os
+import pathlib
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from jconvt import ArgumentError, weights
+from tests.support import decoders
+from tests.support.decoders import refused
+
+pytest.importorskip("h5py")
+pytest.importorskip("safetensors")
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+# PyTorch
+
+
+@pytest.fixture
+def state_dict(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save(decoders.torch_decoder(2).state_dict(), tmp_path / "good.pt")
+    return tmp_path / "good.pt"
+
+
+class Touch:
+    """A pickle of it makes a file when it is loaded."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_no_code_of_a_pickle_is_run(protocol, state_dict, tmp_path):
+    marker = tmp_path / "marker"
+    content = pickle.dumps({"a.weight": Touch(marker)}, protocol=protocol)
+
+    def change(members):
+        members["good/data.pkl"] = content
+
+    bad = decoders.rezipped(state_dict, tmp_path / "bad.pt", change)
+    refused(bad, "refers to", "mkdir", "is not run", "torch.save(model.state_dict(), path)")
+    (tmp_path / "old.pt").write_bytes(content)
+    refused(tmp_path / "old.pt", "no zip archive", "since PyTorch 1.6")
+    assert not marker.exists()
+    pickle.loads(content)
+    assert marker.exists()  # so it would have been seen
+
+
+def test_what_weights_do_not_need_is_refused(state_dict, tmp_path):
+    """A whole model; and what PyTorch itself allows, and asks for any amount of memory."""
+    torch = pytest.importorskip("torch")
+    torch.save(torch.nn.Linear(2, 3), tmp_path / "model.pt")
+    refused(tmp_path / "model.pt", "torch.nn.modules.linear.Linear")
+    content = b"\x80\x02}X\x01\x00\x00\x00ac__builtin__\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x10\x85Rs."
+
+    def change(members):
+        members["good/data.pkl"] = content
+
+    refused(decoders.rezipped(state_dict, tmp_path / "bad.pt", change), "__builtin__.bytearray")
+
+
+def test_tuples_that_take_forever_to_hash(state_dict, tmp_path):
+    content = b"\x80\x02}" + b"".join(
+        [b")q\x00", *(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(100)), b"X\x01\x00\x00\x00bs."]
+    )
+
+    def change(members):
+        members["good/data.pkl"] = content
+
+    refused(decoders.rezipped(state_dict, tmp_path / "bad.pt", change), "uses a tuple twice")
+
+
+def test_tensors_that_are_larger_than_their_file(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"a.weight": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "a.pt")
+    refused(tmp_path / "a.pt", "a.weight would have 4000000000000 bytes")
+    whole = torch.zeros(1000)
+    torch.save({f"{i}.weight": whole[i:] for i in range(500)}, tmp_path / "b.pt")
+    refused(tmp_path / "b.pt", "all arrays together more than the file's")
+    torch.save({"a.weight": torch.zeros(3, 3).to_sparse()}, tmp_path / "c.pt")
+    refused(tmp_path / "c.pt")
+    torch.save({"a.weight": torch.zeros(3, 3, device="meta")}, tmp_path / "d.pt")
+    refused(tmp_path / "d.pt")
+    torch.save([torch.zeros(3)], tmp_path / "e.pt")
+    refused(tmp_path / "e.pt", "an object of type list")
+
+
+def test_a_storage_that_its_member_does_not_have(state_dict, tmp_path):
+    def change(members):
+        for name in members:
+            if "/data/" in name:
+                members[name] = members[name][:4]
+
+    refused(decoders.rezipped(state_dict, tmp_path / "bad.pt", change))
+
+
+# Archives
+
+
+@pytest.fixture
+def keras_file(tmp_path):
+    model = decoders.keras_decoder(1)
+    model.save(tmp_path / "good.keras")
+    return tmp_path / "good.keras"
+
+
+def test_archives(keras_file, tmp_path):
+    bomb = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 10**8)
+    refused(bomb, "'config.json' is compressed", "zip -0")
+    for name in ("../escape", "/etc/escape", "a/../../escape", "..\\escape", "C:\\escape"):
+
+        def change(members, name=name):
+            members[name] = b"x"
+
+        refused(decoders.rezipped(keras_file, tmp_path / "bad.keras", change), "outside the archive's folder")
+
+    def without(members):
+        del members["model.weights.h5"]
+
+    refused(decoders.rezipped(keras_file, tmp_path / "bad.keras", without), "no member model.weights.h5")
+    with zipfile.ZipFile(tmp_path / "twice.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("config.json", "[]")
+    refused(tmp_path / "twice.keras", "two members of the name 'config.json'")
+
+
+def test_members_that_overlap(tmp_path):
+    """Two entries of the directory for the same bytes: the members together have more than the file."""
+    path = tmp_path / "a.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", b" " * 10000)
+        for i in range(20):
+            info = zipfile.ZipInfo(f"copy{i}")
+            info.file_size = info.compress_size = 10000
+            info.header_offset = info.CRC = 0
+            archive.filelist.append(info)
+        archive._didModify = True
+    refused(path, "more than the file has")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [b"", b"{", b"[" * 10**6, b'{"config": {"layers": [1]}}', b'{"config": {"layers": [{"config": 3}]}}', b"\xff"],
+)
+def test_configurations(config, keras_file, tmp_path):
+    def change(members):
+        members["config.json"] = config
+
+    refused(decoders.rezipped(keras_file, tmp_path / "bad.keras", change))
+
+
+def test_a_configuration_of_other_layers_is_only_names(keras_file, tmp_path):
+    """Layers that are not there, numbers of the wrong type: what cannot be told stays untold."""
+
+    def change(members):
+        config = json.loads(members["config.json"])
+        for layer in config["config"]["layers"]:
+            layer["config"] |= {"strides": "x", "groups": 1, "epsilon": [], "use_bias": [], "output_padding": {}}
+        config["config"]["layers"].append({"class_name": "Conv9D", "config": {"name": "../../x"}})
+        members["config.json"] = json.dumps(config).encode()
+
+    found = weights.read(decoders.rezipped(keras_file, tmp_path / "bad.keras", change))
+    assert found.layers["up1"].spec is None
+    assert found.layers["up1"].kind == "other"
+
+
+def test_a_lambda_is_not_built(keras_file, tmp_path):
+    """The code of a Lambda is not even decoded, and other classes are not imported."""
+    marker = tmp_path / "marker"
+    code = f"__import__('os').mkdir({str(marker)!r})"
+
+    def change(members):
+        config = json.loads(members["config.json"])
+        (layer,) = [each for each in config["config"]["layers"] if each["class_name"] == "Lambda"]
+        layer["config"]["function"] = {"class_name": "__lambda__", "config": {"code": code}}
+        layer["module"] = "antigravity"
+        members["config.json"] = json.dumps(config).encode()
+
+    before = set(sys.modules)
+    bad = decoders.rezipped(keras_file, tmp_path / "bad.keras", change)
+    assert list(weights.read(bad).layers) == list(weights.read(keras_file).layers)
+    assert not marker.exists()
+    assert "antigravity" not in set(sys.modules) - before
+
+
+# safetensors
+
+
+def safetensors(path, header, data=b"", size=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text) if size is None else size) + text + data)
+    return path
+
+
+def entry(shape, start, end, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "size"),
+    [
+        ({"a": entry([2], 0, 8), "b": entry([2], 4, 12)}, b"x" * 12, None),
+        ({"a": entry([2], 0, 8), "b": entry([2], 0, 8)}, b"x" * 8, None),
+        ({"a": entry([2], 0, 8)}, b"x" * 4, None),
+        ({"a": entry([2], 0, 8)}, b"x" * 12, None),
+        ({"a": entry([3], 0, 8)}, b"x" * 8, None),
+        ({"a": entry([2**40, 2**40], 0, 8)}, b"x" * 8, None),
+        ({"a": entry([-2], 0, 8)}, b"x" * 8, None),
+        ({"a": entry([2], 0, 8, "F128")}, b"x" * 8, None),
+        ({"a": entry([8], 0, 8, "F8_E4M3")}, b"x" * 8, None),
+        ({}, b"", 2**63),
+        ({}, b"", 2**40),
+        (b"[" * 10**5, b"", None),
+        (b"\xff\xfe", b"", None),
+    ],
+)
+def test_safetensors(header, data, size, tmp_path):
+    refused(safetensors(tmp_path / "a.safetensors", header, data, size))
+
+
+# ONNX
+
+
+def onnx_model(path, tensor):
+    import onnx
+    from onnx import TensorProto, helper
+
+    info = helper.make_tensor_value_info
+    x, y = info("x", TensorProto.FLOAT, [1, 4, 5, 5]), info("y", TensorProto.FLOAT, None)
+    node = helper.make_node("ConvTranspose", ["x", "w"], ["y"])
+    path.write_bytes(helper.make_model(helper.make_graph([node], "g", [x], [y], [tensor])).SerializeToString())
+    assert onnx.load(str(path), load_external_data=False).graph.node
+    return path
+
+
+def tensor(dims=(4, 2, 3, 3), raw=None, external=None, kind=1):
+    from onnx import TensorProto
+
+    made = TensorProto(name="w", data_type=kind, dims=dims)
+    if raw is not None:
+        made.raw_data = raw
+    if external is not None:
+        made.data_location = TensorProto.EXTERNAL
+        for key, value in external.items():
+            made.external_data.add(key=key, value=str(value))
+    return made
+
+
+def test_onnx_external_data(tmp_path):
+    pytest.importorskip("onnx")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"x" * 288)
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "inner").symlink_to(tmp_path)
+    (folder / "good").write_bytes(b"\0" * 300)
+    os.mkfifo(folder / "pipe")
+    for location in (
+        *(
+            "../secret",
+            str(tmp_path / "secret"),
+            "link",
+            "inner/secret",
+            "",
+            ".",
+            "missing",
+            "pipe",
+            "good/../../secret",
+        ),
+        *("good\0", "..\\secret", "inner/../good"),
+    ):
+        bad = onnx_model(folder / "a.onnx", tensor(external={"location": location}))
+        refused(bad, "" if "\0" in location else "which is no file in the model's folder")
+    for numbers in (
+        {"offset": "x"},
+        {"offset": 10**30},
+        {"length": -288},
+    ):
+        refused(onnx_model(folder / "a.onnx", tensor(external={"location": "good", **numbers})))
+    for numbers in ({"offset": 13}, {"offset": -1}, {"length": 400}, {"length": 10}):
+        refused(onnx_model(folder / "a.onnx", tensor(external={"location": "good", **numbers})), "bytes from")
+    fine = onnx_model(folder / "a.onnx", tensor(external={"location": "good", "offset": 12}))
+    assert weights.read(fine).layers["w"].shape == (4, 2, 3, 3)
+
+
+def test_onnx_tensors(tmp_path):
+    pytest.importorskip("onnx")
+    for made in (
+        tensor(raw=b"x" * 100),
+        tensor(raw=b"x" * 400),
+        tensor((10**6, 10**6, 3, 3), b"x" * 288),
+        tensor((-4, 2, 3, 3), b"x" * 288),
+        tensor((-4, -2, 3, 3), b"x" * 288),
+        tensor((2**62, 4, 3, 3), b"x" * 288),
+        tensor(),
+        tensor(raw=b"x" * 288, kind=99),
+        tensor(raw=b"x" * 288, kind=8),
+        tensor((0, 2**62, 3, 3), b"x"),
+    ):
+        refused(onnx_model(tmp_path / "a.onnx", made))
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    refused(tmp_path / "empty.onnx", "a model without nodes")
+
+
+# All of them
+
+
+def _good(folder):
+    """A small file of each format."""
+    torch, _ = pytest.importorskip("torch"), pytest.importorskip("onnx")
+    arrays = {"up.weight": torch.ones(4, 2, 3, 3), "up.bias": torch.ones(2)}
+    torch.save(collections.OrderedDict(arrays), folder / "a.pt")
+    found = weights.read(folder / "a.pt", kinds={"up": "conv_transpose"})
+    weights.write(folder / "a.safetensors", found)
+    weights.write(folder / "a.weights.h5", found)
+    onnx_model(folder / "a.onnx", tensor(raw=b"\0" * 288))
+    with zipfile.ZipFile(folder / "a.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": []}}))
+        archive.write(folder / "a.weights.h5", "model.weights.h5")
+    return sorted(path for path in folder.iterdir() if path.name != "bad")
+
+
+FORMATS = ("a.keras", "a.onnx", "a.pt", "a.safetensors", "a.weights.h5")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_that_end_early(name, tmp_path):
+    _good(tmp_path)
+    content = (tmp_path / name).read_bytes()
+    assert weights.read(tmp_path / name).layers
+    bad = tmp_path / f"bad{''.join(pathlib.PurePath(name).suffixes)}"
+    lengths = {0, 1, 7, 8, 20, 100, len(content) // 3, len(content) // 2, len(content) - 30, len(content) - 1}
+    for length in sorted(lengths):
+        bad.write_bytes(content[:length])
+        refused(bad)
+
+
+FLIPS = """
+import pathlib, random, sys, warnings
+from jconvt import ArgumentError, ArgumentTypeError, weights
+path, bad, times = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
+content, generator = path.read_bytes(), random.Random(0)
+refused = 0
+for i in range(times):
+    changed = bytearray(content)
+    for _ in range(generator.choice([1, 1, 3, 20])):
+        changed[generator.randrange(len(changed))] ^= generator.choice([1, 128, 255, generator.randrange(1, 256)])
+    bad.write_bytes(changed)
+    try:
+        found = weights.read(bad)
+        assert sum(a.nbytes for l in found.layers.values() for a in l.arrays.values()) <= len(content)
+    except (ArgumentError, ArgumentTypeError) as error:
+        assert all(part in str(error) for part in ("got:", "legal:", "fix:")), error
+        refused += 1
+print(refused)
+"""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_bytes_that_are_flipped(name, tmp_path):
+    """In a process of their own: neither a crash of a library, nor an endless loop, nor much memory."""
+    _good(tmp_path)
+    bad = tmp_path / f"bad{''.join(pathlib.PurePath(name).suffixes)}"
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_DATA, (4 * 2**30,) * 2)\n{FLIPS}"
+    times = "40" if name.endswith(".h5") else "400"  # each of these asks another process first
+    arguments = [sys.executable, "-c", limited, str(tmp_path / name), str(bad), times]
+    found = subprocess.run(arguments, capture_output=True, text=True, timeout=240)
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert int(found.stdout.split()[-1]) > 0
+
+
+@pytest.mark.parametrize(("code", "said"), [("while True: pass", "come to the end"), ("os.abort()", "crashes on")])
+def test_a_library_that_does_not_survive(code, said, tmp_path, monkeypatch):
+    """HDF5 has loops and crashes that a few bytes bring out; they are the other process's."""
+    from jconvt.weights import hdf5
+
+    _good(tmp_path)
+    folder = tmp_path / "probe"
+    folder.mkdir()
+    (folder / "probe.py").write_text(f"import os\n{code}")
+    monkeypatch.setattr(hdf5, "__file__", str(folder / "hdf5.py"))
+    monkeypatch.setattr(hdf5, "_SECONDS", 1)
+    for name in ("a.weights.h5", "a.keras"):
+        refused(tmp_path / name, said)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_other_formats_under_this_name(name, tmp_path):
+    for path in _good(tmp_path):
+        if path.suffix != pathlib.PurePath(name).suffix and {path.suffix, pathlib.PurePath(name).suffix} != {
+            ".keras",
+            ".h5",
+        }:
+            bad = tmp_path / f"bad{''.join(pathlib.PurePath(name).suffixes)}"
+            bad.write_bytes(path.read_bytes())
+            refused(bad)
+
+
+def test_a_broken_template_leaves_the_target(tmp_path):
+    _good(tmp_path)
+    found = weights.read(tmp_path / "a.weights.h5")
+    (tmp_path / "like.weights.h5").write_bytes((tmp_path / "a.weights.h5").read_bytes()[:1000])
+    (tmp_path / "out.weights.h5").write_bytes(b"mine")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ArgumentError, match=r"like\.weights\.h5 cannot be read"):
+        weights.write(tmp_path / "out.weights.h5", found, like=tmp_path / "like.weights.h5")
+    assert (tmp_path / "out.weights.h5").read_bytes() == b"mine"
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_pipe_and_a_device(tmp_path):
+    os.mkfifo(tmp_path / "a.pt")
+    (tmp_path / "b.pt").symlink_to("/dev/zero")
+    for name in ("a.pt", "b.pt"):
+        with pytest.raises(ArgumentError, match="no regular file"):
+            weights.read(tmp_path / name)
