@@ -1,7 +1,6 @@
 """The five-by-five example by every method, compared, timed, and shown to be a gradient."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -134,8 +133,7 @@ def _how(method: str) -> str:
     """How a method computes: the first line of its file."""
     if method == "auto":
         return "the method that jconvt chooses"
-    line = (inspect.getdoc(inspect.getmodule(METHODS[method])) or "").partition("\n")[0]
-    return line.removeprefix("Transposed convolution as ").removesuffix(".")
+    return METHODS[method].summary
 
 
 def _gradient() -> Gradient:

@@ -26,7 +26,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
-from .._methods._accumulation import sums_in
+from .._methods import acc_dtype
 from ..errors import ArgumentError
 
 Compute = Callable[..., jax.Array]
@@ -98,7 +98,7 @@ class Split:
         summed = tuple(axis for name, names in over.items() if name in whole.summed for axis in names)
         if not summed:
             return compute(*parts.values(), spec=spec, dtype=whole.dtype)
-        part = compute(*parts.values(), spec=spec, dtype=sums_in(whole.dtype))
+        part = compute(*parts.values(), spec=spec, dtype=acc_dtype(whole.dtype))
         return lax.psum(part, summed).astype(whole.dtype)
 
     def count(self, axes: Sequence[str]) -> int:

@@ -1,9 +1,8 @@
-"""The operation on arrays: operands and options checked, the method chosen, the result computed.
+"""The operation on arrays: check operands and options, and compute the transposed convolution.
 
-Everything here is the same for every convention; what a convention says has become a ``Spec`` and a ``Layout``.
+This code is the same for every convention: their arguments have become a ``Spec`` and a ``Layout``.
 """
 
-import functools
 import math
 import os
 from typing import Any
@@ -15,33 +14,35 @@ from jax.core import Tracer
 
 from .._geometry.arguments import LARGEST
 from .._geometry.layout import Layout
+from .._geometry.maps import Map
 from .._geometry.spec import Spec
-from .._methods import METHODS, REFUSALS, vjp
+from .._jax_compat import default_matmul_precision
+from .._methods import METHODS
 from ..errors import ArgumentError, ArgumentTypeError
-from . import out_sharding as placement
-from . import primitives
-from .selection import generation
+from . import out_sharding as sharding
+from .primitives import bind
 
 _KINDS = (jnp.signedinteger, jnp.unsignedinteger, jnp.floating, jnp.complexfloating)
+_SMALL = 1 << 28
+"""Outputs of fewer bytes are allocated without a look at the memory of the device."""
 
 
 def operands(**arrays: Any) -> list[jax.Array]:
-    """The named arguments as arrays of one numeric dtype.
+    """Return the named arguments as arrays of one numeric dtype.
 
-    Dtypes that differ are promoted as ``jax.numpy`` promotes them, which under
-    ``jax.numpy_dtype_promotion("strict")`` is an error.
+    Different dtypes are promoted as in ``jax.numpy``. Under ``jax.numpy_dtype_promotion("strict")`` that is an error.
     """
-    found = [_array(value, name) for name, value in arrays.items()]
+    found = [value if isinstance(value, jax.Array) else _array(value, name) for name, value in arrays.items()]
     dtypes = [array.dtype for array in found]
     if len(set(dtypes)) == 1 and _kind(dtypes[0]) is not None:
         return found
     *names, last = arrays
-    given = ", ".join(f"{name} {dtype}" for name, dtype in zip(arrays, dtypes, strict=True))
+    got = ", ".join(f"{name} {dtype}" for name, dtype in zip(arrays, dtypes, strict=True))
     if any(_kind(dtype) is None for dtype in dtypes):
         raise ArgumentTypeError(
-            "booleans and keys have no products to sum",
-            got=given,
-            legal="integer, floating or complex dtypes",
+            "boolean and PRNG-key arrays cannot be convolved",
+            got=got,
+            legal="integer, floating-point or complex dtypes",
             fix="convert with .astype(jnp.float32)",
         )
     try:
@@ -49,7 +50,7 @@ def operands(**arrays: Any) -> list[jax.Array]:
     except ValueError as error:
         raise ArgumentTypeError(
             f"the dtypes of {', '.join(names)} and {last} differ, and JAX does not promote them",
-            got=given,
+            got=got,
             legal="one dtype, or two that JAX promotes: none under jax_numpy_dtype_promotion='strict'",
             fix="convert one with .astype",
         ) from error
@@ -68,52 +69,41 @@ def transposed_convolution(
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """``x``, ``(batch, spatial..., c)`` in ``layout``, convolved transposed with ``w``, ``(k..., o / groups, c)``."""
-    if not isinstance(method, str) or method not in ("auto", *METHODS):
+    """Transposed convolution of ``x``, ``(batch, spatial..., c)`` in ``layout``, with ``w``, ``(k..., o / groups, c)``.
+
+    ``name`` names the operation in profiles and compiled programs.
+    """
+    _check_method(method)
+    dtype = x.dtype if preferred_element_type is None else _result_dtype(x.dtype, preferred_element_type)
+    precision = _precision(default_matmul_precision() if precision is None else precision)
+    sizes = spec.output_sizes(layout.spatial(x.shape))
+    shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
+    _check_size(shape, dtype, x, spec, layout)
+    sharding.check(out_sharding, shape, x, w)
+    with jax.named_scope(name):
+        if any(isinstance(size, int) and size == 0 for size in (*shape, *x.shape)):
+            # No pixel, no channel or no output: the empty sum is zero, on the devices of x.
+            y = jnp.broadcast_to(jnp.sum(x, dtype=dtype), shape)
+        elif method != "auto" and not METHODS[method].traceable:
+            y = METHODS[method].transpose(x, w, spec, layout, dtype, precision)
+            y = jax.device_put(y, next(iter(x.devices())))
+        else:
+            error = None if method == "auto" else METHODS[method].unsupported(Map.TRANSPOSE, spec, dtype)
+            if error is not None:
+                raise error
+            options = {"spec": spec, "layout": layout, "dtype": dtype, "precision": precision, "method": method}
+            y = bind(Map.TRANSPOSE, x, w, **options)
+        return sharding.sharded(y, out_sharding)
+
+
+def _check_method(method: Any) -> None:
+    if not isinstance(method, str) or (method != "auto" and method not in METHODS):
         raise ArgumentError(
             "unknown method",
             got=f"method = {method!r}",
             legal=", ".join(map(repr, ("auto", *METHODS))),
             fix="leave it out for 'auto'",
         )
-    if not isinstance(name, str):
-        raise ArgumentTypeError(
-            "name must be a string",
-            got=f"name = {name!r}",
-            legal="a name for the operation in profiles and compiled programs",
-            fix="leave it out for the function's own name",
-        )
-    dtype = _result_dtype(x.dtype, preferred_element_type)
-    precision = _precision(_default_precision() if precision is None else precision)
-    sizes = spec.output_sizes(layout.spatial(x.shape))
-    shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
-    _check_size(shape, dtype, x, w, spec, layout)
-    placement.check(out_sharding, shape, x, w)
-    with jax.named_scope(name):
-        if any(isinstance(size, int) and size == 0 for size in (*shape, *x.shape)):
-            # No pixel, no channel or no output: nothing to sum. The empty sum is where x is, and zero.
-            y = jnp.broadcast_to(jnp.sum(x, dtype=dtype), shape)
-        elif method == "reference":
-            y = jax.device_put(METHODS[method](x, w, spec, layout, dtype, precision), next(iter(x.devices())))
-        else:
-            _check_served(method, spec, dtype)
-            y = _compute(x, w, spec, layout, dtype, precision, method, generation() if method == "auto" else 0)
-        return placement.sharded(y, out_sharding)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6, 7))
-def _compute(x, w, spec: Spec, layout: Layout, dtype: Any, precision: Any, method: str, since: int) -> jax.Array:
-    del since  # what was measured since has to be lowered anew
-    return primitives.transposed_convolution(x, w, spec, layout, dtype, precision, method)
-
-
-def _check_served(method: str, spec: Spec, dtype: Any) -> None:
-    """Refuses what a method does not serve; ``auto`` serves everything."""
-    if method == "vjp":
-        vjp.check_dtype(dtype)
-    error = REFUSALS[method](spec) if method in REFUSALS else None
-    if error is not None:
-        raise error
 
 
 def _array(value: Any, name: str) -> jax.Array:
@@ -134,13 +124,11 @@ def _kind(dtype: Any) -> Any:
 
 def _result_dtype(dtype: Any, preferred: Any) -> Any:
     """The dtype of sums and result: what ``jax.lax`` allows for ``preferred_element_type``."""
-    if preferred is None:
-        return dtype
     try:
         wanted = jax.dtypes.canonicalize_dtype(preferred)
     except (TypeError, ValueError):
         wanted = None
-    # Integers may become wider ones of their sign, or of either sign from none, or floating.
+    # Integers may become wider ones of their sign, or signed from unsigned, or floating.
     kinds = {
         jnp.signedinteger: (jnp.signedinteger, jnp.floating),
         jnp.unsignedinteger: (jnp.unsignedinteger, jnp.signedinteger, jnp.floating),
@@ -153,15 +141,6 @@ def _result_dtype(dtype: Any, preferred: Any) -> Any:
             fix="leave it out, and convert the result with .astype",
         )
     return wanted
-
-
-def _default_precision() -> str | None:
-    """What ``jax.default_matmul_precision`` says here and now: a program may be lowered elsewhere and later."""
-    name = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        return None if name is None else lax.Precision(name).name.lower()
-    except ValueError:  # the name of an algorithm, which JAX applies itself
-        return None
 
 
 def _precision(precision: Any) -> Any:
@@ -182,12 +161,10 @@ def _precision(precision: Any) -> Any:
         ) from None
 
 
-def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, w: jax.Array, spec: Spec, layout: Layout) -> None:
-    """Refuses what a compiler could not index and, where the device is known, what it could not hold."""
+def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, spec: Spec, layout: Layout) -> None:
+    """Raise if the compiler cannot index the output, or if it does not fit on the devices of ``x``."""
     canvas = [axis.full_size(size) + axis.extent for axis, size in zip(spec.axes, layout.spatial(x.shape), strict=True)]
-    known = [size for size in shape if isinstance(size, int)]
-    itemsize = jnp.dtype(dtype).itemsize
-    needed = math.prod(known) * itemsize
+    needed = math.prod(size for size in shape if isinstance(size, int)) * jnp.dtype(dtype).itemsize
     if needed >= 2**63 or any(isinstance(size, int) and size > LARGEST for size in canvas):
         raise ArgumentError(
             "the output is too large to index",
@@ -196,30 +173,30 @@ def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, w: jax.Array, 
             legal=f"canvases of at most {LARGEST} along each axis, and less than 2**63 bytes in all",
             fix="pass smaller strides, dilations or sizes",
         )
-    if isinstance(x, Tracer) or isinstance(w, Tracer):
-        return  # compiled for devices that this process may not have
+    if needed < _SMALL or isinstance(x, Tracer):  # traced programs may run on devices that this process lacks
+        return
     limit = sum(
         _memory(device) for device in {d.process_index if d.platform == "cpu" else d: d for d in x.devices()}.values()
     )
     if needed > limit:
         raise ArgumentError(
             "the output is too large to allocate",
-            got=f"output of shape {shape} and dtype {jnp.dtype(dtype)}, which takes {_bytes(needed)}",
-            legal=f"at most {_bytes(limit)}, the memory of {', '.join(sorted(map(str, x.devices())))}",
+            got=f"output of shape {shape} and dtype {jnp.dtype(dtype)}, which takes {_readable(needed)}",
+            legal=f"at most {_readable(limit)}, the memory of {', '.join(sorted(map(str, x.devices())))}",
             fix="split the batch, or shard the operands over more devices",
         )
 
 
 def _memory(device: Any) -> float:
-    """The bytes that a device can hold; infinite where it does not say."""
+    """The bytes that a device can hold; infinite if it does not report them."""
     if device.platform == "cpu":
         try:
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        except (AttributeError, ValueError, OSError):  # not every operating system tells
+        except (AttributeError, ValueError, OSError):  # not reported by every operating system
             return math.inf
     return (device.memory_stats() or {}).get("bytes_limit", math.inf)
 
 
-def _bytes(count: float) -> str:
+def _readable(count: float) -> str:
     unit = min(int(math.log2(max(count, 1)) // 10), 6)
     return f"{count / 1024**unit:.1f} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[unit]}"

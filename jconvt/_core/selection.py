@@ -1,4 +1,4 @@
-"""Which method computes a map: the one that is predicted, or was measured, to be the fastest."""
+"""Select the method of each map: the one that is predicted, or was measured, to be the fastest."""
 
 import dataclasses
 import functools
@@ -12,19 +12,20 @@ from jax.core import Tracer
 
 from .._conventions import tensorflow
 from .._geometry.arguments import integer, sequence
+from .._geometry.maps import Map
 from .._geometry.spec import Spec
-from .._methods import MAPS, REFUSALS
-from .._methods._batch_chunking import in_turns
+from .._methods import METHODS, ProblemShape
+from .._methods._batch_chunking import in_chunks
 from ..errors import ArgumentError, ArgumentTypeError
 from . import timing
-from .cost_model import OPERANDS, PLATFORMS, Map, Sizes, images, seconds
+from .cost_model import PLATFORMS, chunk_size, seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """The method that computes one map, why, and the seconds that each method takes: predicted, or measured.
+    """The method of one map, the reason, and the seconds of each method, predicted or measured.
 
-    ``images`` of the batch are computed at a time.
+    The method computes ``images`` of the batch at a time.
     """
 
     map: Map
@@ -37,9 +38,9 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What ``method="auto"`` computes a transposed convolution and its two gradients by. It prints itself."""
+    """The methods chosen for a transposed convolution and its two gradients. ``print`` it for a report."""
 
-    sizes: Sizes
+    sizes: ProblemShape
     platform: str
     transposed_convolution: Decision
     forward_convolution: Decision
@@ -55,16 +56,11 @@ class Choice:
         lines = [str(self.sizes.spec), f"{self.sizes.dtype} {shapes['x']} by {shapes['w']}, on {self.platform}:"]
         for decision in (self.transposed_convolution, self.forward_convolution, self.kernel_gradient):
             kind = "measured" if decision.measured else "predicted"
-            best = decision.costs[decision.method]
-            costs = ", ".join(
-                f"{method} {cost / best:.3g}"
-                for method, cost in sorted(decision.costs.items(), key=lambda item: item[1])
-            )
-            lines += [
-                f"  {decision.map.replace('_', ' ')}: {decision.method}",
-                f"    {decision.reason}",
-                f"    {kind} times, relative: {costs}",
-            ]
+            ranked = sorted(decision.costs.items(), key=lambda item: item[1])
+            lines += [f"  {decision.map.replace('_', ' ')}: {decision.method}", f"    {decision.reason}"]
+            if ranked:
+                costs = ", ".join(f"{method} {cost / ranked[0][1]:.3g}" for method, cost in ranked)
+                lines.append(f"    {kind} times, relative: {costs}")
         return "\n".join(lines)
 
 
@@ -77,101 +73,108 @@ def choose(
     data_format: str | None = None,
     platform: str | None = None,
     measure: bool = False,
+    devices: int = 1,
 ) -> Choice:
-    """The methods that ``method="auto"`` takes for a geometry, and why.
+    """Return the methods that ``method="auto"`` chooses for a geometry, and why.
 
     Args:
-      spec: the geometry, as ``Spec.from_tensorflow`` gives it.
-      input_shape: the input's shape, batch and channels included.
+      spec: the geometry, for example from ``Spec.from_tensorflow``.
+      input_shape: the shape of the input, with batch and channels.
       filters_shape: ``(k..., out / groups, in)``.
       dtype: of both operands.
-      data_format: as ``conv_transpose`` takes it.
-      platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``; left out, that of JAX's default device.
-      measure: whether to time the methods on the default device, and to have ``"auto"`` remember the fastest for calls
-        of these sizes in this process. Programs that are compiled already stay as they are.
+      data_format: as in ``conv_transpose``.
+      platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``. The default is the platform of JAX's default device.
+      measure: whether to time the methods on the default device. ``"auto"`` then uses the fastest one for calls of
+        these sizes in this process. Programs that are already compiled do not change.
+      devices: the number of devices of the automatic mesh axes. With more than one, XLA shards the program, and jconvt
+        ignores ``method`` and uses a form that XLA shards correctly.
 
     Returns:
       A ``Choice``, with a ``Decision`` for each of ``transposed_convolution``, ``forward_convolution`` and
-      ``kernel_gradient``. Its costs are in seconds; predicted ones are those of one machine of each kind, so only their
+      ``kernel_gradient``. Costs are in seconds. Predicted costs are those of one machine of each kind, so only their
       ratios matter.
 
     Raises:
-      ArgumentError: the shapes do not fit ``spec``, or the platform is unknown. With ``measure``: the platform is not
-        the default device's, or JAX is tracing the call.
-      ArgumentTypeError: ``spec`` is no ``Spec``, ``dtype`` no dtype, or ``measure`` no boolean.
+      ArgumentError: the shapes do not match ``spec``, or the platform is unknown. With ``measure``: the platform is not
+        that of the default device, there are several devices, or JAX is tracing the call.
+      ArgumentTypeError: ``spec`` is not a ``Spec``, ``dtype`` not a numeric dtype, or ``measure`` not a boolean.
 
     >>> spec = Spec.from_tensorflow((8, 4, 4, 1024), (5, 5, 512, 1024), strides=2)
     >>> choose(spec, (8, 4, 4, 1024), (5, 5, 512, 1024), platform="cpu").method
     'gemm'
     """
-    sizes = _checked(spec, input_shape, filters_shape, dtype, data_format)
-    here = _platform()
+    problem = _problem(spec, input_shape, filters_shape, dtype, data_format)
+    devices = integer(devices, "devices", 1)
     if platform is not None and not (isinstance(platform, str) and platform in PLATFORMS):
         raise ArgumentError(
             "unknown platform",
             got=f"platform = {platform!r}",
-            legal=", ".join(map(repr, PLATFORMS)),
-            fix="leave it out for the default device's",
+            legal=", ".join(repr(name) for name in PLATFORMS),
+            fix="leave it out for the platform of the default device",
         )
-    platform = platform or here
     if not isinstance(measure, bool):
         raise ArgumentTypeError(
             "measure must be a boolean", got=f"measure = {measure!r}", legal="True or False", fix="leave it out"
         )
     if measure:
-        _refuse_to_measure(platform, here)
-        for name in OPERANDS:
-            _MEASURED[name, sizes, platform] = _measured(name, sizes, platform)
-    return Choice(sizes, platform, *(decide(name, sizes, platform) for name in OPERANDS))
+        _check_measurable(platform, devices)
+        platform = platform or default_platform()
+        for map in Map:
+            _MEASURED[map, problem, platform] = _measure(map, problem, platform)
+    platform = platform or default_platform()
+    if devices > 1:
+        return Choice(problem, platform, *(_sharded(map, problem, devices) for map in Map))
+    return Choice(problem, platform, *(select(map, problem, platform) for map in Map))
 
 
-class _Measured(dict[tuple[str, Sizes, str | None], dict[str, float]]):
-    """The seconds that were measured, and how often there was something new."""
+class _Measured(dict[tuple[Map, ProblemShape, str | None], dict[str, float]]):
+    """The measured seconds, and a counter that every measurement increases."""
 
-    generation = 0
+    epoch = 0
 
-    def __setitem__(self, key: tuple[str, Sizes, str | None], costs: dict[str, float]) -> None:
+    def __setitem__(self, key: tuple[Map, ProblemShape, str | None], costs: dict[str, float]) -> None:
         super().__setitem__(key, costs)
-        self.generation += 1
+        self.epoch += 1
 
 
 _MEASURED = _Measured()
 
 
-def generation() -> int:
-    """Grows with each measurement: what was lowered before may have been decided otherwise."""
-    return _MEASURED.generation
+def tuning_epoch() -> int:
+    """A counter that every measurement increases: as part of the jit cache key, it has stale choices lowered anew."""
+    return _MEASURED.epoch
 
 
-def decide(name: Map, sizes: Sizes, platform: str | None) -> Decision:
-    """The method with the lowest measured or else predicted cost among those that serve the geometry."""
-    measured = _MEASURED.get((name, sizes, platform))
-    costs = measured or {method: seconds(name, method, sizes, platform) for method in _served(name, sizes)}
+def select(map: Map, problem: ProblemShape, platform: str | None) -> Decision:
+    """Select the supported method with the lowest measured, or else predicted, cost."""
+    measured = _MEASURED.get((map, problem, platform))
+    costs = measured or {method: seconds(map, method, problem, platform) for method in _supported(map, problem)}
     method = min(costs, key=lambda method: costs[method])
     others = sorted(cost for other, cost in costs.items() if other != method)
-    how = _HOW[name, method]
-    if sizes.depthwise and method == "gemm" and name != "transposed_convolution":
-        how = "products of elements, as every group is one channel"
-    ahead = f"{others[0] / costs[method]:.3g} times as fast as the next" if others else "the only one that serves"
-    turn = images(name, method, sizes, platform)
-    return Decision(name, method, turn, f"{how}, {ahead}", dict(costs), measured is not None)
+    lead = f"{others[0] / costs[method]:.3g} times as fast as the next" if others else "the only supported method"
+    reason = f"{METHODS[method].how[map]}, {lead}"
+    chunk = chunk_size(map, method, problem, platform)
+    return Decision(map, method, chunk, reason, dict(costs), measured is not None)
 
 
-def _served(name: Map, sizes: Sizes) -> list[str]:
-    """The methods that serve the geometry and the dtype."""
-    derived = () if jnp.issubdtype(sizes.dtype, jnp.inexact) or name != "kernel_gradient" else ("dilated", "vjp")
+def _sharded(map: Map, problem: ProblemShape, devices: int) -> Decision:
+    reason = f"XLA shards the program over {devices} devices: method is ignored for a form that it shards correctly"
+    return Decision(map, "spmd", problem.batch, reason, {})
+
+
+def _supported(map: Map, problem: ProblemShape) -> list[str]:
+    """The methods that ``auto`` may choose for the geometry and the dtype."""
     return [
-        method
-        for method in MAPS[name]
-        if method not in derived  # JAX transposes no integers
-        and not (method in REFUSALS and REFUSALS[method](sizes.spec))
+        name
+        for name, method in METHODS.items()
+        if map in method.how and method.unsupported(map, problem.spec, problem.dtype) is None
     ]
 
 
-def _checked(spec: Spec, input_shape: Any, filters_shape: Any, dtype: Any, data_format: str | None) -> Sizes:
+def _problem(spec: Spec, input_shape: Any, filters_shape: Any, dtype: Any, data_format: str | None) -> ProblemShape:
     if not isinstance(spec, Spec):
         raise ArgumentTypeError(
-            "spec must be a Spec", got=f"spec = {spec!r}", legal="jconvt.Spec", fix="make one by Spec.from_tensorflow"
+            "spec must be a Spec", got=f"spec = {spec!r}", legal="jconvt.Spec", fix="make one with Spec.from_tensorflow"
         )
     try:
         dtype = jax.dtypes.canonicalize_dtype(dtype)
@@ -179,9 +182,9 @@ def _checked(spec: Spec, input_shape: Any, filters_shape: Any, dtype: Any, data_
             raise TypeError
     except TypeError as error:
         raise ArgumentTypeError(
-            "dtype is no dtype that has products",
+            "dtype is not numeric",
             got=f"dtype = {dtype!r}",
-            legal="an integer, floating or complex dtype",
+            legal="an integer, floating-point or complex dtype",
             fix="pass 'float32'",
         ) from error
     layout = tensorflow.layout_of(data_format, spec.rank)
@@ -198,83 +201,69 @@ def _checked(spec: Spec, input_shape: Any, filters_shape: Any, dtype: Any, data_
             )
     x, w = shapes.values()
     kernel = tuple(axis.kernel for axis in spec.axes)
-    taken = x[layout.channel_axis]
-    if (*w[: spec.rank], w[-1]) != (*kernel, taken) or taken % spec.groups:
+    channels = x[layout.channel_axis]
+    if (*w[: spec.rank], w[-1]) != (*kernel, channels) or channels % spec.groups:
         raise ArgumentError(
-            "the shapes do not fit the geometry",
+            "the shapes do not match the geometry",
             got=f"input_shape = {x}, filters_shape = {w}, kernel {kernel}, groups {spec.groups}",
             legal=f"filters of ({', '.join(map(str, kernel))}, out / groups, in), and in a multiple of groups",
-            fix="pass the shapes that spec was made for",
+            fix="pass the shapes that spec was made from",
         )
-    sizes = Sizes.of(spec, layout, dtype, x[0], layout.spatial(x), (taken, w[spec.rank] * spec.groups))
-    if min(sizes.shapes["z"]) < 1:
+    problem = ProblemShape.of(spec, layout, dtype, x[0], layout.spatial(x), (channels, w[spec.rank] * spec.groups))
+    if min(problem.shapes["z"]) < 1:
         raise ArgumentError(
             "there is no output to compute",
-            got=f"output of shape {sizes.shapes['z']} for input_shape = {x}",
+            got=f"output of shape {problem.shapes['z']} for input_shape = {x}",
             legal="an output size of at least 1 along each axis",
             fix="pass a larger input, or crop less",
         )
-    return sizes
+    return problem
 
 
-def _platform() -> str:
-    """The default device's platform, by the name that programs are lowered for."""
+def default_platform() -> str:
+    """The platform of the default device, by the name that programs are lowered for."""
     name = jax.default_backend()
     return "cuda" if name == "gpu" else name
 
 
-def _refuse_to_measure(platform: str, here: str) -> None:
+def _check_measurable(platform: str | None, devices: int) -> None:
     if isinstance(jnp.zeros(()), Tracer):
         raise ArgumentError(
-            "measure=True times programs, and inside jax.jit nothing runs yet",
+            "measure=True times programs, which cannot run while JAX traces",
             got="a call that JAX is tracing",
             legal="a call outside of jit, grad, vmap and other transformations",
-            fix="call choose(..., measure=True) once before: 'auto' remembers it when it is traced",
+            fix="call choose(..., measure=True) before tracing: 'auto' then uses the measurement",
         )
-    if platform != here:
+    if platform not in (None, default_platform()) or devices > 1:
         raise ArgumentError(
             "measure=True times programs on the default device",
-            got=f"platform = {platform!r}",
-            legal=repr(here),
-            fix="leave platform out, or measure out for a prediction",
+            got=f"platform = {platform!r}, devices = {devices}",
+            legal=f"platform {default_platform()!r}, devices 1",
+            fix="leave platform and devices out, or measure out for a prediction",
         )
 
 
-def _measured(name: Map, sizes: Sizes, platform: str) -> dict[str, float]:
-    """The median seconds of each method. What is many times slower than the fastest is called once alone."""
-    shapes, (taken, given) = sizes.shapes, OPERANDS[name]
+def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]:
+    """The median seconds of each method. Much slower methods than the fastest are called only once."""
+    shapes = problem.shapes
     keys = jax.random.split(jax.random.key(0))
-    operands = [jax.random.normal(key, shapes[one]).astype(sizes.dtype) for key, one in zip(keys, taken, strict=True)]
+    operands = [jax.random.normal(k, shapes[a]).astype(problem.dtype) for k, a in zip(keys, map.inputs, strict=True)]
+    options = problem.spec, problem.layout, problem.dtype, None
     calls = {}
-    for method in _served(name, sizes):
-        turn = images(name, method, sizes, platform)
-        options = sizes.spec, sizes.layout, sizes.dtype, None
-        compute = functools.partial(in_turns, MAPS[name][method], turn, shapes[given], given == "w")
-        compiled = jax.jit(lambda a, b, compute=compute, options=options: compute(a, b, *options))
-        calls[method] = _waiting(compiled.lower(*operands).compile(), operands)
+    for method in _supported(map, problem):
+        chunk, compute = chunk_size(map, method, problem, platform), METHODS[method].implementation(map)
+        program = functools.partial(in_chunks, map, compute, chunk, shapes[map.output])
+        compiled = jax.jit(lambda a, b, program=program: program(a, b, *options)).lower(*operands).compile()
+        calls[method] = _blocking(compiled, operands)
     costs = {method: timing.seconds(call) for method, call in calls.items()}
     close = {method: call for method, call in calls.items() if costs[method] <= _CLOSE * min(costs.values())}
     times = timing.race(close, budget=_BUDGET)
     return costs | {method: statistics.median(each) for method, each in times.items()}
 
 
-def _waiting(compiled: Callable[..., jax.Array], operands: Sequence[jax.Array]) -> Callable[[], jax.Array]:
+def _blocking(compiled: Callable[..., jax.Array], operands: Sequence[jax.Array]) -> Callable[[], jax.Array]:
     return lambda: compiled(*operands).block_until_ready()
 
 
 _CLOSE, _BUDGET = 10, 1.0
-"""A first call of this many times the fastest one's time says enough; the others are timed for these seconds."""
-
-
-_HOW = {
-    ("transposed_convolution", "dilated"): "one convolution over the dilated input",
-    ("transposed_convolution", "polyphase"): "one dense convolution for each phase",
-    ("transposed_convolution", "gemm"): "one product, whose stamps are added up",
-    ("forward_convolution", "vjp"): "one strided convolution",
-    ("forward_convolution", "polyphase"): "one product for each phase, added up on the pixels that it meets",
-    ("forward_convolution", "gemm"): "one product of patches",
-    ("kernel_gradient", "dilated"): "one convolution with the dilated input, transposed",
-    ("kernel_gradient", "vjp"): "one convolution with the output for a window",
-    ("kernel_gradient", "polyphase"): "one product for each phase, with the pixels that it meets",
-    ("kernel_gradient", "gemm"): "one product of patches and pixels",
-}
+"""A first call this many times slower than the fastest decides; the other methods are timed for these seconds."""

@@ -1,10 +1,9 @@
-"""A map computed a few images at a time, so that what lies between its operands and its result stays in the cache.
+"""Compute a map in chunks of the batch, so that its temporaries stay in the cache.
 
-A fresh array of tens of megabytes costs a CPU more, in pages that the operating system must provide, than the sums that
-fill it.
+Allocating tens of megabytes costs a CPU more, in pages that the operating system must provide, than the sums that fill
+them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,16 +11,31 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._geometry.layout import Layout
+from .._geometry.maps import Map
 from .._geometry.spec import Spec
-from ._accumulation import sums_in
-from ._vma import vary_alike
+from .._jax_compat import match_vma
+from ._method import Compute, ProblemShape, acc_dtype
+
+_CACHE_BYTES = 8 << 20
+"""The target size of the temporaries. Larger ones fall out of the cache."""
+_FRESH_PAGES_BYTES = 30 << 20
+"""Above this size, every call gets fresh memory, and the operating system faults it in page by page."""
 
 
-def in_turns(
-    compute: Callable[..., jax.Array],
-    images: int,
+def cpu_chunk_size(temporary_bytes: int, problem: ProblemShape) -> int:
+    """The number of images that a CPU should compute at a time: a divisor of the batch."""
+    if temporary_bytes <= min(_FRESH_PAGES_BYTES, problem.bytes("x", "w", "z")):
+        return problem.batch  # the loop has a cost, too
+    each = temporary_bytes // problem.batch
+    divisors = (count for count in range(problem.batch, 1, -1) if problem.batch % count == 0)
+    return next((count for count in divisors if count * each <= _CACHE_BYTES), 1)
+
+
+def in_chunks(
+    map: Map,
+    compute: Compute,
+    chunk_size: int,
     shape: tuple[int, ...],
-    summed: bool,
     a: jax.Array,
     b: jax.Array,
     spec: Spec,
@@ -29,25 +43,21 @@ def in_turns(
     dtype: Any,
     precision: Any,
 ) -> jax.Array:
-    """What ``compute`` gives, of ``shape``, from ``images`` at a time: a divisor of the batch.
-
-    ``summed`` is for the kernel gradient: both operands have a batch, and the result is a sum over it.
-    """
+    """Return ``compute(a, b, ...)``, of ``shape``, computed ``chunk_size`` images at a time: a divisor of the batch."""
     batch = a.shape[0]
-    if images == batch:
+    if chunk_size == batch:
         return compute(a, b, spec, layout, dtype, precision)
 
-    def taken(array: jax.Array, turn: Any) -> jax.Array:
-        return lax.dynamic_slice_in_dim(array, turn * images, images)
+    def chunk(array: jax.Array, index: Any) -> jax.Array:
+        return lax.dynamic_slice_in_dim(array, index * chunk_size, chunk_size)
 
-    def placed(turn: Any, result: jax.Array) -> jax.Array:
-        part = compute(taken(a, turn), b, spec, layout, dtype, precision)
-        return lax.dynamic_update_slice_in_dim(result, part, turn * images, 0)
+    def write(index: Any, result: jax.Array) -> jax.Array:
+        part = compute(chunk(a, index), b, spec, layout, dtype, precision)
+        return lax.dynamic_update_slice_in_dim(result, part, index * chunk_size, 0)
 
-    def added(turn: Any, result: jax.Array) -> jax.Array:
-        return result + compute(taken(a, turn), taken(b, turn), spec, layout, result.dtype, precision)
+    def add(index: Any, result: jax.Array) -> jax.Array:
+        return result + compute(chunk(a, index), chunk(b, index), spec, layout, result.dtype, precision)
 
-    if not summed:
-        return lax.fori_loop(0, batch // images, placed, vary_alike(jnp.zeros(shape, dtype), a)[0])
-    total = lax.fori_loop(0, batch // images, added, vary_alike(jnp.zeros(shape, sums_in(dtype)), a)[0])
-    return total.astype(dtype)
+    # Both operands of the kernel gradient have a batch axis, and the result sums over it.
+    step, acc = (add, acc_dtype(dtype)) if map is Map.KERNEL_GRADIENT else (write, dtype)
+    return lax.fori_loop(0, batch // chunk_size, step, match_vma(jnp.zeros(shape, acc), a)[0]).astype(dtype)

@@ -1,17 +1,19 @@
-"""Both gradients where every group is one channel: products of elements, as there are no matrices to multiply.
+"""Both gradients where every group is one channel: elementwise products, since there are no matrices to multiply.
 
-A product of matrices of one row or one column each, one for each channel, is what libraries do worst. Here channels
-stay where they lie, and what a tap meets is a slice of the output in blocks of ``stride`` positions:
+Libraries are slow at many matrix products of one row or column. Here channels stay in place, and a tap reads a slice of
+the output in blocks of ``stride`` positions:
 
     forward convolution    sum over taps of    w[tap] * slice
     kernel gradient        at each tap, sum over pixels of    x * slice
 
-The second is computed one row of pixels after the other, so that a row's slices are read while they are in the cache.
+The kernel gradient is computed one row of pixels at a time, so that the slices of a row are read from the cache.
 """
 
 import functools
 import itertools
 import math
+import operator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -22,73 +24,67 @@ from .._geometry.arguments import Size
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
-from ._accumulation import sums_in
-from ._phases import MOST_PARTS
+from ._method import acc_dtype
+from ._phases import MAX_PARTS, pad_axes
 
 
-def serves(spec: Spec, taken: Size, out: Size) -> bool:
-    """Whether groups are one channel, of ``taken`` and of ``out`` in all, with few enough taps to write out."""
+def supports(spec: Spec, in_channels: Size, out_channels: Size) -> bool:
+    """Whether every group is one input and one output channel, with few enough taps to unroll."""
     taps = math.prod(axis.kernel for axis in spec.axes)
-    return 1 < spec.groups == taken == out and taps <= MOST_PARTS
+    return 1 < spec.groups == in_channels == out_channels and taps <= MAX_PARTS
 
 
 def forward_convolution(z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any) -> jax.Array:
-    wide = sums_in(dtype)
-    z, w = z.astype(wide), w.astype(wide)
+    acc = acc_dtype(dtype)
+    z, w = z.astype(acc), w.astype(acc)
     sizes = spec.input_sizes(layout.spatial(z.shape))
-    blocks = _blocks(z, spec, layout, sizes)
-    ones = (1,) * spec.rank
-    products = (
-        _met(blocks, tap, spec, layout, sizes) * w[tap].reshape(layout.shape(1, ones, spec.groups))
-        for tap in _taps(spec)
-    )
-    return functools.reduce(jnp.add, products).astype(dtype)
+    blocks, channels = _blocks(z, spec, layout, sizes), layout.shape(1, (1,) * spec.rank, spec.groups)
+    products = (_read(blocks, tap, spec, layout, sizes) * w[tap].reshape(channels) for tap in _taps(spec))
+    return functools.reduce(operator.add, products).astype(dtype)
 
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any) -> jax.Array:
-    wide = sums_in(dtype)
-    x, z = x.astype(wide), z.astype(wide)
+    acc = acc_dtype(dtype)
+    x, z = x.astype(acc), z.astype(acc)
     sizes = layout.spatial(x.shape)
     blocks = _blocks(z, spec, layout, sizes)
     first = layout.spatial_axes[0]
-    pixels = [axis for axis in range(x.ndim) if axis != layout.channel_axis]
+    summed = [axis for axis in range(x.ndim) if axis != layout.channel_axis]
 
-    def of_row(row: Any) -> jax.Array:
-        """``(taps, channels)`` of one row of pixels."""
-        own = lax.dynamic_slice_in_dim(x, row, 1, first)
-        reached = lax.dynamic_slice_in_dim(blocks, row, blocks.shape[first] - sizes[0] + 1, first)
-        taps = (_met(reached, tap, spec, layout, (1, *sizes[1:])) for tap in _taps(spec))
-        return jnp.stack([(own * met).sum(pixels) for met in taps])
+    def row_gradient(row: Any) -> jax.Array:
+        """``(taps, channels)``: the sum over one row of pixels."""
+        pixels = lax.dynamic_slice_in_dim(x, row, 1, first)
+        outputs = lax.dynamic_slice_in_dim(blocks, row, blocks.shape[first] - sizes[0] + 1, first)
+        reads = (_read(outputs, tap, spec, layout, (1, *sizes[1:])) for tap in _taps(spec))
+        return jnp.stack([(pixels * read).sum(summed) for read in reads])
 
-    total = lax.map(of_row, jnp.arange(sizes[0])).sum(0)
+    total = lax.map(row_gradient, jnp.arange(sizes[0])).sum(0)
     return total.reshape(*(axis.kernel for axis in spec.axes), 1, spec.groups).astype(dtype)
 
 
-def _taps(spec: Spec) -> Any:
+def _taps(spec: Spec) -> Iterator[tuple[int, ...]]:
     return itertools.product(*(range(axis.kernel) for axis in spec.axes))
 
 
-def _row(tap: int, axis: Axis) -> tuple[int, int]:
-    """How many blocks ahead of a pixel a tap of it lands, and at which phase."""
+def _block_and_phase(tap: int, axis: Axis) -> tuple[int, int]:
+    """The block, relative to the pixel, and the phase that a tap lands in."""
     return divmod(tap * axis.dilation - axis.lo, axis.stride)
 
 
-def _blocks(z: jax.Array, spec: Spec, layout: Layout, sizes: Any) -> jax.Array:
-    """``z`` with each spatial axis made two, of blocks and of phases, from the first block that a tap meets on."""
+def _blocks(z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
+    """Split each spatial axis of ``z`` into blocks and phases, starting at the first block that a tap reads."""
     for position, axis, size in reversed([*zip(layout.spatial_axes, spec.axes, sizes, strict=True)]):
-        first, last = _row(0, axis)[0], _row(axis.kernel - 1, axis)[0]
-        ends = [(0, 0, 0)] * z.ndim
-        ends[position] = (-first * axis.stride, (size + last) * axis.stride - z.shape[position], 0)
-        z = lax.pad(z, jnp.zeros((), z.dtype), ends)
+        first, last = _block_and_phase(0, axis)[0], _block_and_phase(axis.kernel - 1, axis)[0]
+        z = pad_axes(z, {position: (-first * axis.stride, (size + last) * axis.stride - z.shape[position], 0)})
         z = z.reshape(*z.shape[:position], size + last - first, axis.stride, *z.shape[position + 1 :])
     return z
 
 
-def _met(blocks: jax.Array, tap: tuple[int, ...], spec: Spec, layout: Layout, sizes: Any) -> jax.Array:
-    """What ``tap`` of each of ``sizes`` pixels meets, in ``layout``."""
-    for position, axis, size, one in zip(layout.spatial_axes, spec.axes, sizes, tap, strict=True):
-        row, phase = _row(one, axis)
-        ahead = row - _row(0, axis)[0]
-        blocks = lax.slice_in_dim(blocks, ahead, ahead + size, axis=position)
+def _read(blocks: jax.Array, tap: tuple[int, ...], spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
+    """The output under ``tap`` of each of ``sizes`` pixels, in ``layout``."""
+    for position, axis, size, t in zip(layout.spatial_axes, spec.axes, sizes, tap, strict=True):
+        block, phase = _block_and_phase(t, axis)
+        start = block - _block_and_phase(0, axis)[0]
+        blocks = lax.slice_in_dim(blocks, start, start + size, axis=position)
         blocks = lax.index_in_dim(blocks, phase, position + 1, keepdims=False)
     return blocks

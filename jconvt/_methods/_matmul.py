@@ -1,22 +1,25 @@
-"""The three maps as products of matrices, where each axis is stamped or gathered.
+"""The three maps as matrix products, where each axis is a scatter axis or a gather axis.
 
-Along a *stamped* axis a pixel's product holds all of its taps, and what overlaps is added up. Tap ``t`` lands at
+Along a *scatter* axis the product of a pixel holds all of its taps, and overlapping stamps are added. Tap ``t`` lands
+at
 
     i * stride + t * dilation - lo  =  (i + row) * stride + phase,    0 <= phase < stride
 
 so the taps of one row never overlap, and rows are shifted against each other by whole blocks of ``stride`` outputs.
 
-Along a *gathered* axis a block of outputs sums, within the product, over the pixels that its phases meet. Phases that
-meet the same pixels share a product; so there is one for each choice of a share along each gathered axis.
+Along a *gather* axis the product of a block sums over the pixels that its phases read. Phases that read the same pixels
+share a product; so there is one product for each combination of phase groups.
 
-Stamping copies outputs ``kernel / stride`` times, and gathering copies pixels as often as blocks meet them: which is
-less depends on the channels. One axis of each kind copies both a few times, and neither ``kernel`` squared times.
-Read backwards, what was stamped is gathered from the outputs, and what was gathered is added up on the pixels.
-No zero is multiplied, and no kernel is flipped.
+Scattering copies outputs ``kernel / stride`` times. Gathering copies pixels as often as blocks read them. Which one
+copies less depends on the channels; one axis of each kind copies both a few times, neither ``kernel`` squared times. In
+the gradients, scatter axes gather from the outputs, and gather axes add up on the pixels. No zero is multiplied, and
+the kernel is not flipped.
 """
 
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -28,108 +31,103 @@ from .._geometry.arguments import Size
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
-from ._accumulation import alike, sums_in
+from ._method import acc_dtype, promote_pair
 from ._phases import (
-    Share,
+    PhaseGroup,
     aligned,
-    by_group,
-    counts,
+    deinterleave,
+    gather_pixels,
+    group_taps,
     interleave,
-    meeting,
-    of_all_shares,
-    pixels_met,
-    shares,
-    split,
-    taps_of_shares,
-    together,
+    map_phase_groups,
+    merge_groups,
+    num_blocks,
+    pad_axes,
+    phase_groups,
+    reads_per_pixel,
+    split_groups,
 )
 
 
 def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, stamped: int
+    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
 ) -> jax.Array:
-    """``z``, with the first ``stamped`` axes stamped, and the others gathered."""
-    wide = sums_in(dtype)
-    x, w = alike(x, w, wide)
+    acc = acc_dtype(dtype)
+    x, w = promote_pair(x, w, acc)
     rank, sizes = spec.rank, layout.spatial(x.shape)
-    starts, blocks_spec = aligned(spec, stamped)
-    numbers = counts(blocks_spec, sizes)
-    x = by_group(x, spec, layout)
-    strides = [axis.stride for axis in spec.axes[:stamped]]
+    starts, blocks_spec = aligned(spec, num_scatter)
+    blocks = num_blocks(blocks_spec, sizes)
+    x = split_groups(x, spec, layout)
+    strides = [axis.stride for axis in spec.axes[:num_scatter]]
 
-    def part(chosen: tuple[Share, ...]) -> jax.Array:
-        widths = [share.width for share in chosen]
-        if not all(share.taps for share in chosen):
-            return jnp.zeros((*x.shape[:2], *numbers, *strides, *widths, w.shape[rank]), wide)
-        pixels, taps = _pixels(x, chosen, numbers, stamped), _taps(w, chosen, spec)
-        product = matrix_product(as_matrices(pixels, 1 + rank), as_matrices(taps, 1 + rank), (2, 2), precision, wide)
+    def compute(chosen: tuple[PhaseGroup, ...]) -> jax.Array:
+        if not all(group.taps for group in chosen):
+            widths = [group.width for group in chosen]
+            return jnp.zeros((*x.shape[:2], *blocks, *strides, *widths, w.shape[rank]), acc)
+        pixels, taps = _pixels(x, chosen, blocks, num_scatter), _taps(w, chosen, spec)
+        product = _matrix_product(_as_matrices(pixels, 1 + rank), _as_matrices(taps, 1 + rank), (2, 2), precision, acc)
         product = product.reshape(*pixels.shape[: 2 + rank], *taps.shape[1 : 2 + rank])
-        return _added_up(product, blocks_spec, sizes, numbers, stamped)
+        return _overlap_add(product, blocks_spec, sizes, blocks, num_scatter)
 
-    blocks = of_all_shares(part, blocks_spec, stamped)
-    return interleave(blocks, blocks_spec, layout, starts, spec.output_sizes(sizes)).astype(dtype)
+    y = map_phase_groups(compute, blocks_spec, num_scatter)
+    return interleave(y, blocks_spec, layout, starts, spec.output_sizes(sizes)).astype(dtype)
 
 
 def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, stamped: int
+    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
 ) -> jax.Array:
-    """``x``, with the first ``stamped`` axes stamped, and the others gathered."""
-    wide = sums_in(dtype)
-    z, w = alike(z, w, wide)
+    acc = acc_dtype(dtype)
+    z, w = promote_pair(z, w, acc)
     rank, sizes = spec.rank, spec.input_sizes(layout.spatial(z.shape))
-    total = None
-    for chosen, outputs in _outputs(z, spec, layout, sizes, stamped):
+    parts = []
+    for chosen, outputs in _outputs(z, spec, layout, sizes, num_scatter):
         taps = _taps(w, chosen, spec)
-        product = matrix_product(as_matrices(outputs, 1 + rank), as_matrices(taps, 1 + rank), (2, 1), precision, wide)
+        product = _matrix_product(_as_matrices(outputs, 1 + rank), _as_matrices(taps, 1 + rank), (2, 1), precision, acc)
         product = product.reshape(*outputs.shape[: 2 + rank], *taps.shape[2 + rank :])
-        for tap in itertools.product(*(range(len(share.taps)) for share in chosen)):
-            around = [(0, 0, 0)] * (3 + rank)
-            for axis, (share, number) in enumerate(zip(chosen, tap, strict=True), stamped):
-                met = share.met(number)
-                around[2 + axis] = (met, sizes[axis] - outputs.shape[2 + axis] - met, 0)
-            met = lax.pad(product[(..., *tap, slice(None))], jnp.zeros((), wide), around)
-            total = met if total is None else total + met
-    assert total is not None  # a kernel has a tap
-    return together(total, layout).astype(dtype)
+        for tap in itertools.product(*(range(len(group.taps)) for group in chosen)):
+            config = {}
+            for axis, (group, number) in enumerate(zip(chosen, tap, strict=True), num_scatter):
+                by = group.offset(number)
+                config[2 + axis] = (by, sizes[axis] - outputs.shape[2 + axis] - by, 0)
+            parts.append(pad_axes(product[(..., *tap, slice(None))], config))
+    return merge_groups(functools.reduce(operator.add, parts), layout).astype(dtype)
 
 
 def kernel_gradient(
-    x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, stamped: int
+    x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
 ) -> jax.Array:
-    """``w``, with the first ``stamped`` axes stamped, and the others gathered."""
-    wide = sums_in(dtype)
-    x, z = alike(x, z, wide)
+    acc = acc_dtype(dtype)
+    x, z = promote_pair(x, z, acc)
     rank, sizes = spec.rank, layout.spatial(x.shape)
-    x = by_group(x, spec, layout)
-    kernel = [axis.kernel for axis in spec.axes]
-    total = None
-    for chosen, outputs in _outputs(z, spec, layout, sizes, stamped):
-        pixels = _pixels(x, chosen, outputs.shape[2 : 2 + rank], stamped)
-        product = matrix_product(as_matrices(outputs, 1 + rank), as_matrices(pixels, 1 + rank), (1, 1), precision, wide)
+    x = split_groups(x, spec, layout)
+    parts = []
+    for chosen, outputs in _outputs(z, spec, layout, sizes, num_scatter):
+        pixels = _pixels(x, chosen, outputs.shape[2 : 2 + rank], num_scatter)
+        a, b = _as_matrices(outputs, 1 + rank), _as_matrices(pixels, 1 + rank)
+        product = _matrix_product(a, b, (1, 1), precision, acc)
         product = product.reshape(spec.groups, *outputs.shape[2 + rank :], *pixels.shape[2 + rank :])
-        placed = _placed(product, chosen, kernel, stamped)
-        total = placed if total is None else total + placed
-    assert total is not None  # a kernel has a tap
-    return total.reshape(*total.shape[:-2], math.prod(total.shape[-2:])).astype(dtype)
+        parts.append(_scatter_taps(product, chosen, [axis.kernel for axis in spec.axes], num_scatter))
+    w = functools.reduce(operator.add, parts)
+    return w.reshape(*w.shape[:-2], math.prod(w.shape[-2:])).astype(dtype)
 
 
-def copied(spec: Spec, stamped: int, taken: int, out: int) -> int:
-    """How many numbers of each pixel, of ``taken`` channels to ``out``, lie between operands and result."""
-    stamps = math.prod(axis.kernel for axis in spec.axes[:stamped])
-    phases = math.prod(axis.stride for axis in spec.axes[stamped:])
-    met = math.prod(map(pixels_met, aligned(spec, stamped)[1].axes[stamped:]))
-    return stamps * phases * out + (met * taken if stamped < spec.rank else 0)
+def temporary_elements(spec: Spec, num_scatter: int, in_channels: int, out_channels: int) -> int:
+    """The number of temporary elements for each input pixel."""
+    stamps = math.prod(axis.kernel for axis in spec.axes[:num_scatter])
+    phases = math.prod(axis.stride for axis in spec.axes[num_scatter:])
+    reads = math.prod(map(reads_per_pixel, aligned(spec, num_scatter)[1].axes[num_scatter:]))
+    return stamps * phases * out_channels + (reads * in_channels if num_scatter < spec.rank else 0)
 
 
-def parts(spec: Spec, stamped: int) -> int:
-    """A bound of the slices that a map is written out as."""
-    stamps = math.prod(len(rows_of(axis)) for axis in spec.axes[:stamped])
-    gathers = (max(len(shares(axis)), pixels_met(axis)) for axis in aligned(spec, stamped)[1].axes[stamped:])
-    return stamps * math.prod(gathers)
+def num_slices(spec: Spec, num_scatter: int) -> int:
+    """An upper bound of the number of slices that a map is unrolled into."""
+    stamps = math.prod(len(tap_rows(axis)) for axis in spec.axes[:num_scatter])
+    axes = aligned(spec, num_scatter)[1].axes[num_scatter:]
+    return stamps * math.prod(max(len(phase_groups(axis)), reads_per_pixel(axis)) for axis in axes)
 
 
-class Row(NamedTuple):
-    """The taps from ``first`` to before ``last`` that lie in one row, and the phase of the first of them."""
+class TapRow(NamedTuple):
+    """The taps ``first`` to ``last - 1`` that land in the block ``number`` ahead, and the phase of the first one."""
 
     number: int
     first: int
@@ -137,118 +135,110 @@ class Row(NamedTuple):
     phase: int
 
 
-def rows_of(axis: Axis) -> list[Row]:
-    def number(tap: int) -> int:
-        return (tap * axis.dilation - axis.lo) // axis.stride
+@functools.lru_cache(1024)
+def tap_rows(axis: Axis) -> tuple[TapRow, ...]:
+    """The taps of an axis, grouped by the block that they land in."""
 
-    found = [(row, [*taps]) for row, taps in itertools.groupby(range(axis.kernel), key=number)]
-    return [Row(row, taps[0], taps[-1] + 1, (taps[0] * axis.dilation - axis.lo) % axis.stride) for row, taps in found]
+    def position(tap: int) -> int:
+        return tap * axis.dilation - axis.lo
+
+    rows = itertools.groupby(range(axis.kernel), key=lambda tap: position(tap) // axis.stride)
+    found = [(number, [*taps]) for number, taps in rows]
+    return tuple(TapRow(row, taps[0], taps[-1] + 1, position(taps[0]) % axis.stride) for row, taps in found)
 
 
-def _taps(w: jax.Array, chosen: tuple[Share, ...], spec: Spec) -> jax.Array:
-    """``(groups, stamped taps..., phases..., o / groups, gathered taps..., c / groups)``: close to how ``w`` lies."""
-    stamped, gathered = spec.rank - len(chosen), len(chosen)
-    w = taps_of_shares(w, chosen, stamped)
+def _taps(w: jax.Array, chosen: Sequence[PhaseGroup], spec: Spec) -> jax.Array:
+    """``(groups, scatter taps..., phases..., o / groups, gather taps..., c / groups)``, close to the order of ``w``."""
+    scatter, gather = spec.rank - len(chosen), len(chosen)
+    w = group_taps(w, chosen, scatter)
     w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
-    group, taken = w.ndim - 2, w.ndim - 1
-    taps, phases = range(stamped, stamped + 2 * gathered, 2), range(stamped + 1, stamped + 2 * gathered, 2)
-    return w.transpose(group, *range(stamped), *phases, w.ndim - 3, *taps, taken)
+    taps, phases = range(scatter, scatter + 2 * gather, 2), range(scatter + 1, scatter + 2 * gather, 2)
+    return w.transpose(w.ndim - 2, *range(scatter), *phases, w.ndim - 3, *taps, w.ndim - 1)
 
 
-def _pixels(x: jax.Array, chosen: tuple[Share, ...], numbers: Sequence[Size], stamped: int) -> jax.Array:
-    """``(groups, batch, pixels or blocks..., gathered taps..., c / groups)``: what each block meets."""
-    for axis, share in enumerate(chosen, stamped):
-        x = meeting(x, 2 + axis, share, numbers[axis])
+def _pixels(x: jax.Array, chosen: Sequence[PhaseGroup], blocks: Sequence[Size], num_scatter: int) -> jax.Array:
+    """``(groups, batch, pixels or blocks..., gather taps..., c / groups)``: the pixels that each block reads."""
+    for axis, group in enumerate(chosen, num_scatter):
+        x = gather_pixels(x, 2 + axis, group, blocks[axis])
     return x
 
 
-def _added_up(
-    product: jax.Array, spec: Spec, sizes: Sequence[Size], numbers: Sequence[Size], stamped: int
+def _overlap_add(
+    product: jax.Array, spec: Spec, sizes: Sequence[Size], blocks: Sequence[Size], num_scatter: int
 ) -> jax.Array:
-    """The taps of the stamped axes, which follow the positions, as blocks and phases: overlapped, and added up."""
-    rank, around = spec.rank, (0, 0, 0)
-    total = None
-    for rows in itertools.product(*map(rows_of, spec.axes[:stamped])):
-        taps = (slice(row.first, row.last) for row in rows)
-        row = product[((slice(None),) * (2 + rank)) + (*taps,)]
-        config = [around] * product.ndim
-        for axis, one in enumerate(rows):
+    """Replace the taps of the scatter axes, which follow the positions, by phases, and add what overlaps."""
+    rank, parts = spec.rank, []
+    for rows in itertools.product(*map(tap_rows, spec.axes[:num_scatter])):
+        part, config = product[((slice(None),) * (2 + rank)) + tuple(slice(row.first, row.last) for row in rows)], {}
+        for axis, row in enumerate(rows):
             geometry = spec.axes[axis]
-            config[2 + axis] = (one.number, numbers[axis] - sizes[axis] - one.number, 0)
-            after = geometry.stride - one.phase - (one.last - one.first - 1) * geometry.dilation - 1
-            config[2 + rank + axis] = (one.phase, after, geometry.dilation - 1)
-        placed = lax.pad(row, jnp.zeros((), product.dtype), config)
-        total = placed if total is None else total + placed
-    assert total is not None  # a kernel has a tap
-    return total
+            after = geometry.stride - row.phase - (row.last - row.first - 1) * geometry.dilation - 1
+            config[2 + axis] = (row.number, blocks[axis] - sizes[axis] - row.number, 0)
+            config[2 + rank + axis] = (row.phase, after, geometry.dilation - 1)
+        parts.append(pad_axes(part, config))
+    return functools.reduce(operator.add, parts)
 
 
 def _outputs(
-    z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size], stamped: int
-) -> Iterator[tuple[tuple[Share, ...], jax.Array]]:
-    """One share for each gathered axis, and the outputs that go with them.
+    z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size], num_scatter: int
+) -> Iterator[tuple[tuple[PhaseGroup, ...], jax.Array]]:
+    """Yield one phase group for each gather axis, and the outputs of these groups.
 
-    These are ``(groups, batch, pixels or blocks..., stamped taps..., phases..., o / groups)``.
+    These are ``(groups, batch, pixels or blocks..., scatter taps..., phases..., o / groups)``.
     """
-    z = by_group(z, spec, layout)
-    for position, (axis, size) in enumerate(zip(spec.axes[:stamped], sizes, strict=False), 2):
-        # This axis, of outputs, becomes one of pixels, and one of taps that goes before the channels.
-        z = jnp.moveaxis(_under_taps(z, position, axis, size), position + 1, z.ndim - 1)
-    starts, blocks_spec = aligned(spec, stamped)
-    numbers = counts(blocks_spec, sizes)
-    z = split(z, blocks_spec, starts, numbers, stamped)
-    for chosen in itertools.product(*map(shares, blocks_spec.axes[stamped:])):
-        if all(share.taps for share in chosen):
-            yield chosen, z[(..., *(slice(one.phase, one.phase + one.width) for one in chosen), slice(None))]
+    z = split_groups(z, spec, layout)
+    for position, (axis, size) in enumerate(zip(spec.axes[:num_scatter], sizes, strict=False), 2):
+        z = jnp.moveaxis(_im2col_axis(z, position, axis, size), position + 1, z.ndim - 1)
+    starts, blocks_spec = aligned(spec, num_scatter)
+    z = deinterleave(z, blocks_spec, starts, num_blocks(blocks_spec, sizes), num_scatter)
+    for chosen in itertools.product(*map(phase_groups, blocks_spec.axes[num_scatter:])):
+        if all(group.taps for group in chosen):
+            yield chosen, z[(..., *(slice(group.phase, group.phase + group.width) for group in chosen), slice(None))]
 
 
-def _under_taps(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Array:
-    """``z`` with the outputs at ``position`` made two axes: pixels, and what lies under the taps of each."""
-    rows = rows_of(axis)
+def _im2col_axis(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Array:
+    """Split the outputs at ``position`` into two axes: pixels, and the outputs under the taps of each pixel."""
+    rows = tap_rows(axis)
     first, blocks = rows[0].number, size + rows[-1].number - rows[0].number
-    ends = [(0, 0, 0)] * z.ndim
-    ends[position] = (-first * axis.stride, (blocks + first) * axis.stride - z.shape[position], 0)
-    z = lax.pad(z, jnp.zeros((), z.dtype), ends)
+    z = pad_axes(z, {position: (-first * axis.stride, (blocks + first) * axis.stride - z.shape[position], 0)})
     z = z.reshape(*z.shape[:position], blocks, axis.stride, *z.shape[position + 1 :])
-    each = []
+    parts = []
     for row in rows:
         shifted = lax.slice_in_dim(z, row.number - first, row.number - first + size, axis=position)
         last = row.phase + (row.last - row.first - 1) * axis.dilation
-        each.append(lax.slice_in_dim(shifted, row.phase, last + 1, axis.dilation, axis=position + 1))
-    return lax.concatenate(each, position + 1)
+        parts.append(lax.slice_in_dim(shifted, row.phase, last + 1, axis.dilation, axis=position + 1))
+    return lax.concatenate(parts, position + 1)
 
 
-def _placed(product: jax.Array, chosen: Sequence[Share], kernel: Sequence[int], stamped: int) -> jax.Array:
-    """``(k..., o / groups, groups, c / groups)``: the kernel that a product of pixels and outputs is a part of.
+def _scatter_taps(
+    product: jax.Array, chosen: Sequence[PhaseGroup], kernel: Sequence[int], num_scatter: int
+) -> jax.Array:
+    """``(k..., o / groups, groups, c / groups)``: the part of the kernel gradient that one product contributes.
 
-    The product is ``(groups, stamped taps..., phases..., o / groups, gathered taps..., c / groups)``. Taps that the
-    shares do not have are zero.
+    The product is ``(groups, scatter taps..., phases..., o / groups, gather taps..., c / groups)``. Taps of other phase
+    groups are zero.
     """
-    out, taken = 1 + len(kernel), product.ndim - 1
-    phases, taps = range(1 + stamped, out), range(out + 1, taken)
+    out, channels = 1 + len(kernel), product.ndim - 1
+    phases, taps = range(1 + num_scatter, out), range(out + 1, channels)
     pairs = [axis for pair in zip(taps, phases, strict=True) for axis in pair]
-    w = product.transpose(*range(1, 1 + stamped), *pairs, out, 0, taken)
-    for axis, share in enumerate(chosen, stamped):
-        first, step = share.taps[0], share.taps[1] - share.taps[0] if len(share.taps) > 1 else share.width
-        around = [(0, 0, 0)] * w.ndim
-        around[axis + 1] = (0, step - share.width, 0)
-        w = lax.pad(w, jnp.zeros((), w.dtype), around)
+    w = product.transpose(*range(1, 1 + num_scatter), *pairs, out, 0, channels)
+    for axis, group in enumerate(chosen, num_scatter):
+        first, step = group.taps[0], group.taps[1] - group.taps[0] if len(group.taps) > 1 else group.width
+        w = pad_axes(w, {axis + 1: (0, step - group.width, 0)})
         w = w.reshape(*w.shape[:axis], w.shape[axis] * step, *w.shape[axis + 2 :])
-        around = [(0, 0, 0)] * w.ndim
-        around[axis] = (first, kernel[axis] - first - w.shape[axis], 0)
-        w = lax.pad(w, jnp.zeros((), w.dtype), around)
+        w = pad_axes(w, {axis: (first, kernel[axis] - first - w.shape[axis], 0)})
     return w
 
 
-def matrix_product(a: jax.Array, b: jax.Array, contracted: tuple[int, int], precision: Any, dtype: Any) -> jax.Array:
-    """``(groups, rows, columns)``: the product of two such, summed over one axis of each, 1 or 2."""
-    (one, other), options = contracted, {"precision": precision, "preferred_element_type": dtype}
+def _matrix_product(a: jax.Array, b: jax.Array, contracted: tuple[int, int], precision: Any, dtype: Any) -> jax.Array:
+    """Contract one axis, 1 or 2, of each of two arrays ``(groups, rows, columns)``."""
+    (i, j), options = contracted, {"precision": precision, "preferred_element_type": dtype}
     if a.shape[0] > 1:
-        return lax.dot_general(a, b, (((one,), (other,)), ((0,), (0,))), **options)
-    # An operand of more than two axes would be copied by XLA.
-    return lax.dot_general(a[0], b[0], (((one - 1,), (other - 1,)), ((), ())), **options)[None]
+        return lax.dot_general(a, b, (((i,), (j,)), ((0,), (0,))), **options)
+    # XLA would copy an operand with more than two axes.
+    return lax.dot_general(a[0], b[0], (((i - 1,), (j - 1,)), ((), ())), **options)[None]
 
 
-def as_matrices(a: jax.Array, rows: int) -> jax.Array:
-    """``a`` with its first axis, of groups, kept, the next ``rows`` made one, and the others made one."""
+def _as_matrices(a: jax.Array, rows: int) -> jax.Array:
+    """Merge the ``rows`` axes after the groups into one, and the remaining axes into another."""
     return a.reshape(a.shape[0], math.prod(a.shape[1 : 1 + rows]), math.prod(a.shape[1 + rows :]))

@@ -1,6 +1,6 @@
-"""Which taps reach which output phases, from which pixels, along one axis.
+"""Phases and blocks: which taps reach which outputs, and from which pixels.
 
-Output position ``q * stride + p`` is of block ``q`` and phase ``p``. Only the taps with ``t * dilation = p + lo``
+Output position ``q * stride + p`` is in block ``q`` and has phase ``p``. Only the taps with ``t * dilation = p + lo``
 modulo ``stride`` reach it, each from another pixel:
 
     output[q * stride + p]  =  sum over those t of  w[t] * x[q + (p + lo - t * dilation) / stride]
@@ -8,7 +8,7 @@ modulo ``stride`` reach it, each from another pixel:
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,12 +21,25 @@ from .._geometry.layout import Layout
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 
+MAX_PARTS = 256
+"""The most convolutions or slices that one call is unrolled into. Larger programs take minutes to compile."""
 
-class Share(NamedTuple):
-    """``width`` phases, from ``phase`` on, that meet the same pixels, each with taps one on from the last one's.
 
-    ``taps`` are those of the first phase. The first tap meets the pixel ``ahead`` of the block; each further one, the
-    pixel ``spacing`` before.
+def too_many_parts(method: str, parts: str, spec: Spec) -> ArgumentError:
+    """The error for a geometry that a method would unroll into more than ``MAX_PARTS`` parts."""
+    return ArgumentError(
+        f"method {method!r} would unroll into too many {parts}",
+        got=f"kernel {[a.kernel for a in spec.axes]}, stride {[a.stride for a in spec.axes]}",
+        legal=f"at most {MAX_PARTS} {parts}",
+        fix="leave method out for 'auto', or pass 'dilated' or 'vjp', which support every geometry",
+    )
+
+
+class PhaseGroup(NamedTuple):
+    """``width`` phases, from ``phase`` on, that read the same pixels.
+
+    ``taps`` are the taps of the first phase; each further phase uses the next tap. The first tap reads the pixel
+    ``ahead`` of the block, and each further tap reads ``spacing`` pixels before that.
     """
 
     phase: int
@@ -35,128 +48,114 @@ class Share(NamedTuple):
     ahead: int
     spacing: int
 
-    def met(self, tap: int) -> int:
-        """How far ahead of the block the pixel is that the tap of this number meets."""
+    def offset(self, tap: int) -> int:
+        """The offset from the block to the pixel that the tap with this index reads."""
         return self.ahead - tap * self.spacing
 
     @property
-    def reach(self) -> int:
-        """From the last to the first pixel."""
+    def span(self) -> int:
+        """The distance from the last to the first pixel that is read."""
         return (len(self.taps) - 1) * self.spacing
 
 
 @functools.lru_cache(1024)
-def shares(axis: Axis) -> tuple[Share, ...]:
-    """The phases of an axis, those that meet the same pixels with neighbouring taps as one share."""
-    found: list[Share] = []
+def phase_groups(axis: Axis) -> tuple[PhaseGroup, ...]:
+    """The phases of an axis, grouped where neighbouring phases read the same pixels with neighbouring taps."""
+    found: list[PhaseGroup] = []
     for phase in range(axis.stride):
         position = phase + axis.lo
         taps = [tap for tap in range(axis.kernel) if (position - tap * axis.dilation) % axis.stride == 0]
         ahead = (position - taps[0] * axis.dilation) // axis.stride if taps else 0
         spacing = (taps[1] - taps[0]) * axis.dilation // axis.stride if len(taps) > 1 else 1
-        before = found[-1] if found else None
-        if before and (before.ahead, [tap + before.width for tap in before.taps]) == (ahead, taps):
-            found[-1] = before._replace(width=before.width + 1)
+        previous = found[-1] if found else None
+        if previous and (previous.ahead, [tap + previous.width for tap in previous.taps]) == (ahead, taps):
+            found[-1] = previous._replace(width=previous.width + 1)
         else:
-            found.append(Share(phase, 1, tuple(taps), ahead, spacing))
+            found.append(PhaseGroup(phase, 1, tuple(taps), ahead, spacing))
     return tuple(found)
 
 
-def aligned(spec: Spec, stamped: int = 0) -> tuple[list[int], Spec]:
-    """Where the output begins in blocks that begin at a multiple of the stride, and the geometry of these blocks.
+@functools.lru_cache(1024)
+def aligned(spec: Spec, num_scatter: int = 0) -> tuple[tuple[int, ...], Spec]:
+    """Return where the output starts inside the blocks, and the geometry of these blocks.
 
-    There a kernel of a multiple of the stride has but one share: all phases meet the same pixels. Blocks begin with the
-    output, at 0, where this gains nothing, and along the first ``stamped`` axes.
+    Blocks that start at a multiple of the stride need fewer phase groups: a kernel whose size is a multiple of the
+    stride needs one. Where that saves nothing, and along the first ``num_scatter`` axes, blocks start with the output.
     """
-    starts, axes = [0] * stamped, [*spec.axes[:stamped]]
-    for axis in spec.axes[stamped:]:
+    starts, axes = [0] * num_scatter, [*spec.axes[:num_scatter]]
+    for axis in spec.axes[num_scatter:]:
         start = axis.lo % axis.stride
         moved = dataclasses.replace(axis, lo=axis.lo - start)
-        gains = len(shares(moved)) < len(shares(axis))
-        starts.append(start if gains else 0)
-        axes.append(moved if gains else axis)
-    return starts, Spec(tuple(axes), spec.groups)
+        saves = len(phase_groups(moved)) < len(phase_groups(axis))
+        starts.append(start if saves else 0)
+        axes.append(moved if saves else axis)
+    return tuple(starts), Spec(tuple(axes), spec.groups)
 
 
-def pixels_met(axis: Axis) -> int:
-    """How many times each pixel is met by a block along an axis that is aligned."""
-    return sum(len(share.taps) for share in shares(axis))
+def reads_per_pixel(axis: Axis) -> int:
+    """How many times the blocks of an aligned axis read each pixel."""
+    return sum(len(group.taps) for group in phase_groups(axis))
 
 
-def taps_of_shares(w: jax.Array, chosen: tuple[Share, ...], first: int = 0, last_first: bool = False) -> jax.Array:
-    """``w`` with each axis, from ``first`` on, made one of taps and one of phases: those that these shares have.
+def num_blocks(spec: Spec, sizes: Sequence[Size]) -> list[Size]:
+    """``ceil(output / stride)`` along each axis for ``sizes`` pixels, written so that symbolic sizes stay affine."""
+    return [n - (a.stride - a.extent + a.lo + a.hi) // a.stride for a, n in zip(spec.axes, sizes, strict=True)]
 
-    Taps are put in order one by one: XLA would make a reversal part of the convolution, and then compute it in loops.
+
+def pad_axes(a: jax.Array, config: Mapping[int, tuple[Size, Size, int]]) -> jax.Array:
+    """``lax.pad`` with zeros: (before, after, interior) for some axes. Negative numbers crop."""
+    return lax.pad(a, jnp.zeros((), a.dtype), [config.get(axis, (0, 0, 0)) for axis in range(a.ndim)])
+
+
+def group_taps(w: jax.Array, groups: Sequence[PhaseGroup], first: int = 0, last_first: bool = False) -> jax.Array:
+    """Split each axis of ``w``, from ``first`` on, into the taps and the phases of its phase group.
+
+    Taps are stacked one by one: XLA would fuse a reversal into the convolution, and then compute it with loops.
     """
-    for number, share in enumerate(chosen):
+    for number, group in enumerate(groups):
         axis = first + 2 * number
-        taps = reversed(share.taps) if last_first else share.taps
-        w = jnp.stack([lax.slice_in_dim(w, tap, tap + share.width, axis=axis) for tap in taps], axis)
+        taps = reversed(group.taps) if last_first else group.taps
+        w = jnp.stack([lax.slice_in_dim(w, tap, tap + group.width, axis=axis) for tap in taps], axis)
     return w
 
 
-def meeting(pixels: jax.Array, position: int, share: Share, number: Size) -> jax.Array:
-    """``pixels`` with the axis at ``position`` made one of blocks, and one, before the channels, of what taps meet."""
-    around, size = [(0, 0, 0)] * pixels.ndim, pixels.shape[position]
-    each = []
-    for tap in range(len(share.taps)):
-        ahead = share.met(tap)
-        around[position] = (-ahead, number - size + ahead, 0)
-        each.append(lax.pad(pixels, jnp.zeros((), pixels.dtype), around))
-    return jnp.stack(each, pixels.ndim - 1)
+def gather_pixels(pixels: jax.Array, axis: int, group: PhaseGroup, blocks: Size) -> jax.Array:
+    """Replace the pixels along ``axis`` by blocks, with a new axis before the channels: what each tap reads."""
+    size = pixels.shape[axis]
+    offsets = map(group.offset, range(len(group.taps)))
+    return jnp.stack([pad_axes(pixels, {axis: (-by, blocks - size + by, 0)}) for by in offsets], pixels.ndim - 1)
 
 
-def of_all_shares(part: Callable[[tuple[Share, ...]], jax.Array], spec: Spec, stamped: int = 0) -> jax.Array:
-    """All phases: ``part`` gives those of one share along each axis, but for the first ``stamped`` ones.
+def map_phase_groups(
+    compute: Callable[[tuple[PhaseGroup, ...]], jax.Array], spec: Spec, num_scatter: int = 0
+) -> jax.Array:
+    """Concatenate ``compute`` of each combination of one phase group for each axis after the first ``num_scatter``.
 
-    ``spec`` is aligned, and parts are ``(groups, batch, blocks..., phases..., channels)``.
+    ``spec`` is aligned. ``compute`` returns ``(groups, batch, blocks..., phases..., channels)``.
     """
 
-    def phases(chosen: tuple[Share, ...]) -> jax.Array:
-        axis = stamped + len(chosen)
+    def concatenated(chosen: tuple[PhaseGroup, ...]) -> jax.Array:
+        axis = num_scatter + len(chosen)
         if axis == spec.rank:
-            return part(chosen)
-        each = [phases((*chosen, share)) for share in shares(spec.axes[axis])]
-        return lax.concatenate(each, 2 + spec.rank + axis)
+            return compute(chosen)
+        return lax.concatenate(
+            [concatenated((*chosen, g)) for g in phase_groups(spec.axes[axis])], 2 + spec.rank + axis
+        )
 
-    return phases(())
-
-
-MOST_PARTS = 256
-"""The most convolutions or slices that one call is written out as: programs beyond take minutes to compile."""
+    return concatenated(())
 
 
-def refuse(method: str, parts: str, spec: Spec) -> ArgumentError:
-    """The error for a geometry that a method would write out as too many parts."""
-    return ArgumentError(
-        f"method {method!r} would write out too many {parts}",
-        got=f"kernel {[a.kernel for a in spec.axes]}, stride {[a.stride for a in spec.axes]}",
-        legal=f"at most {MOST_PARTS} {parts}",
-        fix="leave method out for 'auto', or pass 'dilated' or 'vjp', which serve every geometry",
-    )
-
-
-def _count(axis: Axis, size: Size) -> Size:
-    """How many blocks cover the output for ``size`` pixels: as many, and what the output has more, rounded up."""
-    return size - (axis.stride - axis.extent + axis.lo + axis.hi) // axis.stride
-
-
-def counts(spec: Spec, sizes: Sequence[Size]) -> list[Size]:
-    """The number of blocks along each axis, for ``sizes`` pixels."""
-    return [_count(axis, size) for axis, size in zip(spec.axes, sizes, strict=True)]
-
-
-def by_group(a: jax.Array, spec: Spec, layout: Layout) -> jax.Array:
+def split_groups(a: jax.Array, spec: Spec, layout: Layout) -> jax.Array:
     """``(batch, spatial..., channels)`` in ``layout`` as ``(groups, batch, spatial..., channels / groups)``."""
     channel = layout.channel_axis
     a = a.reshape(*a.shape[:channel], spec.groups, a.shape[channel] // spec.groups, *a.shape[channel + 1 :])
     return jnp.moveaxis(a, (channel, channel + 1), (0, a.ndim - 1))
 
 
-def together(a: jax.Array, layout: Layout) -> jax.Array:
-    """The inverse of ``by_group``."""
-    a = jnp.moveaxis(a, (0, a.ndim - 1), (layout.channel_axis, layout.channel_axis + 1))
+def merge_groups(a: jax.Array, layout: Layout) -> jax.Array:
+    """The inverse of ``split_groups``."""
     channel = layout.channel_axis
+    a = jnp.moveaxis(a, (0, a.ndim - 1), (channel, channel + 1))
     return a.reshape(*a.shape[:channel], a.shape[channel] * a.shape[channel + 1], *a.shape[channel + 2 :])
 
 
@@ -165,7 +164,7 @@ def interleave(
 ) -> jax.Array:
     """``(groups, batch, blocks..., phases..., o / groups)`` as ``(batch, sizes..., o)`` in ``layout``.
 
-    Along each axis the output begins at position ``start`` of the blocks.
+    Along each axis the output starts at position ``start`` of the blocks.
     """
     rank, last = spec.rank, blocks.ndim - 1
     spatial = [axis for pair in zip(range(2, 2 + rank), range(2 + rank, last), strict=True) for axis in pair]
@@ -177,15 +176,13 @@ def interleave(
     return lax.slice(y, layout.shape(0, starts, 0), layout.shape(batch, ends, channels))
 
 
-def split(z: jax.Array, spec: Spec, starts: Sequence[int], numbers: Sequence[Size], first: int) -> jax.Array:
-    """``z`` with each axis from spatial axis ``first`` on made one of blocks, and one of phases before the channels.
+def deinterleave(z: jax.Array, spec: Spec, starts: Sequence[int], blocks: Sequence[Size], first: int) -> jax.Array:
+    """Split each spatial axis of ``z``, from number ``first`` on, into blocks, and phases before the channels.
 
-    The inverse of ``interleave``, but for the groups: what the ``numbers`` of blocks have beyond the output is zero.
+    This is the inverse of ``interleave`` except for the groups. Blocks beyond the output are zero.
     """
-    for position, (axis, start, number) in [*enumerate(zip(spec.axes, starts, numbers, strict=True), 2)][first:]:
-        ends = [(0, 0, 0)] * z.ndim
-        ends[position] = (start, number * axis.stride - start - z.shape[position], 0)
-        z = lax.pad(z, jnp.zeros((), z.dtype), ends)
-        z = z.reshape(*z.shape[:position], number, axis.stride, *z.shape[position + 1 :])
-        z = jnp.moveaxis(z, position + 1, z.ndim - 2)
+    for axis, (geometry, start, number) in [*enumerate(zip(spec.axes, starts, blocks, strict=True), 2)][first:]:
+        z = pad_axes(z, {axis: (start, number * geometry.stride - start - z.shape[axis], 0)})
+        z = z.reshape(*z.shape[:axis], number, geometry.stride, *z.shape[axis + 1 :])
+        z = jnp.moveaxis(z, axis + 1, z.ndim - 2)
     return z

@@ -1,9 +1,9 @@
-"""The three maps as one convolution each, which XLA splits over any mesh without a mistake.
+"""The three maps as one convolution each, in a form that XLA's SPMD partitioner handles correctly.
 
-Where pixels are split over one axis of a mesh, and another axis splits the filters or nothing, XLA may compute parts of
-a convolution and add them up over all devices, of which several have the same part: the sum is then a multiple of what
-it should be (seen with JAX 0.10.2, for CPU and for TPU). It does not where the input is dilated. Here it always is: by
-a stride, or else along one more axis, of size 1, which dilation leaves as it is.
+If pixels are sharded over one mesh axis, and another mesh axis shards the filters or nothing, XLA may compute partial
+convolutions and add them over all devices, although several devices hold the same part: the sum is a multiple of the
+right one (seen with JAX 0.10.2, for CPU and for TPU). This does not happen if the input is dilated. So here it always
+is: by a stride, or else along one more spatial axis of size 1, where dilation changes nothing.
 """
 
 from typing import Any
@@ -22,27 +22,27 @@ def transposed_convolution(
 ) -> jax.Array:
     if any(axis.stride > 1 for axis in spec.axes):
         return dilated.transposed_convolution(x, w, spec, layout, dtype, precision)
-    x, w, deeper, spec = _longer(x, layout), jnp.expand_dims(w, spec.rank), _deeper(layout), _with_axis(spec, 2)
-    return _shorter(dilated.transposed_convolution(x, w, spec, deeper, dtype, precision), layout)
+    x, w, spec, deeper = _add_axis(x, layout), jnp.expand_dims(w, spec.rank), _deeper_spec(spec, 2), _deeper(layout)
+    return _drop_axis(dilated.transposed_convolution(x, w, spec, deeper, dtype, precision), layout)
 
 
 def forward_convolution(
     z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
-    guard = (1,) * spec.rank + (2,)
-    z, w, deeper, spec = _longer(z, layout), jnp.expand_dims(w, spec.rank), _deeper(layout), _with_axis(spec)
-    return _shorter(vjp.forward_convolution(z, w, spec, deeper, dtype, precision, guard), layout)
+    lhs_dilation = (1,) * spec.rank + (2,)
+    z, w, spec, deeper = _add_axis(z, layout), jnp.expand_dims(w, spec.rank), _deeper_spec(spec), _deeper(layout)
+    return _drop_axis(vjp.forward_convolution(z, w, spec, deeper, dtype, precision, lhs_dilation), layout)
 
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
     if any(axis.stride > 1 for axis in spec.axes):
         return dilated.kernel_gradient(x, z, spec, layout, dtype, precision)
-    guard, rank = (1,) * spec.rank + (2,), spec.rank
-    x, z, deeper, spec = _longer(x, layout), _longer(z, layout), _deeper(layout), _with_axis(spec)
-    return jnp.squeeze(vjp.kernel_gradient(x, z, spec, deeper, dtype, precision, guard), rank)
+    lhs_dilation, rank = (1,) * spec.rank + (2,), spec.rank
+    x, z, spec, deeper = _add_axis(x, layout), _add_axis(z, layout), _deeper_spec(spec), _deeper(layout)
+    return jnp.squeeze(vjp.kernel_gradient(x, z, spec, deeper, dtype, precision, lhs_dilation), rank)
 
 
-def _with_axis(spec: Spec, stride: int = 1) -> Spec:
+def _deeper_spec(spec: Spec, stride: int = 1) -> Spec:
     return Spec((*spec.axes, Axis(1, stride)), spec.groups)
 
 
@@ -50,11 +50,11 @@ def _deeper(layout: Layout) -> Layout:
     return Layout(layout.rank + 1, layout.channels_first)
 
 
-def _longer(a: jax.Array, layout: Layout) -> jax.Array:
-    """``a`` with one more axis, after the spatial ones."""
+def _add_axis(a: jax.Array, layout: Layout) -> jax.Array:
+    """Add one more axis after the spatial axes."""
     return jnp.expand_dims(a, layout.spatial_axes[-1] + 1)
 
 
-def _shorter(a: jax.Array, layout: Layout) -> jax.Array:
-    """The inverse of ``_longer``."""
+def _drop_axis(a: jax.Array, layout: Layout) -> jax.Array:
+    """The inverse of ``_add_axis``."""
     return jnp.squeeze(a, layout.spatial_axes[-1] + 1)

@@ -1,13 +1,12 @@
-"""The three maps with all axes kept apart, so that a compiler can split any of them over devices.
+"""The three maps as one ``dot_general`` each, with every axis kept separate, for programs that XLA shards.
 
-``joint`` makes matrices: the batch and the pixels become one axis there, which cannot be split by rows of pixels. Here
-rows stay where they are, what is shifted are the operands and not their larger products, and each map is one product.
-So a device fetches the rows that its taps reach from its neighbours once, and sums that are split are added up once.
+``_matmul`` merges the batch and the pixels into one axis, which XLA cannot shard by rows of pixels. Here rows stay in
+place, the operands are shifted instead of their larger products, and each map is one product. So each device fetches
+the rows that its taps reach from its neighbours once, and partial sums are added across devices once.
 
-    transposed convolution    the pixels that a block meets, times the taps of each phase, with zeros for those that it
-                              has not
-    forward convolution       what lies under the taps of each pixel, times the taps
-    kernel gradient           the same, times the pixels
+    transposed convolution    pixels that a block reads, times the taps of each phase, with zeros for missing taps
+    forward convolution       outputs under the taps of each pixel, times the taps
+    kernel gradient           outputs under the taps of each pixel, times the pixels
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -21,48 +20,48 @@ from .._geometry.arguments import Size
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
-from ._accumulation import alike, sums_in
-from ._matmul import Row, rows_of
-from ._phases import by_group, counts, interleave, together
+from ._matmul import TapRow, tap_rows
+from ._method import acc_dtype, promote_pair
+from ._phases import interleave, merge_groups, num_blocks, pad_axes, split_groups
 
 
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
-    wide = sums_in(dtype)
-    x, w = alike(x, w, wide)
+    acc = acc_dtype(dtype)
+    x, w = promote_pair(x, w, acc)
     rank, sizes = spec.rank, layout.spatial(x.shape)
-    pixels = by_group(x, spec, layout)
+    pixels = split_groups(x, spec, layout)
     w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
-    for number, (axis, blocks) in enumerate(zip(spec.axes, counts(spec, sizes), strict=True)):
-        rows = rows_of(axis)
-        w = jnp.stack([_of_all_phases(w, 2 * number, axis, row) for row in rows], 2 * number)
-        pixels = _met(pixels, 2 + number, rows, blocks)
-    # The axes of w are a row and a phase, for each spatial axis, then out / groups, groups, c / groups.
-    met, groups, taken = range(0, 2 * rank, 2), 2 * rank + 1, 2 * rank + 2
-    contracted = [*range(2 + rank, pixels.ndim)], [*met, taken]
-    blocks = _product(pixels, w, contracted, ([0], [groups]), precision, wide)
+    for number, (axis, blocks) in enumerate(zip(spec.axes, num_blocks(spec, sizes), strict=True)):
+        rows = tap_rows(axis)
+        w = jnp.stack([_at_all_phases(w, 2 * number, axis, row) for row in rows], 2 * number)
+        pixels = _gather_rows(pixels, 2 + number, rows, blocks)
+    # The axes of w are now a row and a phase for each spatial axis, then out / groups, groups, c / groups.
+    w_rows, groups, channels = range(0, 2 * rank, 2), 2 * rank + 1, 2 * rank + 2
+    contracted = [*range(2 + rank, pixels.ndim)], [*w_rows, channels]
+    blocks = _product(pixels, w, contracted, ([0], [groups]), precision, acc)
     return interleave(blocks, spec, layout, [0] * rank, spec.output_sizes(sizes)).astype(dtype)
 
 
 def forward_convolution(
     z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
-    wide = sums_in(dtype)
-    z, w = alike(z, w, wide)
+    acc = acc_dtype(dtype)
+    z, w = promote_pair(z, w, acc)
     w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
-    outputs, rank = _under_taps(z, spec, layout, spec.input_sizes(layout.spatial(z.shape))), spec.rank
+    outputs, rank = _im2col(z, spec, layout, spec.input_sizes(layout.spatial(z.shape))), spec.rank
     contracted = [*range(2 + rank, outputs.ndim)], [*range(rank + 1)]
-    product = _product(outputs, w, contracted, ([0], [rank + 1]), precision, wide)
-    return together(product, layout).astype(dtype)
+    product = _product(outputs, w, contracted, ([0], [rank + 1]), precision, acc)
+    return merge_groups(product, layout).astype(dtype)
 
 
 def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
-    wide = sums_in(dtype)
-    x, z = alike(x, z, wide)
-    outputs, rank = _under_taps(z, spec, layout, layout.spatial(x.shape)), spec.rank
+    acc = acc_dtype(dtype)
+    x, z = promote_pair(x, z, acc)
+    outputs, rank = _im2col(z, spec, layout, layout.spatial(x.shape)), spec.rank
     positions = [*range(1, 2 + rank)]
-    product = _product(outputs, by_group(x, spec, layout), (positions, positions), ([0], [0]), precision, wide)
+    product = _product(outputs, split_groups(x, spec, layout), (positions, positions), ([0], [0]), precision, acc)
     w = jnp.moveaxis(product, 0, rank + 1)
     return w.reshape(*w.shape[: rank + 1], w.shape[-2] * w.shape[-1]).astype(dtype)
 
@@ -71,68 +70,60 @@ def _product(a: jax.Array, b: jax.Array, contracted: Any, batch: Any, precision:
     return lax.dot_general(a, b, (contracted, batch), precision=precision, preferred_element_type=dtype)
 
 
-def _of_all_phases(w: jax.Array, position: int, axis: Axis, row: Row) -> jax.Array:
-    """The taps of ``w`` along ``position`` that are in this row, at their phases, and zeros at the others."""
-    around, end = [(0, 0, 0)] * w.ndim, row.phase + (row.last - row.first - 1) * axis.dilation + 1
-    around[position] = (row.phase, axis.stride - end, axis.dilation - 1)
-    return lax.pad(lax.slice_in_dim(w, row.first, row.last, axis=position), jnp.zeros((), w.dtype), around)
+def _at_all_phases(w: jax.Array, position: int, axis: Axis, row: TapRow) -> jax.Array:
+    """Place the taps of this row at their phases, with zeros at the other phases."""
+    end = row.phase + (row.last - row.first - 1) * axis.dilation + 1
+    taps = lax.slice_in_dim(w, row.first, row.last, axis=position)
+    return pad_axes(taps, {position: (row.phase, axis.stride - end, axis.dilation - 1)})
 
 
-def _met(pixels: jax.Array, position: int, rows: Sequence[Row], blocks: Size) -> jax.Array:
-    """The pixels whose stamps' ``rows`` lie in each block, on an axis of their own before the channels."""
-    size = pixels.shape[position]
-    there = {0: _of_size(pixels, position, max(blocks, size))}
-    for ahead, reached, _ in _outward([-row.number for row in rows]):
-        there[ahead] = _shifted(there[reached], position, ahead - reached)
-    return jnp.stack([_of_size(there[-row.number], position, blocks) for row in rows], pixels.ndim - 1)
+def _gather_rows(pixels: jax.Array, position: int, rows: Sequence[TapRow], blocks: Size) -> jax.Array:
+    """Stack, before the channels, the pixels whose taps of each row land in each block."""
+    shifted = {0: _pad_or_crop(pixels, position, max(blocks, pixels.shape[position]))}
+    for by, nearer, _ in _nearest_first([-row.number for row in rows]):
+        shifted[by] = _shift(shifted[nearer], position, by - nearer)
+    return jnp.stack([_pad_or_crop(shifted[-row.number], position, blocks) for row in rows], pixels.ndim - 1)
 
 
-def _under_taps(z: jax.Array, spec: Spec, layout: Layout, sizes: Any) -> jax.Array:
+def _im2col(z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
     """``(groups, batch, pixels..., taps..., o / groups)``: the outputs under the taps of each pixel."""
-    z = by_group(z, spec, layout)
+    z = split_groups(z, spec, layout)
     for position, (axis, size) in enumerate(zip(spec.axes, sizes, strict=True), 2):
         number = max(size, -(-z.shape[position] // axis.stride))
-        z = _of_size(z, position, number * axis.stride)
+        z = _pad_or_crop(z, position, number * axis.stride)
         z = z.reshape(*z.shape[:position], number, axis.stride, *z.shape[position + 1 :])
-        rows, there = {row.number: row for row in rows_of(axis)}, {}
+        rows, shifted = {row.number: row for row in tap_rows(axis)}, {}
         last = {by: row.phase + (row.last - row.first - 1) * axis.dilation for by, row in rows.items()}
-        for by, reached, further in _outward(rows):  # with no more phases than are met there, or further on
-            phases, start = there[reached] if reached else (z, 0)
-            first, end = min(rows[one].phase for one in further), max(last[one] for one in further) + 1
+        for by, nearer, remaining in _nearest_first(rows):  # keep only the phases that these rows still read
+            phases, start = shifted[nearer] if nearer else (z, 0)
+            first, end = min(rows[i].phase for i in remaining), max(last[i] for i in remaining) + 1
             phases = lax.slice_in_dim(phases, first - start, end - start, axis=position + 1)
-            there[by] = _shifted(phases, position, by - reached), first
-        each = []
+            shifted[by] = _shift(phases, position, by - nearer), first
+        parts = []
         for by, row in rows.items():
-            phases, start = there[by]
+            phases, start = shifted[by]
             taps = slice(row.phase - start, last[by] + 1 - start, axis.dilation)
-            each.append(_of_size(phases, position, size)[(slice(None),) * (position + 1) + (taps,)])
-        z = jnp.moveaxis(lax.concatenate(each, position + 1), position + 1, z.ndim - 2)
+            parts.append(_pad_or_crop(phases, position, size)[(slice(None),) * (position + 1) + (taps,)])
+        z = jnp.moveaxis(lax.concatenate(parts, position + 1), position + 1, z.ndim - 2)
     return z
 
 
-def _outward(ahead: Collection[int]) -> Iterator[tuple[int, int, list[int]]]:
-    """Each number of rows ahead, the one that it is shifted on from, and it and those further on: first 0, then away.
+def _nearest_first(offsets: Collection[int]) -> Iterator[tuple[int, int, list[int]]]:
+    """Yield (offset, nearest smaller offset, remaining offsets), moving outward from 0 in both directions.
 
-    So no row crosses from one device to another twice.
+    Shifting from the nearest smaller offset moves no row between devices twice.
     """
-    for way in (1, -1):
-        reached, found = 0, sorted((by for by in ahead if by * way > 0 or by == 0 < way), key=abs)
+    for sign in (1, -1):
+        nearer, found = 0, sorted((by for by in offsets if by * sign > 0 or by == 0 < sign), key=abs)
         for number, by in enumerate(found):
-            yield by, reached, found[number:]
-            reached = by
+            yield by, nearer, found[number:]
+            nearer = by
 
 
-def _shifted(a: jax.Array, position: int, ahead: int) -> jax.Array:
-    """What lies so many rows ahead, and zero where there is nothing."""
-    return _padded(a, position, -ahead, ahead)
+def _shift(a: jax.Array, position: int, by: int) -> jax.Array:
+    """Shift ``a`` so that index ``i`` holds row ``i + by``, and zeros beyond the border."""
+    return pad_axes(a, {position: (-by, by, 0)})
 
 
-def _of_size(a: jax.Array, position: int, size: Size) -> jax.Array:
-    """``a`` with zeros after it, or cut."""
-    return _padded(a, position, 0, size - a.shape[position])
-
-
-def _padded(a: jax.Array, position: int, before: Size, after: Size) -> jax.Array:
-    around: list[Any] = [(0, 0, 0)] * a.ndim
-    around[position] = (before, after, 0)
-    return lax.pad(a, jnp.zeros((), a.dtype), around)
+def _pad_or_crop(a: jax.Array, position: int, size: Size) -> jax.Array:
+    return pad_axes(a, {position: (0, size - a.shape[position], 0)})

@@ -1,14 +1,13 @@
-"""A way around axes that XLA mistakes for batches of products.
+"""Workaround: XLA misreads some convolution axes as batch dimensions of a dot and aborts the process.
 
-XLA writes a batch axis of a product as a convolution without padding, whose input dilation is the kernel's size and
-whose stride is one less. It takes any such convolution for a batch, also where sizes do not fit, as with kernel 2,
-stride 2 and crop (1, 1); if it then swaps the operands, the process aborts (seen with jaxlib 0.10.2 on CPU). A
-convolution over the dilated input is without padding if the crop is ``extent - 1`` at both ends.
+XLA writes a batch dimension of a dot as a convolution axis without padding, whose input dilation is the kernel size and
+whose stride is one less. It treats every such axis as a batch dimension, also where the sizes do not match, as with
+kernel 2, stride 2 and crop (1, 1). If it then swaps the operands, the process aborts (seen with jaxlib 0.10.2 on CPU).
+A convolution over the dilated input is without padding if the crop is ``extent - 1`` at both ends.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,16 +16,17 @@ from jax import lax
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
+from ._method import Compute
 
 
-def avoiding_mistaken_axes(transposed_convolution: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """The same transposed convolution, which computes one output more at the end of such an axis and cuts it off."""
+def avoid_batch_like_axes(transposed_convolution: Compute) -> Compute:
+    """Return the same map, which computes one more output at the end of such an axis and slices it off."""
 
     @functools.wraps(transposed_convolution)
-    def compute(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, *options: Any) -> jax.Array:
-        longer = Spec(tuple(_longer(axis) for axis in spec.axes), spec.groups)
-        y = transposed_convolution(x, w, longer, layout, *options)
-        if longer == spec:
+    def compute(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+        safe = Spec(tuple(_without_batch_like_crop(axis) for axis in spec.axes), spec.groups)
+        y = transposed_convolution(x, w, safe, layout, dtype, precision)
+        if safe == spec:
             return y
         sizes = spec.output_sizes(layout.spatial(x.shape))
         return lax.slice(y, (0,) * y.ndim, layout.shape(y.shape[0], sizes, y.shape[layout.channel_axis]))
@@ -34,7 +34,7 @@ def avoiding_mistaken_axes(transposed_convolution: Callable[..., jax.Array]) -> 
     return compute
 
 
-def _longer(axis: Axis) -> Axis:
+def _without_batch_like_crop(axis: Axis) -> Axis:
     if axis.kernel > 1 and axis.stride > 1 and axis.lo == axis.hi == axis.extent - 1:
         return dataclasses.replace(axis, hi=axis.hi - 1)
     return axis

@@ -1,14 +1,15 @@
 """Transposed convolution as one dense convolution for each output phase.
 
-Only some taps reach an output phase, each from another pixel, as ``phases`` says. So each phase is a convolution of
-stride 1, with its own share of the taps. Neighbouring phases that meet the same pixels with neighbouring taps are the
-output channels of one convolution. No zero is multiplied.
+Only some taps reach an output phase, each from another pixel (see ``_phases``). So each phase is a convolution of
+stride 1 with its share of the taps. Neighbouring phases that read the same pixels with neighbouring taps are the output
+channels of one convolution. No zero is multiplied.
 
-Read backwards, the outputs of these phases in one block, times the taps, are what the block adds to the pixels that it
-meets: that is the forward convolution. Times these pixels, they are the share's part of the kernel gradient. These are
-the products of ``joint``, with every axis gathered.
+In the forward convolution, the outputs of these phases in one block, times the taps, are added to the pixels that the
+block reads. In the kernel gradient they are multiplied by these pixels. Both are the products of ``_matmul`` with every
+axis a gather axis.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -17,37 +18,49 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._geometry.layout import Layout
+from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import _matmul
-from ._accumulation import alike, sums_in
-from ._phases import MOST_PARTS, Share, aligned, counts, interleave, of_all_shares, refuse, shares, taps_of_shares
+from ._method import Method, ProblemShape, acc_dtype, promote_pair
+from ._phases import (
+    MAX_PARTS,
+    PhaseGroup,
+    aligned,
+    group_taps,
+    interleave,
+    map_phase_groups,
+    num_blocks,
+    phase_groups,
+    too_many_parts,
+)
+from ._rates import GPU_BYTES, TPU_FLOPS, cpu_convolution_flops, cpu_gathered_product, gpu_convolution_seconds
 
 
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
-    wide = sums_in(dtype)
-    x, w = alike(x, w, wide)
+    acc = acc_dtype(dtype)
+    x, w = promote_pair(x, w, acc)
     rank, groups, out = spec.rank, spec.groups, w.shape[spec.rank]
     sizes = layout.spatial(x.shape)
     starts, blocks_spec = aligned(spec)
-    numbers = counts(blocks_spec, sizes)
+    blocks = num_blocks(blocks_spec, sizes)
 
-    def part(chosen: tuple[Share, ...]) -> jax.Array:
-        widths = [share.width for share in chosen]
-        if not all(share.taps for share in chosen):
-            return jnp.zeros((groups, x.shape[0], *numbers, *widths, out), wide)
+    def compute(chosen: tuple[PhaseGroup, ...]) -> jax.Array:
+        widths = [group.width for group in chosen]
+        if not all(group.taps for group in chosen):
+            return jnp.zeros((groups, x.shape[0], *blocks, *widths, out), acc)
         kernel = _taps(w, chosen, groups)
         y = lax.conv_general_dilated(
             x,
             lax.optimization_barrier(kernel.reshape(*kernel.shape[: rank + 1], groups * math.prod(widths) * out)),
             window_strides=(1,) * rank,
             padding=[
-                (share.reach - share.ahead, number - size + share.ahead)
-                for share, number, size in zip(chosen, numbers, sizes, strict=True)
+                (group.span - group.ahead, number - size + group.ahead)
+                for group, number, size in zip(chosen, blocks, sizes, strict=True)
             ],
-            rhs_dilation=[share.spacing for share in chosen],
+            rhs_dilation=[group.spacing for group in chosen],
             dimension_numbers=lax.ConvDimensionNumbers(
                 lhs_spec=(0, layout.channel_axis, *layout.spatial_axes),
                 rhs_spec=(rank + 1, rank, *range(rank)),
@@ -55,36 +68,68 @@ def transposed_convolution(
             ),
             feature_group_count=groups,
             precision=precision,
-            preferred_element_type=wide,
+            preferred_element_type=acc,
         )
         return jnp.moveaxis(y.reshape(*y.shape[:-1], groups, *widths, out), rank + 1, 0)
 
-    return interleave(of_all_shares(part, blocks_spec), blocks_spec, layout, starts, spec.output_sizes(sizes)).astype(
-        dtype
-    )
+    y = map_phase_groups(compute, blocks_spec)
+    return interleave(y, blocks_spec, layout, starts, spec.output_sizes(sizes)).astype(dtype)
 
 
-def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
-    return _matmul.forward_convolution(z, w, spec, layout, dtype, precision, stamped=0)
-
-
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
-    return _matmul.kernel_gradient(x, z, spec, layout, dtype, precision, stamped=0)
-
-
-def refusal(spec: Spec) -> ArgumentError | None:
-    """The error for a geometry that takes too many convolutions, or whose forward convolution adds up too much."""
-    many = max(axis.stride for axis in spec.axes) > MOST_PARTS  # then do not count them one by one
-    if many or math.prod(len(shares(axis)) for axis in aligned(spec)[1].axes) > MOST_PARTS:
-        return refuse("polyphase", "convolutions", spec)
-    return refuse("polyphase", "slices", spec) if _matmul.parts(spec, 0) > MOST_PARTS else None
-
-
-def _taps(w: jax.Array, chosen: tuple[Share, ...], groups: int) -> jax.Array:
+def _taps(w: jax.Array, chosen: tuple[PhaseGroup, ...], groups: int) -> jax.Array:
     """``(taps..., c / groups, groups, phases..., o / groups)``, the last tap first."""
     rank = len(chosen)
-    w = taps_of_shares(w, chosen, last_first=True)
+    w = group_taps(w, chosen, last_first=True)
     w = w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)
     return w.transpose(*range(0, 2 * rank, 2), 2 * rank + 2, 2 * rank + 1, *range(1, 2 * rank, 2), 2 * rank)
+
+
+def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | None:
+    del map, dtype
+    many = max(axis.stride for axis in spec.axes) > MAX_PARTS  # do not enumerate that many phases
+    if many or math.prod(len(phase_groups(axis)) for axis in aligned(spec)[1].axes) > MAX_PARTS:
+        return too_many_parts("polyphase", "convolutions", spec)
+    return too_many_parts("polyphase", "slices", spec) if _matmul.num_slices(spec, 0) > MAX_PARTS else None
+
+
+def _temporary_bytes(map: Map, problem: ProblemShape) -> int:
+    if map is Map.TRANSPOSE:
+        return 0
+    elements = _matmul.temporary_elements(problem.spec, 0, problem.input_channels, problem.output_channels)
+    return problem.batch * math.prod(problem.pixels) * elements * max(problem.dtype.itemsize, 4)
+
+
+def _cpu(map: Map, problem: ProblemShape) -> float:
+    if map is not Map.TRANSPOSE:
+        return cpu_gathered_product(map, problem, _temporary_bytes(map, problem))
+    rate = cpu_convolution_flops(problem) * min(1, problem.output_channels / 4)
+    return 2e-6 + problem.flops / rate + (3 * problem.bytes("z") + 2 * problem.bytes("w")) / 20e9
+
+
+def _gpu(map: Map, problem: ProblemShape) -> float:
+    del map
+    return gpu_convolution_seconds(problem, problem.flops) + 3 * problem.bytes("z") / GPU_BYTES
+
+
+def _tpu(map: Map, problem: ProblemShape) -> float:
+    many_phases = problem.dilation_overhead >= 64 and problem.output_channels % 128
+    fast = many_phases and problem.spec.groups == 1 and problem.batch < 8
+    slowdown = {Map.TRANSPOSE: 0.4 if fast else 3, Map.FORWARD: 3, Map.KERNEL_GRADIENT: 5}[map]
+    return slowdown * problem.flops / TPU_FLOPS
+
+
+METHOD = Method(
+    name="polyphase",
+    summary="one dense convolution for each output phase, with the taps that reach it: no zero is multiplied",
+    transpose=transposed_convolution,
+    forward=functools.partial(_matmul.forward_convolution, num_scatter=0),
+    kernel_gradient=functools.partial(_matmul.kernel_gradient, num_scatter=0),
+    how={
+        Map.TRANSPOSE: "one dense convolution for each phase",
+        Map.FORWARD: "one product for each phase, added to the pixels that it reads",
+        Map.KERNEL_GRADIENT: "one product for each phase, with the pixels that it reads",
+    },
+    cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
+    unsupported=_unsupported,
+    temporary_bytes=_temporary_bytes,
+)

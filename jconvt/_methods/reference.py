@@ -1,7 +1,7 @@
-"""The definition: loops over input pixels and kernel taps, in NumPy.
+"""The definition: NumPy loops over input pixels and kernel taps.
 
-The operation and its two companions are readings of one sum over the pairs of an input pixel ``i`` and a kernel tap
-``t`` that land on the output, at position ``i * stride + t * dilation - lo`` along each axis:
+The three maps read one sum over the pairs of an input pixel ``i`` and a kernel tap ``t`` that land on the output, at
+position ``i * stride + t * dilation - lo`` along each axis:
 
     <z, T(x, w)>  =  sum of  x[n, i, c] * w[t, o, c] * z[n, i * stride + t * dilation - lo, o]
 
@@ -9,7 +9,7 @@ The operation and its two companions are readings of one sum over the pairs of a
     F(z, w) -> x   forward convolution: T transposed in x
     G(x, z) -> w   kernel gradient: T transposed in w
 
-Sums are held in the widest dtype of their kind, and rounded once at the end.
+Sums use the widest dtype of their kind and are rounded once at the end.
 """
 
 import itertools
@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
 from ..errors import ArgumentTypeError
+from ._method import Method
 
 
 def landings(spec: Spec, sizes: Sequence[int], output_sizes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Every (input pixel, kernel tap, output position) of the sum, each a tuple with one index for each axis."""
+    """Yield every (input pixel, kernel tap, output position) of the sum, each a tuple with one index for each axis."""
     for pixel in itertools.product(*map(range, sizes)):
         for tap in itertools.product(*(range(axis.kernel) for axis in spec.axes)):
             position = tuple(
@@ -74,13 +75,13 @@ def kernel_gradient(x: NDArray[Any], z: NDArray[Any], spec: Spec) -> NDArray[Any
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
-    """T of arrays whose values are known: under a JAX transformation there are none to loop over."""
-    del precision  # sums are held in the widest dtype
+    """T of concrete arrays: traced arrays have no values to loop over."""
+    del precision  # sums use the widest dtype
     if isinstance(x, Tracer) or isinstance(w, Tracer):
         raise ArgumentTypeError(
             "method 'reference' is a NumPy loop and cannot be traced",
             got="traced operands: the call is inside jit, grad, vmap or another transformation",
-            legal="arrays whose values are known",
+            legal="concrete arrays",
             fix="call it outside the transformation, or leave method out for 'auto'",
         )
     first, last = layout.channel_axis, layout.rank + 1
@@ -89,7 +90,7 @@ def transposed_convolution(
 
 
 def accumulator(x: Any) -> Any:
-    """The dtype that sums are held in: the widest of the kind of the array ``x``."""
+    """The dtype of sums: the widest of the kind of the array ``x``."""
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return np.complex128
     if jnp.issubdtype(x.dtype, jnp.floating):
@@ -110,3 +111,11 @@ def _grouped_w(w: NDArray[Any], spec: Spec) -> NDArray[Any]:
 def _ungrouped(array: NDArray[Any]) -> NDArray[Any]:
     """(..., groups, channels / groups) as (..., channels)."""
     return array.reshape(*array.shape[:-2], array.shape[-2] * array.shape[-1])
+
+
+METHOD = Method(
+    name="reference",
+    summary="NumPy loops over input pixels and kernel taps: the definition",
+    transpose=transposed_convolution,
+    traceable=False,
+)

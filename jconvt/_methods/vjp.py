@@ -1,8 +1,8 @@
-"""Transposed convolution as what it transposes: the vector-Jacobian product of a forward convolution.
+"""Transposed convolution as the vector-Jacobian product of a forward convolution.
 
-The forward convolution F takes ``z``, of the transposed convolution's output shape, to the shape of its input. F is
-linear in ``z``, so its Jacobian is F itself, and the vector-Jacobian product with ``x`` is F transposed: no kernel is
-flipped here, and no zero is inserted. JAX does both, when it transposes.
+The forward convolution F maps ``z``, of the transposed convolution's output shape, to the shape of its input. F is
+linear in ``z``, so its Jacobian is F itself, and the vector-Jacobian product with ``x`` is F transposed. No kernel is
+flipped here, and no zero is inserted: JAX does both when it transposes.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,28 @@ import jax.numpy as jnp
 from jax import lax
 
 from .._geometry.layout import Layout
+from .._geometry.maps import Map
 from .._geometry.spec import Spec
+from .._jax_compat import abstract_like
 from ..errors import ArgumentTypeError
-from ._accumulation import alike, sums_in
-from ._vma import unknown
-from ._xla_workarounds import avoiding_mistaken_axes
+from ._method import Method, ProblemShape, acc_dtype, promote_pair
+from ._rates import (
+    TPU_FLOPS,
+    cpu_convolution_flops,
+    cpu_overlap,
+    cpu_strided_kernel_gradient_flops,
+    gpu_convolution_seconds,
+)
+from ._xla_workarounds import avoid_batch_like_axes
 
 
-@avoiding_mistaken_axes
+@avoid_batch_like_axes
 def transposed_convolution(
     x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
 ) -> jax.Array:
     x, w = x.astype(dtype), w.astype(dtype)
     channels = w.shape[spec.rank] * spec.groups
-    z = unknown(x, layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
+    z = abstract_like(x, layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
     (y,) = jax.linear_transpose(lambda z: forward_convolution(z, w, spec, layout, dtype, precision), z)(x)
     return y
 
@@ -40,13 +48,13 @@ def forward_convolution(
     precision: Any,
     lhs_dilation: Sequence[int] | None = None,
 ) -> jax.Array:
-    """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F takes o to c channels.
+    """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F maps o to c channels.
 
-    ``lhs_dilation`` puts zeros between the pixels of ``z`` first, as ``jax.lax`` does.
+    ``lhs_dilation`` dilates ``z`` first, as in ``jax.lax``.
     """
-    wide = dtype if z.dtype == w.dtype else sums_in(dtype)  # a wider cotangent is not to be narrowed before its product
+    acc = dtype if z.dtype == w.dtype else acc_dtype(dtype)  # do not round a wider cotangent before its product
     x = lax.conv_general_dilated(
-        *alike(z, w, wide),
+        *promote_pair(z, w, acc),
         window_strides=[axis.stride for axis in spec.axes],
         padding=[(axis.lo, axis.hi) for axis in spec.axes],
         lhs_dilation=lhs_dilation,
@@ -58,7 +66,7 @@ def forward_convolution(
         ),
         feature_group_count=spec.groups,
         precision=precision,
-        preferred_element_type=wide,
+        preferred_element_type=acc,
     )
     return x.astype(dtype)
 
@@ -72,21 +80,59 @@ def kernel_gradient(
     precision: Any,
     lhs_dilation: Sequence[int] | None = None,
 ) -> jax.Array:
-    """G: the vector-Jacobian product with ``x`` of the same convolution, in its kernel."""
-    wide = sums_in(dtype)
-    x, z = x.astype(wide), z.astype(wide)
+    """G: the vector-Jacobian product of the same convolution in its kernel, with ``x``."""
+    acc = acc_dtype(dtype)
+    x, z = x.astype(acc), z.astype(acc)
     channel, kernel = layout.channel_axis, [axis.kernel for axis in spec.axes]
-    w = unknown(x, (*kernel, z.shape[channel] // spec.groups, x.shape[channel]), wide)
-    (w,) = jax.linear_transpose(lambda w: forward_convolution(z, w, spec, layout, wide, precision, lhs_dilation), w)(x)
+    w = abstract_like(x, (*kernel, z.shape[channel] // spec.groups, x.shape[channel]), acc)
+    (w,) = jax.linear_transpose(lambda w: forward_convolution(z, w, spec, layout, acc, precision, lhs_dilation), w)(x)
     return w.astype(dtype)
 
 
-def check_dtype(dtype: Any) -> None:
-    """Refuses integers: the transposed convolution is a derivative here."""
-    if not jnp.issubdtype(dtype, jnp.inexact):
-        raise ArgumentTypeError(
-            "method 'vjp' is a derivative, and JAX has none for integers",
-            got=f"dtype {dtype}",
-            legal="a floating or complex dtype",
-            fix="leave method out for 'auto', or convert the operands",
-        )
+def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentTypeError | None:
+    del spec
+    if map is Map.FORWARD or jnp.issubdtype(dtype, jnp.inexact):
+        return None
+    return ArgumentTypeError(
+        "method 'vjp' is a derivative, and JAX has none for integers",
+        got=f"dtype {dtype}",
+        legal="a floating-point or complex dtype",
+        fix="leave method out for 'auto', or convert the operands",
+    )
+
+
+def _temporary_bytes(map: Map, problem: ProblemShape) -> int:
+    # Measured: a strided convolution on a CPU is faster on few images.
+    return 3 * problem.bytes("z") if map is Map.FORWARD else 0
+
+
+def _cpu(map: Map, problem: ProblemShape) -> float:
+    if map is Map.KERNEL_GRADIENT:
+        return problem.flops / cpu_strided_kernel_gradient_flops(problem)
+    slowdown = 1 if problem.spec.groups > 1 else cpu_overlap(problem) * min(1, problem.input_channels / 64)
+    return problem.flops / (cpu_convolution_flops(problem) * slowdown)
+
+
+def _gpu(map: Map, problem: ProblemShape) -> float:
+    del map
+    return gpu_convolution_seconds(problem, problem.flops)
+
+
+def _tpu(map: Map, problem: ProblemShape) -> float:
+    return (3 if map is Map.KERNEL_GRADIENT else 1) * problem.flops / TPU_FLOPS
+
+
+METHOD = Method(
+    name="vjp",
+    summary="the vector-Jacobian product of the forward convolution: the transpose is the gradient",
+    transpose=transposed_convolution,
+    forward=forward_convolution,
+    kernel_gradient=kernel_gradient,
+    how={
+        Map.FORWARD: "one strided convolution",
+        Map.KERNEL_GRADIENT: "one convolution with the output as the window",
+    },
+    cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
+    unsupported=_unsupported,
+    temporary_bytes=_temporary_bytes,
+)

@@ -11,7 +11,7 @@ from jax import lax
 
 import jconvt
 from jconvt._geometry.layout import Layout
-from jconvt._methods import MAPS, reference
+from jconvt._methods import METHODS, reference
 from tests.support import laws
 from tests.support.geometries import Call
 
@@ -175,5 +175,5 @@ def test_the_precision_in_force_at_the_call_holds_when_it_is_lowered(method, pla
 def test_a_wide_cotangent_is_not_narrowed_before_its_product(method):
     z, w = jnp.full((1, 2, 1), 1e6, jnp.float32), jnp.full((2, 1, 1), 1e-4, jnp.float16)
     spec = jconvt.Spec((jconvt.Axis(2, 2),))
-    x = MAPS["forward_convolution"][method](z, w, spec, Layout(1), jnp.dtype(jnp.float16), None)
+    x = METHODS[method].forward(z, w, spec, Layout(1), jnp.dtype(jnp.float16), None)
     np.testing.assert_allclose(np.asarray(x, float), 200, rtol=1e-2)

@@ -1,5 +1,6 @@
 """The three primitives: what they keep, what they become, and that all three maps of every method are right."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -11,21 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import jconvt
-from jconvt._core import primitives as triad
-from jconvt._core.cost_model import OPERANDS
 from jconvt._geometry.layout import Layout
-from jconvt._methods import (
-    MAPS,
-    METHODS,
-    REFUSALS,
-    _by_transposition,
-    _depthwise,
-    _matmul,
-    _spmd_conv,
-    _spmd_matmul,
-    polyphase,
-    reference,
-)
+from jconvt._geometry.maps import Map
+from jconvt._methods import METHODS, _depthwise, _matmul, _spmd_conv, _spmd_matmul, reference
 from tests.support import laws
 from tests.support.geometries import Call, calls
 
@@ -65,32 +54,33 @@ def is_the_definition(name, compute, call, first, *more):
     spec, x = laws.spec_of(call), laws.channels_last(x, call)
     shape = (len(x), *spec.output_sizes(x.shape[1:-1]), w.shape[-2] * spec.groups)
     operands = {"x": x, "w": w, "z": np.random.default_rng(3).integers(-9, 10, shape).astype(float)}
-    expected = LOOPS[name](*(operands[one] for one in OPERANDS[name][0]), spec)
+    expected = LOOPS[name](*(operands[one] for one in name.inputs), spec)
     laid = {key: np.moveaxis(a, -1, 1) if first and key != "w" else a for key, a in operands.items()}
     options = spec, Layout(spec.rank, first), jnp.dtype(float), "highest", *more
-    found = jax.jit(lambda a, b: compute(a, b, *options))(*(laid[one] for one in OPERANDS[name][0]))
+    found = jax.jit(lambda a, b: compute(a, b, *options))(*(laid[one] for one in name.inputs))
     if first and name != "kernel_gradient":
         found = np.moveaxis(np.asarray(found), 1, -1)
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize(("name", "method"), [(name, method) for name in MAPS for method in MAPS[name]])
+@pytest.mark.parametrize(("name", "method"), [(map, method.name) for method in METHODS.values() for map in method.how])
 @settings(max_examples=20, deadline=None)
 @given(call=FULL, first=st.booleans())
 def test_every_map_of_every_method_is_the_definition(name, method, call, first):
-    is_the_definition(name, MAPS[name][method], call, first)
+    is_the_definition(name, METHODS[method].implementation(name), call, first)
 
 
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("name", Map)
 @settings(max_examples=40, deadline=None)
 @given(call=FULL, stamped=st.integers(0, 3))
 @example(Call((1, 2, 2, 3, 1), (1, 1, 3, 1, 1), {"strides": (1, 1, 3), "dilations": (1, 1, 2), "padding": "VALID"}), 3)
 def test_products_with_any_number_of_axes_stamped(name, call, stamped):
-    is_the_definition(name, getattr(_matmul, name), call, False, min(stamped, laws.spec_of(call).rank))
+    compute = functools.partial(getattr(_matmul, name), num_scatter=min(stamped, laws.spec_of(call).rank))
+    is_the_definition(name, compute, call, False)
 
 
 @pytest.mark.parametrize("algorithm", [_spmd_matmul, _spmd_conv], ids=["apart", "guarded"])
-@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("name", Map)
 @settings(max_examples=25, deadline=None)
 @given(call=FULL, first=st.booleans())
 @example(Call((2, 3, 4, 4), (3, 2, 2, 4), {"strides": 1, "groups": 2}), True)
@@ -98,13 +88,12 @@ def test_maps_that_a_compiler_can_split(name, algorithm, call, first):
     is_the_definition(name, getattr(algorithm, name), call, first)
 
 
-@pytest.mark.parametrize("name", ["forward_convolution", "kernel_gradient"])
+@pytest.mark.parametrize("name", [Map.FORWARD, Map.KERNEL_GRADIENT])
 @settings(max_examples=20, deadline=None)
 @given(call=calls(ranks=(1, 2), empty=False))
 def test_maps_that_jax_derives(name, call):
-    is_the_definition(
-        name, functools.partial(getattr(_by_transposition, name), polyphase.transposed_convolution), call, False
-    )
+    method = dataclasses.replace(METHODS["polyphase"], forward=None, kernel_gradient=None)
+    is_the_definition(name, method.implementation(name), call, False)
 
 
 def as_depthwise(call, channels):
@@ -139,8 +128,8 @@ def test_a_depthwise_gradient_multiplies_no_matrices_and_a_broken_one_is_seen(mo
         assert "dot_general" not in text
         assert "convolution" not in text.replace("_convolution", "")
     laws.gradients_are_the_definition(call, "gemm")
-    met = _depthwise._met
-    monkeypatch.setattr(_depthwise, "_met", lambda *arguments: jnp.roll(met(*arguments), 1, 2))
+    read = _depthwise._read
+    monkeypatch.setattr(_depthwise, "_read", lambda *arguments: jnp.roll(read(*arguments), 1, 2))
     jax.clear_caches()
     try:
         with pytest.raises(AssertionError):
@@ -252,34 +241,27 @@ def rolled_channels(compute, a, b, *rest):
 
 @pytest.mark.parametrize(
     ("name", "sabotage"),
-    [*itertools.product(("transposed_convolution", "forward_convolution"), (flipped, shifted, rolled_channels)),
-     *itertools.product(("kernel_gradient",), (shifted, rolled_channels))],
+    [*itertools.product((Map.TRANSPOSE, Map.FORWARD), (flipped, shifted, rolled_channels)),
+     *itertools.product((Map.KERNEL_GRADIENT,), (shifted, rolled_channels))],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["polyphase", "gemm"])
 def test_a_broken_map_is_seen(monkeypatch, name, method, sabotage):
-    def broken(*arguments):
-        return sabotage(MAPS_AS_THEY_ARE[name][method], *arguments)
-
-    monkeypatch.setitem(METHODS if name == "transposed_convolution" else MAPS[name], method, broken)
-    jax.clear_caches()  # or the unbroken program would be found
-    try:
-        law = laws.equals_definition if name == "transposed_convolution" else laws.gradients_are_the_definition
-        with pytest.raises(AssertionError):
-            law(CALL, method)
-    finally:
-        jax.clear_caches()
+    compute = functools.partial(sabotage, METHODS[method].implementation(name))
+    field = {Map.TRANSPOSE: "transpose", Map.FORWARD: "forward", Map.KERNEL_GRADIENT: "kernel_gradient"}[name]
+    wrong = f"{method} with {sabotage.__name__} {name}"  # a name of its own: no compiled program is found for it
+    monkeypatch.setitem(METHODS, wrong, dataclasses.replace(METHODS[method], **{"name": wrong, field: compute}))
+    law = laws.equals_definition if name is Map.TRANSPOSE else laws.gradients_are_the_definition
+    with pytest.raises(AssertionError):
+        law(CALL, wrong)
 
 
-MAPS_AS_THEY_ARE = {name: dict(methods) for name, methods in MAPS.items()}
-
-
-@pytest.mark.parametrize("given", triad._OPERANDS)
-def test_a_rule_for_each_operand(given):
+@pytest.mark.parametrize("map", Map)
+def test_a_rule_for_each_operand(map):
     # Each map takes the two others; so a transpose is never missing, and never one of its own operands again.
-    assert {given, *triad._OPERANDS[given]} == set("xwz")
+    assert {map.output, *map.inputs} == set("xwz")
 
 
-@pytest.mark.parametrize("method", REFUSALS)
+@pytest.mark.parametrize("method", ["polyphase", "gemm"])
 def test_what_a_method_cannot_serve_it_refuses_by_name_and_auto_computes(method):
     # More phases, or more rows of taps, than a program should be written out in.
     axis = jconvt.Axis(kernel=2049, stride=1, dilation=2) if method == "gemm" else jconvt.Axis(kernel=3, stride=2000)
@@ -292,7 +274,7 @@ def test_what_a_method_cannot_serve_it_refuses_by_name_and_auto_computes(method)
         padding="VALID",
         dilations=axis.dilation,
     )
-    with pytest.raises(jconvt.ArgumentError, match=f"method '{method}' would write out too many"):
+    with pytest.raises(jconvt.ArgumentError, match=f"method '{method}' would unroll into too many"):
         compute(x, w, method=method)
     y = compute(x, w)
     np.testing.assert_array_equal(y, reference.transpose(x, w, spec))

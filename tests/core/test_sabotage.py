@@ -1,12 +1,13 @@
 """The tests can fail: a method broken on purpose must break every law that it should break."""
 
 import contextlib
+import functools
 
 import jax.numpy as jnp
 import pytest
 
 import jconvt
-from jconvt._methods import METHODS, dilated, gemm, polyphase, vjp
+from jconvt._methods import METHODS, Method, dilated, gemm, polyphase, vjp
 from jconvt._testing import goldens
 from tests.support import laws
 from tests.support.geometries import Call
@@ -69,7 +70,7 @@ ARITHMETIC = [
 def broken(monkeypatch, compute, sabotage):
     """A method that computes wrongly, under a name of its own, so that no compiled program is found for it."""
     name = f"{sabotage.__name__} of {compute.__module__}"
-    monkeypatch.setitem(METHODS, name, lambda *arguments: sabotage(compute, *arguments))
+    monkeypatch.setitem(METHODS, name, Method(name, "broken", functools.partial(sabotage, compute)))
     yield name
 
 

@@ -13,9 +13,9 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jconvt
-from jconvt._core.cost_model import OPERANDS
 from jconvt._geometry.layout import Layout
-from jconvt._methods import computing_split, reference
+from jconvt._geometry.maps import Map
+from jconvt._methods import reference, spmd_implementation
 from tests.support.collectives import collectives
 from tests.support.meshes import DEVICES, KINDS, METHODS, SPLITS, compiled, maps, mesh_of, placed, whole_numbers
 
@@ -152,12 +152,12 @@ def test_any_split_over_two_automatic_axes(platform, laid, one, kernel, stride):
     operands = {"x": x, "w": w, "z": z}
     split = {"x": divided(mesh, x, laid[0]), "w": divided(mesh, w, laid[1]), "z": divided(mesh, z, laid[0])}
     loops = reference.transpose, reference.forward, reference.kernel_gradient
-    for (name, (taken, _)), loop in zip(OPERANDS.items(), loops, strict=True):
+    for map, loop in zip(Map, loops, strict=True):
         for whole_batches in (False, True):
-            compute = computing_split(name, spec, platform, one_axis=False, whole_batches=whole_batches)
+            compute = spmd_implementation(map, spec, platform, one_axis=False, whole_batches=whole_batches)
             call = jax.jit(lambda a, b, compute=compute: compute(a, b, spec, Layout(2), a.dtype, None))
-            y = call(*placed(mesh, [operands[one] for one in taken], [split[one] for one in taken]))
-            np.testing.assert_array_equal(y, loop(*(operands[one] for one in taken), spec))
+            y = call(*placed(mesh, [operands[one] for one in map.inputs], [split[one] for one in map.inputs]))
+            np.testing.assert_array_equal(y, loop(*(operands[one] for one in map.inputs), spec))
 
 
 def divided(mesh, a, laid):

@@ -1,0 +1,60 @@
+"""JAX names that are not part of JAX's public API, or that have changed between releases, in one place."""
+
+import math
+from typing import Any
+
+import jax
+from jax import lax
+from jax.interpreters import mlir
+
+
+def match_vma(*operands: jax.Array) -> list[jax.Array]:
+    """Return the operands with the same varying manual axes, those of any of them.
+
+    Inside ``jax.shard_map``, transposing the cast inserts the sum that the gradient of a replicated operand needs.
+    """
+    axes = [jax.typeof(operand).manual_axis_type.varying for operand in operands]
+    missing = [tuple(frozenset.union(*axes) - varying) for varying in axes]
+    return [
+        lax.pcast(operand, names, to="varying") if names else operand
+        for operand, names in zip(operands, missing, strict=True)
+    ]
+
+
+def abstract_like(a: jax.Array, shape: tuple[Any, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+    """Return an abstract array for ``jax.linear_transpose`` that varies over the same manual axes as ``a``.
+
+    If it were replicated instead, JAX would sum its cotangent over the devices.
+    """
+    varying = jax.typeof(a).manual_axis_type
+    if varying.empty:
+        return jax.ShapeDtypeStruct(shape, dtype)
+    replicated = jax.sharding.PartitionSpec(*[None] * len(shape))
+    sharding = jax.typeof(a).sharding.update(spec=replicated)
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding, manual_axis_type=varying)
+
+
+def default_matmul_precision() -> str | None:
+    """Return the value of ``jax.default_matmul_precision``, or ``None`` if JAX applies it itself."""
+    name = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        return None if name is None else lax.Precision(name).name.lower()
+    except ValueError:  # the name of an algorithm
+        return None
+
+
+def jit_is_disabled() -> bool:
+    """Return whether ``jax.disable_jit`` is active."""
+    return jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def auto_sharded_devices(context: Any) -> tuple[int | None, bool]:
+    """Return how many devices XLA shards a program over, and whether the mesh is known to have one axis.
+
+    ``context`` is a lowering rule's context. The number is ``None`` if JAX does not know it.
+    """
+    devices = context.module_context.axis_context
+    if isinstance(devices, mlir.SPMDAxisContext):  # inside jax.shard_map, manual axes are sharded already
+        return math.prod(size for name, size in devices.mesh.shape.items() if name not in devices.manual_axes), False
+    mesh = context.avals_in[0].sharding.mesh
+    return getattr(devices, "num_devices", None), not mesh.empty and mesh.size == max(mesh.axis_sizes)

@@ -1,0 +1,65 @@
+"""Rates of each platform that the methods' cost functions share, in operations and bytes a second.
+
+CPU rates were measured. TPU rates are its compiler's estimates. GPU rates are guesses: nothing was measured yet. Only
+their ratios matter. The benchmarks publish how often the predictions pick the fastest method.
+"""
+
+import math
+
+import jax.numpy as jnp
+
+from .._geometry.maps import Map
+from ._batch_chunking import cpu_chunk_size
+from ._method import ProblemShape
+
+GPU_FLOPS, GPU_BYTES = 40e12, 3e12
+TPU_FLOPS = 100e12
+
+
+def cpu_bytes(temporary_bytes: int, problem: ProblemShape) -> float:
+    """The bytes a second that a CPU moves, which depends on whether temporaries fit in the cache."""
+    at_a_time = temporary_bytes // problem.batch * cpu_chunk_size(temporary_bytes, problem)
+    return 12e9 if at_a_time < 32e6 else 5e9
+
+
+def cpu_product_flops(map: Map, problem: ProblemShape) -> float:
+    """The rate of matrix products. Half precision is fast unless the product sums over pixels."""
+    if problem.dtype.itemsize > 2:
+        return 190e9
+    return 110e9 if map is Map.KERNEL_GRADIENT else 250e9
+
+
+def cpu_convolution_flops(problem: ProblemShape) -> float:
+    """The rate of dense convolutions, which XLA's library computes. Grouped ones are loops."""
+    groups = problem.spec.groups
+    return max(0.4e9, 20e9 / groups) if groups > 1 else 95e9
+
+
+def cpu_gathered_product(map: Map, problem: ProblemShape, temporary_bytes: int) -> float:
+    """The seconds of a gradient that gathers outputs, in several passes, and multiplies matrices."""
+    rate = cpu_product_flops(map, problem) * min(1, problem.output_channels * problem.dilation_overhead / 8)
+    return problem.flops / rate + (2.6 * temporary_bytes + problem.bytes("z")) / cpu_bytes(temporary_bytes, problem)
+
+
+def cpu_strided_kernel_gradient_flops(problem: ProblemShape) -> float:
+    """The rate of a convolution whose window is the output."""
+    if problem.spec.groups > 1:
+        return 0.2e9
+    return 20e9 if problem.spec.rank > 2 else 75e9 * cpu_overlap(problem)
+
+
+def cpu_overlap(problem: ProblemShape) -> float:
+    """How much slower a strided convolution is where the stamps do not overlap."""
+    return 1 if any(axis.kernel > axis.stride for axis in problem.spec.axes) else 0.9
+
+
+def gpu_convolution_seconds(problem: ProblemShape, flops: float) -> float:
+    """The seconds of a convolution with ``flops``. cuDNN has floating-point convolutions only."""
+    if not jnp.issubdtype(problem.dtype, jnp.inexact):
+        return problem.flops * problem.dilation_overhead / 1e10
+    return flops / GPU_FLOPS
+
+
+def is_plain(problem: ProblemShape) -> bool:
+    """Whether XLA finds cuDNN's backward convolution, which skips zeros: no groups and no dilated kernel."""
+    return problem.spec.groups == 1 and math.prod(axis.dilation for axis in problem.spec.axes) == 1
