@@ -1,6 +1,6 @@
-"""Transposed convolution as Keras calls it: a call written for ``keras.ops`` works with the module's name replaced.
+"""Transposed convolution with Keras's signature: a call of ``keras.ops`` works with the module's name replaced.
 
-It is what Keras computes on JAX. What Keras has no argument for is keyword-only.
+The results equal those of Keras on JAX. Arguments that Keras lacks are keyword-only.
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ def conv_transpose(
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """The transpose of a convolution, in any number of spatial dimensions, as ``keras.ops.conv_transpose``.
+    """Compute the transpose of a convolution over any number of spatial dimensions, as ``keras.ops.conv_transpose``.
 
-    Each input pixel stamps the kernel, scaled by its value, on a canvas; where stamps overlap they add up; the canvas
-    is cropped to the output size, or zeros are added at its end. With the extent ``e = (k - 1) * dilation_rate + 1`` of
-    one stamp, stride ``s`` and input size ``n``, that size is:
+    Each input pixel stamps the kernel, scaled by its value, on a canvas. Overlapping stamps add up. The canvas is
+    cropped to the output size, or padded with zeros at its end. With extent ``e = (k - 1) * dilation_rate + 1``, stride
+    ``s`` and input size ``n``, the output size is:
 
     ========  ===================  ======================
     padding   output_padding None  output_padding p
@@ -41,30 +41,30 @@ def conv_transpose(
     "valid"   s n + max(e - s, 0)  s(n-1) + e + p
     ========  ===================  ======================
 
-    Of what is cropped, half is at the start, rounded down. This is Keras on JAX, which takes any ``p``; on TensorFlow
-    it computes the same or, where TensorFlow has no such size, nothing.
+    Half of the crop, rounded down, is at the start. Keras on JAX accepts any ``p``. Keras on TensorFlow computes the
+    same, or raises if TensorFlow does not support the size.
 
     Args:
       inputs: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` with ``data_format="channels_first"``. Any
-        integer, floating or complex dtype that XLA can convolve on the device; batch and sizes may be 0.
-      kernel: ``(k..., out / groups, in)``, of ``inputs``'s dtype; dtypes that differ are promoted as ``jax.numpy``
-        promotes them. Output channel ``g * out / groups + o`` belongs to group ``g``.
+        integer, floating-point or complex dtype that XLA can convolve on the device. Batch and sizes may be 0.
+      kernel: ``(k..., out / groups, in)``, with the dtype of ``inputs``. Different dtypes are promoted as in
+        ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
       strides: an integer of at least 1, or one for each spatial axis.
       padding: "valid" or "same", in any case.
-      output_padding: an integer of at least 0, or one for each spatial axis, which chooses the output size as above;
-        ``None`` is not 0.
-      data_format: "channels_last" or "channels_first", in any case. ``None`` is channels last: Keras's global setting
-        is not asked.
-      dilation_rate: spacing of the kernel's taps, as ``strides``.
-      groups: splits the channels of input and output into as many independent transposed convolutions.
+      output_padding: an integer of at least 0, or one for each spatial axis, which chooses the output size as above.
+        ``None`` and 0 differ.
+      data_format: "channels_last" or "channels_first", in any case. ``None`` means channels last; Keras's global
+        setting is ignored.
+      dilation_rate: the spacing of the taps, as ``strides``.
+      groups: the number of independent transposed convolutions that the channels of input and output are split into.
       method, precision, preferred_element_type, out_sharding: as in ``jconvt.conv_transpose``.
 
     Returns:
-      ``(batch, output sizes..., out)`` in the order of ``data_format``, of the operands' dtype.
+      ``(batch, output sizes..., out)`` in the order of ``data_format``, with the dtype of the operands.
 
     Raises:
-      ArgumentError: a value that the operation is not defined for; a ``ValueError``.
-      ArgumentTypeError: an argument of the wrong kind, such as a traced stride; a ``TypeError``.
+      ArgumentError: the operation is not defined for a value; a ``ValueError``.
+      ArgumentTypeError: an argument has the wrong type, such as a traced stride; a ``TypeError``.
 
     >>> import jax.numpy as jnp
     >>> inputs, kernel = jnp.ones((1, 4, 1)), jnp.array([1.0, 10.0, 100.0]).reshape(3, 1, 1)
@@ -79,7 +79,7 @@ def conv_transpose(
     )
     return operation.transposed_convolution(
         x,
-        convention.kernel_layout(spec.rank).filters(w),
+        operation.filters(w, convention.kernel_layout(spec.rank)),
         spec,
         layout,
         name="conv_transpose",

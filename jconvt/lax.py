@@ -1,6 +1,5 @@
-"""Transposed convolution as ``jax.lax`` calls it: a call of ``jax.lax.conv_transpose`` works with the name replaced.
-
-What ``jax.lax.conv_transpose`` has no argument for is keyword-only.
+"""Transposed convolution with the signature of ``jax.lax``: a call of ``jax.lax.conv_transpose`` works with its name
+replaced. Arguments that ``jax.lax.conv_transpose`` lacks are keyword-only.
 """
 
 from collections.abc import Sequence
@@ -31,54 +30,52 @@ def conv_transpose(
     method: str = "auto",
     out_sharding: Any = None,
 ) -> jax.Array:
-    """Transposed convolution with the arguments of ``jax.lax.conv_transpose``, and with groups.
+    """Compute a transposed convolution with the arguments of ``jax.lax.conv_transpose``, and with groups.
 
-    The result is a convolution of stride 1 over ``lhs`` with ``stride - 1`` zeros between its pixels, padded; what is
-    computed is the same without the zeros. With the extent ``e = (k - 1) * dilation + 1`` of the kernel, stride ``s``
-    and input size ``n``:
+    The result equals a convolution of stride 1 over the padded ``lhs`` with ``stride - 1`` zeros between its pixels.
+    With extent ``e = (k - 1) * dilation + 1``, stride ``s`` and input size ``n``:
 
     =============  =======================  ==============================
-    padding        output size              the first output lies
+    padding        output size              position of the first output
     =============  =======================  ==============================
-    SAME           s n                      max(0, e - s) // 2 past the start of the canvas
-    VALID          s n + max(0, e - s)      at the start of the canvas
-    (a, b)         s(n-1) + 2 - e + a + b   e - 1 - a past the start
+    SAME           s n                      max(0, e - s) // 2 on the canvas
+    VALID          s n + max(0, e - s)      0 on the canvas
+    (a, b)         s(n-1) + 2 - e + a + b   e - 1 - a on the canvas
     =============  =======================  ==============================
 
-    The canvas is all that the stamps of the kernel cover. No size is below 0.
+    The canvas is the area that the stamps cover. Sizes are clamped at 0.
 
-    Two things differ from ``jax.lax``. "same" and "valid" in lower case are read as "SAME" and "VALID"; there they pad
-    as for a convolution, or are refused. And dtypes that differ are promoted as ``jax.numpy`` promotes them.
+    Two things differ from ``jax.lax``. Lower-case "same" and "valid" mean "SAME" and "VALID"; in ``jax.lax`` they pad
+    as for a convolution, or raise. And different dtypes are promoted as in ``jax.numpy``.
 
     Args:
-      lhs: the input, ``(batch, spatial..., in)`` or as ``dimension_numbers`` say. Any integer, floating or complex
-        dtype that XLA can convolve on the device; batch and sizes may be 0, and symbolic under ``jax.export``.
-      rhs: the kernel, ``(k..., in / groups, out)`` or as ``dimension_numbers`` say, of ``lhs``'s dtype. It slides over
-        the input as a convolution's; that stamps it backwards.
+      lhs: the input, ``(batch, spatial..., in)`` or as ``dimension_numbers`` say. Any integer, floating-point or
+        complex dtype that XLA can convolve on the device. Batch and sizes may be 0, and symbolic under ``jax.export``.
+      rhs: the kernel, ``(k..., in / groups, out)`` or as ``dimension_numbers`` say, with the dtype of ``lhs``. It
+        slides over the input as in a convolution, so its stamp is flipped.
       strides: one integer for each spatial axis.
-      padding: "SAME", "VALID" (in any case), or a pair (before, after) for each spatial axis: what is added to the
-        input, or removed where it is negative.
-      rhs_dilation: spacing of the kernel's taps, one integer for each spatial axis; ``None`` is 1.
+      padding: "SAME", "VALID" (in any case), or a pair (before, after) for each spatial axis: the padding of the
+        dilated input. Negative numbers crop it.
+      rhs_dilation: the spacing of the taps, one integer for each spatial axis. ``None`` means 1.
       dimension_numbers: names of the axes of ``lhs``, ``rhs`` and the result, like ``("NCHW", "OIHW", "NCHW")``, or a
         ``jax.lax.ConvDimensionNumbers``. Strides, paddings and dilations are in the order of the kernel's spatial axes.
-        ``None`` is channels last, ``("NHWC", "HWIO", "NHWC")``, for up to three spatial axes.
-      transpose_kernel: whether ``rhs`` is the kernel of the convolution that is transposed, as TensorFlow's is:
-        ``(k..., out / groups, in)``, where ``dimension_numbers`` name the first of the channels "I", and stamped as
-        it is.
+        ``None`` means channels last, ``("NHWC", "HWIO", "NHWC")``, for up to three spatial axes.
+      transpose_kernel: whether ``rhs`` is the kernel of the forward convolution, as in TensorFlow:
+        ``(k..., out / groups, in)``, where ``dimension_numbers`` call the first channel axis "I". Its stamp is not
+        flipped.
       precision: as in ``jax.lax.conv_general_dilated``.
-      preferred_element_type: dtype of the sums and of the result, no narrower than the operands'.
-      use_consistent_padding: whether pairs are the padding of the convolution that is transposed, so what is cropped
-        from the canvas.
-      feature_group_count: splits the channels of input and output into as many independent transposed convolutions.
-      method: how to compute it, as in ``jconvt.conv_transpose``.
+      preferred_element_type: the dtype of the sums and of the result, at least as wide as that of the operands.
+      use_consistent_padding: whether pairs are the padding of the forward convolution, which is the crop of the canvas.
+      feature_group_count: the number of independent transposed convolutions that the channels are split into.
+      method: as in ``jconvt.conv_transpose``.
       out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the result.
 
     Returns:
-      The output, ``(batch, output sizes..., out)`` or as ``dimension_numbers`` say, of the operands' dtype.
+      The output, ``(batch, output sizes..., out)`` or as ``dimension_numbers`` say, with the dtype of the operands.
 
     Raises:
-      ArgumentError: a value that the operation is not defined for; a ``ValueError``.
-      ArgumentTypeError: an argument of the wrong kind, such as a traced size; a ``TypeError``.
+      ArgumentError: the operation is not defined for a value; a ``ValueError``.
+      ArgumentTypeError: an argument has the wrong type, such as a traced size; a ``TypeError``.
 
     >>> import jax.numpy as jnp
     >>> x, kernel = jnp.ones((1, 4, 1)), jnp.array([1.0, 10.0, 100.0]).reshape(3, 1, 1)
@@ -102,27 +99,27 @@ def conv_transpose(
     numbers = dimensions(dimension_numbers, layout.rank)
     kernel = convention.kernel_layout(layout.rank, dimension_numbers, transpose_kernel, spec.groups)
     y = operation.transposed_convolution(
-        x.transpose(numbers.input_order),
-        kernel.filters(w),
+        jax.lax.transpose(x, numbers.input_order),
+        operation.filters(w, kernel),
         spec,
         layout,
         name="conv_transpose",
         method=method,
         precision=precision,
         preferred_element_type=preferred_element_type,
-        out_sharding=_before(out_sharding, numbers),
+        out_sharding=_before_transpose(out_sharding, numbers),
     )
-    return y.transpose(numbers.output_order)
+    return jax.lax.transpose(y, numbers.output_order)
 
 
-def _before(out_sharding: Any, numbers: Dimensions) -> Any:
-    """The sharding of the result before its axes are brought into the output's order.
+def _before_transpose(out_sharding: Any, numbers: Dimensions) -> Any:
+    """The sharding of the result before its axes are transposed to the order of the output.
 
-    What is none, or has too many entries, stays as it is: it is refused where shardings are checked.
+    A value that is not a sharding, or has too many entries, is returned unchanged and raises later.
     """
     order = numbers.output_order
     if isinstance(out_sharding, NamedSharding):
-        return NamedSharding(out_sharding.mesh, _before(out_sharding.spec, numbers))
+        return NamedSharding(out_sharding.mesh, _before_transpose(out_sharding.spec, numbers))
     if not isinstance(out_sharding, PartitionSpec) or len(out_sharding) > len(order):
         return out_sharding
     entries = [*out_sharding, *[None] * (len(order) - len(out_sharding))]

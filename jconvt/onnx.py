@@ -1,4 +1,4 @@
-"""Transposed convolution as ONNX says it: the operator ``ConvTranspose``, with its attributes as arguments."""
+"""Transposed convolution with ONNX's attributes as arguments: the operator ``ConvTranspose``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,10 +28,10 @@ def conv_transpose(
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """The transpose of a convolution, in any number of spatial dimensions, as ONNX's ``ConvTranspose`` of opset 22.
+    """Compute the transpose of a convolution in any number of dimensions, as ONNX's ``ConvTranspose`` of opset 22.
 
-    With the extent ``e = (k - 1) * dilation + 1`` of one stamp, stride ``s``, input size ``n`` and output padding
-    ``p``, the output size is ``s(n-1) + e + p - a - b`` for pads of ``a`` at the start and ``b`` at the end.
+    With extent ``e = (k - 1) * dilation + 1``, stride ``s``, input size ``n`` and output padding ``p``, the output size
+    is ``s(n-1) + e + p - a - b`` for pads of ``a`` at the start and ``b`` at the end.
 
     ============  =======================  ===================================  ==================
     auto_pad      output_shape             a + b                                odd position
@@ -40,36 +40,35 @@ def conv_transpose(
     "VALID"       not given                0
     "SAME_UPPER"  not given                max(0, e + p - s)                    in ``b``
     "SAME_LOWER"  not given                max(0, e + p - s)                    in ``a``
-    any           given                    max(0, s(n-1) + e + p - size asked)  as above; in ``a``
+    any           given                    max(0, s(n-1) + e + p - that size)   as above; in ``a``
     ============  =======================  ===================================  ==================
 
-    Where ``output_shape`` asks for more than that leaves, up to ``s - 1`` zeros follow the last stamp. Where the
-    operator's description and onnxruntime differ, this is what onnxruntime computes and allows: without
-    ``output_shape`` SAME adds nothing, so the output size is less than ``s n`` where ``e + p`` is less than ``s``; no
-    output size is 0; and ``output_padding`` is less than the stride, even where the dilation is larger.
+    If ``output_shape`` is larger than that, up to ``s - 1`` zeros follow the last stamp. Where the operator's
+    description and onnxruntime differ, jconvt follows onnxruntime: without ``output_shape`` SAME adds nothing, so the
+    output size is less than ``s n`` if ``e + p`` is less than ``s``; no output size is 0; and ``output_padding`` is
+    less than the stride, even if the dilation is larger.
 
     Args:
-      X: ``(N, C, D1, ..., Dn)``. Any integer, floating or complex dtype that XLA can convolve on the device; the batch
-        may be 0.
-      W: ``(C, M / group, k1, ..., kn)``, of the dtype of ``X``; dtypes that differ are promoted as ``jax.numpy``
-        promotes them.
-      B: ``(M,)``, which is added to the output's channels.
+      X: ``(N, C, D1, ..., Dn)``. Any integer, floating-point or complex dtype that XLA can convolve on the device.
+        The batch may be 0.
+      W: ``(C, M / group, k1, ..., kn)``, with the dtype of ``X``. Different dtypes are promoted as in ``jax.numpy``.
+      B: ``(M,)``, added to the output channels.
       auto_pad: "NOTSET", "SAME_UPPER", "SAME_LOWER" or "VALID": see above.
-      dilations: the spacing of the kernel's taps along each spatial axis; ``None`` is 1.
-      group: splits the channels of input and output into as many independent transposed convolutions.
-      kernel_shape: the spatial sizes of ``W``, from which they are known anyway.
+      dilations: the spacing of the taps along each spatial axis. ``None`` means 1.
+      group: the number of independent transposed convolutions that the channels of input and output are split into.
+      kernel_shape: the spatial sizes of ``W``, which jconvt checks.
       output_padding: positions added at the end of each axis: less than its stride.
       output_shape: the spatial sizes of the output. ``pads`` are then ignored.
-      pads: what is cropped: all axes' starts, then all axes' ends. Not with another ``auto_pad`` than "NOTSET".
-      strides: one for each spatial axis; ``None`` is 1.
+      pads: the crop: the starts of all axes, then their ends. Only with ``auto_pad="NOTSET"``.
+      strides: one for each spatial axis. ``None`` means 1.
       method, precision, preferred_element_type, out_sharding: as in ``jconvt.conv_transpose``.
 
     Returns:
-      ``(N, M, output sizes...)``, of the operands' dtype.
+      ``(N, M, output sizes...)``, with the dtype of the operands.
 
     Raises:
-      ArgumentError: a value that the operation is not defined for; a ``ValueError``.
-      ArgumentTypeError: an argument of the wrong kind, such as a traced stride; a ``TypeError``.
+      ArgumentError: the operation is not defined for a value; a ``ValueError``.
+      ArgumentTypeError: an argument has the wrong type, such as a traced stride; a ``TypeError``.
 
     >>> import jax.numpy as jnp
     >>> x, w = jnp.ones((1, 1, 4)), jnp.array([[[1.0, 10.0, 100.0]]])
@@ -98,7 +97,7 @@ def conv_transpose(
     )
     y = operation.transposed_convolution(
         x,
-        convention.kernel_layout(layout.rank).filters(w),
+        operation.filters(w, convention.kernel_layout(spec.rank)),
         spec,
         layout,
         name="ConvTranspose",

@@ -1,7 +1,7 @@
-"""Transposed convolution as TensorFlow calls it: a call written for ``tf.nn`` works with the module's name replaced.
+"""Transposed convolution with TensorFlow's signatures: a call of ``tf.nn`` works with the module's name replaced.
 
-What TensorFlow computes on some devices only works on all of them: channels first, dilation with stride, groups,
-explicit padding in one and three dimensions. What TensorFlow has no argument for is keyword-only.
+Features that TensorFlow has on some devices only work on every device: channels first, dilation with stride, groups,
+explicit padding in one and three dimensions. Arguments that TensorFlow lacks are keyword-only.
 """
 
 from collections.abc import Sequence
@@ -15,39 +15,36 @@ from ._core import operation
 from ._geometry.arguments import integer, sequence
 from .errors import ArgumentError, ArgumentTypeError
 
-Sizes = Any
-"""An integer, or a sequence of integers: see each function."""
-
-
-_GEOMETRY = ("output_shape", "strides", "padding", "data_format", "dilations", "output_padding", "groups")
+Integers = int | Sequence[int]
+Paddings = str | Sequence[Sequence[int]]
 
 
 def conv_transpose(
     input: ArrayLike,
     filters: ArrayLike,
     output_shape: Sequence[Any] | None = None,
-    strides: Sizes = 1,
-    padding: str | Sequence[Sequence[int]] = "SAME",
+    strides: Integers = 1,
+    padding: Paddings = "SAME",
     data_format: str | None = None,
-    dilations: Sizes = None,
+    dilations: Integers | None = None,
     name: str | None = None,
     *,
-    output_padding: Sizes = None,
+    output_padding: Integers | None = None,
     groups: int = 1,
     method: str = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """The transpose of a convolution, in any number of spatial dimensions, as ``tf.nn.conv_transpose``.
+    """Compute the transpose of a convolution over any number of spatial dimensions, as ``tf.nn.conv_transpose``.
 
-    Each input pixel stamps the kernel, scaled by its value, on a canvas; where stamps overlap they add up; the canvas
-    is cropped to the output size. It is the gradient of ``tf.nn.convolution`` with respect to its input::
+    Each input pixel stamps the kernel, scaled by its value, on a canvas. Overlapping stamps add up. The canvas is
+    cropped to the output size. The result is the gradient of ``tf.nn.convolution`` with respect to its input::
 
         output[n, i * stride + t * dilation - lo, o]  =  sum over i, t, c of  input[n, i, c] * filters[t, o, c]
 
-    With the extent ``e = (k - 1) * dilation + 1`` of one stamp, stride ``s`` and input size ``n``, these output sizes
-    are legal, and the crop's start ``lo`` and the default size are:
+    With extent ``e = (k - 1) * dilation + 1``, stride ``s`` and input size ``n``, the legal output sizes, the crop
+    ``lo`` at the start and the default size are:
 
     ========  ============================  ==========================  ======================
     padding   legal sizes                   lo                          default
@@ -57,43 +54,43 @@ def conv_transpose(
     (a, b)    VALID's, less a + b           a                           VALID's, less a + b
     ========  ============================  ==========================  ======================
 
-    No size is below 0, also where a + b is more than there is to crop.
+    Sizes are clamped at 0, also where a + b is larger than the canvas.
 
     Args:
-      input: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` where ``data_format`` starts with "NC". Any
-        integer, floating or complex dtype that XLA can convolve on the device; batch and sizes may be 0.
-      filters: ``(k..., out / groups, in)``, of ``input``'s dtype; dtypes that differ are promoted as ``jax.numpy``
-        promotes them. Output channel ``g * out / groups + o`` belongs to group ``g``.
-      output_shape: the output's full shape in the order of ``data_format``, or its spatial sizes alone. Under
-        ``jax.export`` they may be symbolic. Where the full shape has ``m * filters.shape[-2]`` channels, ``groups``
-        left at 1 is read as ``m``, as TensorFlow reads it.
-      strides: an integer, or 1, rank or rank + 2 of them; among rank + 2, the batch's and the channels' are 1.
+      input: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` if ``data_format`` starts with "NC". Any
+        integer, floating-point or complex dtype that XLA can convolve on the device. Batch and sizes may be 0.
+      filters: ``(k..., out / groups, in)``, with the dtype of ``input``. Different dtypes are promoted as in
+        ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
+      output_shape: the full shape of the output in the order of ``data_format``, or its spatial sizes. Under
+        ``jax.export`` they may be symbolic. If the full shape has ``m * filters.shape[-2]`` channels and ``groups`` is
+        1, ``groups`` becomes ``m``, as in TensorFlow.
+      strides: an integer, or a sequence of 1, rank or rank + 2. Those of batch and channels must be 1.
       padding: "SAME", "VALID" (in any case), or a pair (before, after) for each axis of the output, or for each
-        spatial axis: what the forward convolution pads, so what is cropped here.
-      data_format: "NWC", "NCW", "NHWC", "NCHW", "NDHWC" or "NCDHW"; ``None`` is channels last. With four spatial axes
-        or more, any other letters may name them.
-      dilations: spacing of the kernel's taps, as ``strides``; ``None`` is 1.
-      name: the name of the operation in compiled programs and their profiles.
-      output_padding: chooses the output size where ``output_shape`` does not, as ``tf.keras.layers.Conv2DTranspose``
-        does: ``s(n-1) + e + p``, under SAME less ``2 * (e // 2)``, under explicit padding less ``a + b``. An integer,
-        or one for each spatial axis. Legal where the size is.
-      groups: splits the channels of input and output into as many independent transposed convolutions. With a full
-        ``output_shape`` of more channels, 1 is read as in TensorFlow: see there.
+        spatial axis: the padding of the forward convolution, which is the crop here.
+      data_format: "NWC", "NCW", "NHWC", "NCHW", "NDHWC" or "NCDHW". ``None`` means channels last. With four or more
+        spatial axes, any other letters may name them.
+      dilations: the spacing of the taps, as ``strides``. ``None`` means 1.
+      name: the name of the operation in compiled programs and profiles.
+      output_padding: chooses the output size instead of ``output_shape``, as in ``tf.keras.layers.Conv2DTranspose``:
+        ``s(n-1) + e + p``, less ``2 * (e // 2)`` under SAME, less ``a + b`` under explicit padding. An integer, or one
+        for each spatial axis. The resulting size must be legal.
+      groups: the number of independent transposed convolutions that the channels of input and output are split into.
       method: "auto"; "dilated", a convolution over a dilated input with a flipped kernel; "vjp", the vector-Jacobian
         product of the forward convolution; "polyphase", a dense convolution for each output phase; "gemm", matrix
         products that overlap and add; "reference", NumPy loops that define the result. The programs of "polyphase"
-        and "gemm" grow with the stride and with the kernel's size over it; beyond a bound they are refused.
+        and "gemm" grow with the stride and with kernel size / stride; above a bound they raise. If XLA shards the
+        program over automatic mesh axes, ``method`` is ignored: see ``jconvt.choose`` with ``devices``.
       precision: as in ``jax.lax.conv_general_dilated``.
-      preferred_element_type: dtype of the sums and of the result, no narrower than the operands'. Without it, the sums
-        of float16 and bfloat16 are held in float32 and rounded once.
+      preferred_element_type: the dtype of the sums and of the result, at least as wide as that of the operands. By
+        default, float16 and bfloat16 are summed in float32 and rounded once.
       out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the result.
 
     Returns:
-      ``(batch, output sizes..., out)`` in the order of ``data_format``, of the operands' dtype.
+      ``(batch, output sizes..., out)`` in the order of ``data_format``, with the dtype of the operands.
 
     Raises:
-      ArgumentError: a value that the operation is not defined for; a ``ValueError``.
-      ArgumentTypeError: an argument of the wrong kind, such as a traced size; a ``TypeError``.
+      ArgumentError: the operation is not defined for a value; a ``ValueError``.
+      ArgumentTypeError: an argument has the wrong type, such as a traced size; a ``TypeError``.
 
     >>> import jax.numpy as jnp
     >>> x, kernel = jnp.ones((1, 4, 1)), jnp.array([1.0, 10.0, 100.0]).reshape(3, 1, 1)
@@ -103,30 +100,22 @@ def conv_transpose(
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
 
     References:
-      The rules for sizes: "Notes on padding", documentation of ``tf.nn``; Keras's ``deconv_output_length``. Transposed
+      Size rules: "Notes on padding" in the documentation of ``tf.nn``; Keras's ``deconv_output_length``. Transposed
       convolution: Dumoulin and Visin, arXiv 1603.07285; Zeiler et al., "Deconvolutional Networks", CVPR 2010.
     """
-    return _call(locals(), "conv_transpose")
+    return _call(
+        "conv_transpose", None, input, filters, output_shape, strides, padding, data_format, dilations, name,
+        output_padding, groups, method, precision, preferred_element_type, out_sharding,
+    )  # fmt: skip
 
 
 def conv1d_transpose(
-    input: ArrayLike,
-    filters: ArrayLike,
-    output_shape: Sequence[Any] | None = None,
-    strides: Sizes = 1,
-    padding: str | Sequence[Sequence[int]] = "SAME",
-    data_format: str | None = None,
-    dilations: Sizes = None,
-    name: str | None = None,
-    *,
-    output_padding: Sizes = None,
-    groups: int = 1,
-    method: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
-    out_sharding: Any = None,
-) -> jax.Array:
-    """The transpose of ``tf.nn.conv1d``, as ``tf.nn.conv1d_transpose``.
+    input: ArrayLike, filters: ArrayLike, output_shape: Sequence[Any] | None = None, strides: Integers = 1,
+    padding: Paddings = "SAME", data_format: str | None = None, dilations: Integers | None = None,
+    name: str | None = None, *, output_padding: Integers | None = None, groups: int = 1, method: str = "auto",
+    precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None,
+) -> jax.Array:  # fmt: skip
+    """Compute the transpose of ``tf.nn.conv1d``, as ``tf.nn.conv1d_transpose``.
 
     Args:
       input: ``(batch, width, in)``, or channels first with ``data_format="NCW"``.
@@ -135,36 +124,28 @@ def conv1d_transpose(
       output_padding, groups, method, precision, preferred_element_type, out_sharding: as in ``conv_transpose``.
 
     Returns:
-      ``(batch, width, out)``, of the operands' dtype.
+      ``(batch, width, out)``, with the dtype of the operands.
 
     Raises:
-      ArgumentError, ArgumentTypeError: as ``conv_transpose``.
+      ArgumentError, ArgumentTypeError: as in ``conv_transpose``.
 
     >>> import jax.numpy as jnp
     >>> conv1d_transpose(jnp.ones((1, 3, 1)), jnp.ones((2, 1, 1)), strides=2).ravel()
     Array([1., 1., 1., 1., 1., 1.], dtype=float32)
     """
-    return _call(locals(), "conv1d_transpose", 1)
+    return _call(
+        "conv1d_transpose", 1, input, filters, output_shape, strides, padding, data_format, dilations, name,
+        output_padding, groups, method, precision, preferred_element_type, out_sharding,
+    )  # fmt: skip
 
 
 def conv2d_transpose(
-    input: ArrayLike,
-    filters: ArrayLike,
-    output_shape: Sequence[Any] | None = None,
-    strides: Sizes = 1,
-    padding: str | Sequence[Sequence[int]] = "SAME",
-    data_format: str | None = None,
-    dilations: Sizes = None,
-    name: str | None = None,
-    *,
-    output_padding: Sizes = None,
-    groups: int = 1,
-    method: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
-    out_sharding: Any = None,
-) -> jax.Array:
-    """The transpose of ``tf.nn.conv2d``, as ``tf.nn.conv2d_transpose``.
+    input: ArrayLike, filters: ArrayLike, output_shape: Sequence[Any] | None = None, strides: Integers = 1,
+    padding: Paddings = "SAME", data_format: str | None = None, dilations: Integers | None = None,
+    name: str | None = None, *, output_padding: Integers | None = None, groups: int = 1, method: str = "auto",
+    precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None,
+) -> jax.Array:  # fmt: skip
+    """Compute the transpose of ``tf.nn.conv2d``, as ``tf.nn.conv2d_transpose``.
 
     Args:
       input: ``(batch, height, width, in)``, or channels first with ``data_format="NCHW"``.
@@ -173,10 +154,10 @@ def conv2d_transpose(
       output_padding, groups, method, precision, preferred_element_type, out_sharding: as in ``conv_transpose``.
 
     Returns:
-      ``(batch, height, width, out)``, of the operands' dtype.
+      ``(batch, height, width, out)``, with the dtype of the operands.
 
     Raises:
-      ArgumentError, ArgumentTypeError: as ``conv_transpose``.
+      ArgumentError, ArgumentTypeError: as in ``conv_transpose``.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.array([[-67.0, -77.0], [-117.0, -127.0]]).reshape(1, 2, 2, 1)
@@ -184,27 +165,19 @@ def conv2d_transpose(
     >>> conv2d_transpose(x, kernel, [1, 5, 5, 1], strides=2, padding="VALID")[0, 0, :, 0]
     Array([  67., -134.,  278., -154.,  231.], dtype=float32)
     """
-    return _call(locals(), "conv2d_transpose", 2)
+    return _call(
+        "conv2d_transpose", 2, input, filters, output_shape, strides, padding, data_format, dilations, name,
+        output_padding, groups, method, precision, preferred_element_type, out_sharding,
+    )  # fmt: skip
 
 
 def conv3d_transpose(
-    input: ArrayLike,
-    filters: ArrayLike,
-    output_shape: Sequence[Any] | None = None,
-    strides: Sizes = 1,
-    padding: str | Sequence[Sequence[int]] = "SAME",
-    data_format: str | None = None,
-    dilations: Sizes = None,
-    name: str | None = None,
-    *,
-    output_padding: Sizes = None,
-    groups: int = 1,
-    method: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
-    out_sharding: Any = None,
-) -> jax.Array:
-    """The transpose of ``tf.nn.conv3d``, as ``tf.nn.conv3d_transpose``.
+    input: ArrayLike, filters: ArrayLike, output_shape: Sequence[Any] | None = None, strides: Integers = 1,
+    padding: Paddings = "SAME", data_format: str | None = None, dilations: Integers | None = None,
+    name: str | None = None, *, output_padding: Integers | None = None, groups: int = 1, method: str = "auto",
+    precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None,
+) -> jax.Array:  # fmt: skip
+    """Compute the transpose of ``tf.nn.conv3d``, as ``tf.nn.conv3d_transpose``.
 
     Args:
       input: ``(batch, depth, height, width, in)``, or channels first with ``data_format="NCDHW"``.
@@ -213,39 +186,33 @@ def conv3d_transpose(
       output_padding, groups, method, precision, preferred_element_type, out_sharding: as in ``conv_transpose``.
 
     Returns:
-      ``(batch, depth, height, width, out)``, of the operands' dtype.
+      ``(batch, depth, height, width, out)``, with the dtype of the operands.
 
     Raises:
-      ArgumentError, ArgumentTypeError: as ``conv_transpose``.
+      ArgumentError, ArgumentTypeError: as in ``conv_transpose``.
 
     >>> import jax.numpy as jnp
     >>> conv3d_transpose(jnp.ones((1, 2, 2, 2, 8)), jnp.ones((4, 4, 4, 3, 8)), strides=2).shape
     (1, 4, 4, 4, 3)
     """
-    return _call(locals(), "conv3d_transpose", 3)
+    return _call(
+        "conv3d_transpose", 3, input, filters, output_shape, strides, padding, data_format, dilations, name,
+        output_padding, groups, method, precision, preferred_element_type, out_sharding,
+    )  # fmt: skip
 
 
 def atrous_conv2d_transpose(
-    value: ArrayLike,
-    filters: ArrayLike,
-    output_shape: Sequence[Any] | None,
-    rate: int,
-    padding: str,
-    name: str | None = None,
-    *,
-    groups: int = 1,
-    method: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
-    out_sharding: Any = None,
-) -> jax.Array:
-    """The transpose of ``tf.nn.atrous_conv2d``, as ``tf.nn.atrous_conv2d_transpose``: stride 1, dilation ``rate``.
+    value: ArrayLike, filters: ArrayLike, output_shape: Sequence[Any] | None, rate: int, padding: str,
+    name: str | None = None, *, groups: int = 1, method: str = "auto", precision: Any = None,
+    preferred_element_type: Any = None, out_sharding: Any = None,
+) -> jax.Array:  # fmt: skip
+    """Compute the transpose of ``tf.nn.atrous_conv2d``, as ``tf.nn.atrous_conv2d_transpose``, with stride 1.
 
     Args:
       value: ``(batch, height, width, in)``.
       filters: ``(kh, kw, out / groups, in)``.
-      output_shape: ``(batch, height, width, out)`` or ``(height, width)``; ``None`` for the only legal size.
-      rate: spacing of the kernel's taps along height and width.
+      output_shape: ``(batch, height, width, out)`` or ``(height, width)``; ``None`` means the only legal size.
+      rate: the dilation along height and width.
       padding: "SAME" or "VALID", or explicit pairs.
       name: the name of the operation.
       groups, method, precision, preferred_element_type, out_sharding: as in ``conv_transpose``.
@@ -254,26 +221,28 @@ def atrous_conv2d_transpose(
       ``(batch, height, width, out)``; under VALID, sizes are larger by ``(k - 1) * rate``.
 
     Raises:
-      ArgumentError, ArgumentTypeError: as ``conv_transpose``.
+      ArgumentError, ArgumentTypeError: as in ``conv_transpose``.
 
     >>> import jax.numpy as jnp
     >>> atrous_conv2d_transpose(jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 4, 2)), [1, 9, 9, 4], 2, "VALID").shape
     (1, 9, 9, 4)
     """
-    arguments = locals()
-    arguments["dilations"] = integer(arguments.pop("rate"), "rate", lowest=1)
-    return _call(arguments, "atrous_conv2d_transpose", 2, convention.Names(input="value", dilations="rate"))
+    return _call(
+        "atrous_conv2d_transpose", 2, value, filters, output_shape, 1, padding, None, integer(rate, "rate", lowest=1),
+        name, None, groups, method, precision, preferred_element_type, out_sharding,
+        convention.Names(input="value", dilations="rate"),
+    )  # fmt: skip
 
 
 def conv2d_backprop_input(
     input_sizes: Sequence[Any],
     filter: ArrayLike | None = None,
     out_backprop: ArrayLike | None = None,
-    strides: Sizes = None,
-    padding: str | Sequence[Sequence[int]] | None = None,
+    strides: Integers | None = None,
+    padding: Paddings | None = None,
     use_cudnn_on_gpu: bool = True,
     data_format: str = "NHWC",
-    dilations: Sizes = (1, 1, 1, 1),
+    dilations: Integers = (1, 1, 1, 1),
     name: str | None = None,
     filters: ArrayLike | None = None,
     *,
@@ -284,29 +253,30 @@ def conv2d_backprop_input(
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """The gradient of ``tf.nn.conv2d`` in its input, as ``tf.compat.v1.nn.conv2d_backprop_input``.
+    """Compute the gradient of ``tf.nn.conv2d`` in its input, as ``tf.compat.v1.nn.conv2d_backprop_input``.
 
     The keywords of ``tf.raw_ops.Conv2DBackpropInput`` work, too.
 
     Args:
-      input_sizes: the shape of the forward convolution's input, which is the result's: four sizes, or the spatial two.
+      input_sizes: the shape of the forward convolution's input, which is the shape of the result: four sizes, or two
+        spatial sizes.
       filter: ``(kh, kw, out / groups, in)``; also accepted as ``filters``.
       out_backprop: the gradient in the forward convolution's output: ``(batch, height, width, in)``, or channels first.
       strides: as in ``conv_transpose``.
       padding: "SAME", "VALID", "EXPLICIT", or explicit pairs.
-      use_cudnn_on_gpu: accepted and without effect, as XLA decides that.
+      use_cudnn_on_gpu: accepted and ignored, because XLA decides.
       data_format: "NHWC" or "NCHW".
       dilations: as in ``conv_transpose``.
       name: the name of the operation.
       filters: another name for ``filter``.
-      explicit_paddings: with ``padding="EXPLICIT"``, the eight numbers (before, after) of each axis in turn.
+      explicit_paddings: with ``padding="EXPLICIT"``, eight numbers: (before, after) of each axis in turn.
       groups, method, precision, preferred_element_type, out_sharding: as in ``conv_transpose``.
 
     Returns:
-      The gradient, of the shape of the forward convolution's input, in the order of ``data_format``.
+      The gradient, with the shape of the forward convolution's input, in the order of ``data_format``.
 
     Raises:
-      ArgumentError, ArgumentTypeError: as ``conv_transpose``.
+      ArgumentError, ArgumentTypeError: as in ``conv_transpose``.
 
     >>> import jax.numpy as jnp
     >>> kernel, gradient = jnp.ones((3, 3, 1, 1)), jnp.ones((1, 2, 2, 1))
@@ -317,8 +287,7 @@ def conv2d_backprop_input(
            [1., 1., 2., 1., 1.],
            [1., 1., 2., 1., 1.]], dtype=float32)
     """
-    arguments = locals()
-    del arguments["use_cudnn_on_gpu"]
+    del use_cudnn_on_gpu
     if (filter is None) == (filters is None):
         raise ArgumentTypeError(
             "conv2d_backprop_input takes one kernel",
@@ -326,23 +295,24 @@ def conv2d_backprop_input(
             legal="filter, or its other name filters",
             fix="pass filter=...",
         )
-    for argument in ("input_sizes", "out_backprop", "strides", "padding"):
-        if arguments[argument] is None:
+    required = {"input_sizes": input_sizes, "out_backprop": out_backprop, "strides": strides, "padding": padding}
+    for argument, value in required.items():
+        if value is None:
             raise ArgumentTypeError(
                 f"conv2d_backprop_input needs {argument}",
                 got=f"{argument} = None",
                 legal=f"{argument} as in tf.compat.v1.nn.conv2d_backprop_input",
                 fix=f"pass {argument}=...",
             )
-    arguments["filter"] = filter if filters is None else filters
-    del arguments["filters"]
-    arguments["output_shape"] = arguments.pop("input_sizes")
-    arguments["padding"] = _explicit(padding, arguments.pop("explicit_paddings"))
-    return _call(arguments, "conv2d_backprop_input", 2, convention.Names("out_backprop", "filter", "input_sizes"))
+    return _call(
+        "conv2d_backprop_input", 2, out_backprop, filter if filters is None else filters, input_sizes, strides,
+        _explicit(padding, explicit_paddings), data_format, dilations, name, None, groups, method, precision,
+        preferred_element_type, out_sharding, convention.Names("out_backprop", "filter", "input_sizes"),
+    )  # fmt: skip
 
 
 def _explicit(padding: Any, explicit_paddings: Sequence[int]) -> Any:
-    """The pairs that the raw operation takes as ``padding="EXPLICIT"`` and a flat list."""
+    """The pairs of ``padding="EXPLICIT"``, which the raw operation takes as a flat list."""
     numbers = sequence(explicit_paddings, "explicit_paddings", "8 numbers")
     if len(numbers) != (8 if isinstance(padding, str) and padding.upper() == "EXPLICIT" else 0):
         raise ArgumentError(
@@ -355,14 +325,24 @@ def _explicit(padding: Any, explicit_paddings: Sequence[int]) -> Any:
 
 
 def _call(
-    arguments: dict[str, Any], function: str, rank: int | None = None, names: convention.Names = convention.NAMES
-) -> jax.Array:
-    """Makes the call that a function's arguments describe, by their names in ``conv_transpose`` but for the operands'.
-
-    On a function's first line its ``locals()`` are its arguments. ``names`` are the function's own, for errors.
-    """
-    x, w = operation.operands(**{name: arguments.pop(name) for name in (names.input, names.filters)})
-    geometry = {argument: arguments.pop(argument) for argument in _GEOMETRY if argument in arguments}
-    spec, layout = convention.resolve(x.shape, w.shape, rank=rank, names=names, **geometry)
-    arguments["name"] = function if arguments["name"] is None else arguments["name"]
-    return operation.transposed_convolution(x, w, spec, layout, **arguments)
+    function: str, rank: int | None, input: Any, filters: Any, output_shape: Any, strides: Any, padding: Any,
+    data_format: Any, dilations: Any, name: Any, output_padding: Any, groups: Any, method: Any, precision: Any,
+    preferred_element_type: Any, out_sharding: Any, names: convention.Names = convention.NAMES,
+) -> jax.Array:  # fmt: skip
+    """``names`` are the function's own names of the arguments, for errors."""
+    if not (name is None or isinstance(name, str)):
+        raise ArgumentTypeError(
+            "name must be a string",
+            got=f"name = {name!r}",
+            legal="a name for the operation in profiles and compiled programs",
+            fix="leave it out for the name of the function",
+        )
+    x, w = operation.operands(**{names.input: input, names.filters: filters})
+    spec, layout = convention.resolve(
+        x.shape, w.shape, output_shape, strides, padding, data_format, dilations,
+        output_padding=output_padding, groups=groups, rank=rank, names=names,
+    )  # fmt: skip
+    return operation.transposed_convolution(
+        x, w, spec, layout, name=name or function, method=method, precision=precision,
+        preferred_element_type=preferred_element_type, out_sharding=out_sharding,
+    )  # fmt: skip

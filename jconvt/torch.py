@@ -1,8 +1,9 @@
-"""Transposed convolution as PyTorch calls it: a call written for ``torch.nn.functional`` works with its name replaced.
+"""Transposed convolution with PyTorch's signatures: a call of ``torch.nn.functional`` works with its name replaced.
 
-Channels come first, and the weight is PyTorch's. The operands are JAX's arrays: PyTorch is not needed, nor imported.
+Channels come first, and the weight has PyTorch's layout. The operands are JAX arrays; PyTorch is not imported.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -11,28 +12,25 @@ from jax.typing import ArrayLike
 from ._conventions import torch as convention
 from ._core import operation
 
-Sizes = Any
-"""An integer, or a sequence of 1 or of one for each spatial axis."""
-
-_GEOMETRY = ("stride", "padding", "output_padding", "groups", "dilation")
+Integers = int | Sequence[int]
 
 
 def conv_transpose1d(
     input: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    stride: Sizes = 1,
-    padding: Sizes = 0,
-    output_padding: Sizes = 0,
+    stride: Integers = 1,
+    padding: Integers = 0,
+    output_padding: Integers = 0,
     groups: int = 1,
-    dilation: Sizes = 1,
+    dilation: Integers = 1,
     *,
     method: str = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """The transpose of a convolution over one axis, as ``torch.nn.functional.conv_transpose1d``.
+    """Compute the transpose of a convolution over one axis, as ``torch.nn.functional.conv_transpose1d``.
 
     Args:
       input: ``(batch, in, width)``, or ``(in, width)``.
@@ -41,66 +39,69 @@ def conv_transpose1d(
       method, precision, preferred_element_type, out_sharding: as in ``conv_transpose2d``.
 
     Returns:
-      ``(batch, out, width)``, or ``(out, width)``, of the operands' dtype.
+      ``(batch, out, width)``, or ``(out, width)``, with the dtype of the operands.
 
     Raises:
-      ArgumentError, ArgumentTypeError: as ``conv_transpose2d``.
+      ArgumentError, ArgumentTypeError: as in ``conv_transpose2d``.
 
     >>> import jax.numpy as jnp
     >>> kernel = jnp.array([1.0, 10.0, 100.0]).reshape(1, 1, 3)
     >>> conv_transpose1d(jnp.ones((1, 1, 3)), kernel, stride=2, padding=1)[0, 0]
     Array([ 10., 101.,  10., 101.,  10.], dtype=float32)
     """
-    return _call(locals(), 1)
+    return _call(
+        1, input, weight, bias, stride, padding, output_padding, groups, dilation,
+        method, precision, preferred_element_type, out_sharding,
+    )  # fmt: skip
 
 
 def conv_transpose2d(
     input: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    stride: Sizes = 1,
-    padding: Sizes = 0,
-    output_padding: Sizes = 0,
+    stride: Integers = 1,
+    padding: Integers = 0,
+    output_padding: Integers = 0,
     groups: int = 1,
-    dilation: Sizes = 1,
+    dilation: Integers = 1,
     *,
     method: str = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """The transpose of a convolution over two axes, as ``torch.nn.functional.conv_transpose2d``.
+    """Compute the transpose of a convolution over two axes, as ``torch.nn.functional.conv_transpose2d``.
 
-    Each input pixel stamps the kernel, scaled by its value, on a canvas; where stamps overlap they add up. ``padding``
-    pixels are cropped at either end, and ``output_padding`` fewer at the end of each axis. With the extent
-    ``e = (k - 1) * dilation + 1`` of one stamp, the output size for input size ``n`` is::
+    Each input pixel stamps the kernel, scaled by its value, on a canvas. Overlapping stamps add up. ``padding`` pixels
+    are cropped at both ends, and ``output_padding`` fewer at the end of each axis. With extent
+    ``e = (k - 1) * dilation + 1``, the output size for input size ``n`` is::
 
         (n - 1) * stride - 2 * padding + e + output_padding
 
     Args:
-      input: ``(batch, in, height, width)``, or ``(in, height, width)``. Any integer, floating or complex dtype that XLA
-        can convolve on the device; the batch may be empty.
-      weight: ``(in, out / groups, kh, kw)``, of ``input``'s dtype; dtypes that differ, the bias's too, are promoted as
-        ``jax.numpy`` promotes them. Output channel ``g * out / groups + o`` belongs to group ``g``.
-      bias: ``(out,)``, added to each pixel in the result's dtype.
-      stride: the distance of neighbouring stamps: an integer, or a sequence of 1 or 2.
-      padding: what the forward convolution pads at both ends, so what is cropped here; as ``stride``, at least 0.
+      input: ``(batch, in, height, width)``, or ``(in, height, width)``. Any integer, floating-point or complex dtype
+        that XLA can convolve on the device. The batch may be empty.
+      weight: ``(in, out / groups, kh, kw)``, with the dtype of ``input``. Different dtypes, also that of the bias, are
+        promoted as in ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
+      bias: ``(out,)``, added to each pixel in the dtype of the result.
+      stride: the distance between neighbouring stamps: an integer, or a sequence of 1 or 2.
+      padding: the padding of the forward convolution at both ends, which is the crop here; as ``stride``, at least 0.
       output_padding: how much less is cropped at the end; as ``stride``, at least 0, and less than the larger of
-        stride and dilation. What it adds past the last stamp is zero, before the bias.
-      groups: splits the channels of input and output into as many independent transposed convolutions.
-      dilation: spacing of the kernel's taps, as ``stride``.
-      method: how to compute, as in ``jconvt.conv_transpose``.
+        stride and dilation. Positions past the last stamp are zero, before the bias.
+      groups: the number of independent transposed convolutions that the channels of input and output are split into.
+      dilation: the spacing of the taps, as ``stride``.
+      method: as in ``jconvt.conv_transpose``.
       precision: as in ``jax.lax.conv_general_dilated``.
-      preferred_element_type: dtype of the sums and of the result, no narrower than the operands'. Without it, the sums
-        of float16 and bfloat16 are held in float32 and rounded once, before the bias is added.
+      preferred_element_type: the dtype of the sums and of the result, at least as wide as that of the operands. By
+        default, float16 and bfloat16 are summed in float32 and rounded once, before the bias is added.
       out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the result.
 
     Returns:
-      ``(batch, out, height, width)``, or ``(out, height, width)``, of the operands' dtype.
+      ``(batch, out, height, width)``, or ``(out, height, width)``, with the dtype of the operands.
 
     Raises:
-      ArgumentError: a value that the operation is not defined for, such as one that leaves no pixel; a ``ValueError``.
-      ArgumentTypeError: an argument of the wrong kind, such as a traced stride; a ``TypeError``.
+      ArgumentError: the operation is not defined for a value, such as one that leaves no pixel; a ``ValueError``.
+      ArgumentTypeError: an argument has the wrong type, such as a traced stride; a ``TypeError``.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 1, 2, 2)
@@ -108,25 +109,28 @@ def conv_transpose2d(
     >>> conv_transpose2d(x, kernel, jnp.array([0.5]), stride=2)[0, 0, 0]
     Array([ 1.5, 10.5,  2.5, 20.5], dtype=float32)
     """
-    return _call(locals(), 2)
+    return _call(
+        2, input, weight, bias, stride, padding, output_padding, groups, dilation,
+        method, precision, preferred_element_type, out_sharding,
+    )  # fmt: skip
 
 
 def conv_transpose3d(
     input: ArrayLike,
     weight: ArrayLike,
     bias: ArrayLike | None = None,
-    stride: Sizes = 1,
-    padding: Sizes = 0,
-    output_padding: Sizes = 0,
+    stride: Integers = 1,
+    padding: Integers = 0,
+    output_padding: Integers = 0,
     groups: int = 1,
-    dilation: Sizes = 1,
+    dilation: Integers = 1,
     *,
     method: str = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """The transpose of a convolution over three axes, as ``torch.nn.functional.conv_transpose3d``.
+    """Compute the transpose of a convolution over three axes, as ``torch.nn.functional.conv_transpose3d``.
 
     Args:
       input: ``(batch, in, depth, height, width)``, or ``(in, depth, height, width)``.
@@ -135,49 +139,52 @@ def conv_transpose3d(
       method, precision, preferred_element_type, out_sharding: as in ``conv_transpose2d``.
 
     Returns:
-      ``(batch, out, depth, height, width)``, or ``(out, depth, height, width)``, of the operands' dtype.
+      ``(batch, out, depth, height, width)``, or ``(out, depth, height, width)``, with the dtype of the operands.
 
     Raises:
-      ArgumentError, ArgumentTypeError: as ``conv_transpose2d``.
+      ArgumentError, ArgumentTypeError: as in ``conv_transpose2d``.
 
     >>> import jax.numpy as jnp
     >>> conv_transpose3d(jnp.ones((1, 8, 2, 2, 2)), jnp.ones((8, 3, 4, 4, 4)), stride=2, padding=1).shape
     (1, 3, 4, 4, 4)
     """
-    return _call(locals(), 3)
+    return _call(
+        3, input, weight, bias, stride, padding, output_padding, groups, dilation,
+        method, precision, preferred_element_type, out_sharding,
+    )  # fmt: skip
 
 
-def _call(arguments: dict[str, Any], rank: int) -> jax.Array:
-    """Makes the call that a function's arguments describe: on its first line, its ``locals()`` are these."""
-    given = {name: arguments.pop(name) for name in ("input", "weight", "bias")}
-    if given["bias"] is None:
-        del given["bias"]
-    x, w, *rest = operation.operands(**given)
-    bias = rest[0] if rest else None
-    geometry = {argument: arguments.pop(argument) for argument in _GEOMETRY}
+def _call(
+    rank: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: Any,
+    dilation: Any, method: Any, precision: Any, preferred_element_type: Any, out_sharding: Any,
+) -> jax.Array:  # fmt: skip
+    x, w, *rest = operation.operands(input=input, weight=weight, **({} if bias is None else {"bias": bias}))
+    b = rest[0] if rest else None
     spec, layout = convention.resolve(
-        x.shape, w.shape, rank=rank, bias_shape=None if bias is None else bias.shape, **geometry
-    )
+        x.shape, w.shape, stride, padding, output_padding, groups, dilation,
+        rank=rank, bias_shape=None if b is None else b.shape,
+    )  # fmt: skip
     batched = x.ndim == rank + 2
-    if not batched:
-        arguments["out_sharding"] = _one_more_axis(arguments["out_sharding"])
     y = operation.transposed_convolution(
         x if batched else x[None],
-        convention.kernel_layout(rank).filters(w),
+        operation.filters(w, convention.kernel_layout(rank)),
         spec,
         layout,
         name=f"conv_transpose{rank}d",
-        **arguments,
+        method=method,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding if batched else _with_batch_axis(out_sharding),
     )
-    if bias is not None:
-        y = y + bias.astype(y.dtype).reshape(1, -1, *[1] * rank)
+    if b is not None:
+        y = y + b.astype(y.dtype).reshape(1, -1, *[1] * rank)
     return y if batched else y[0]
 
 
-def _one_more_axis(out_sharding: Any) -> Any:
-    """The sharding of a batch of one from the sharding of what is in it; what is no sharding is refused later."""
+def _with_batch_axis(out_sharding: Any) -> Any:
+    """The sharding of a batch of one. A value that is not a sharding raises later."""
     if isinstance(out_sharding, jax.sharding.NamedSharding):
-        return jax.sharding.NamedSharding(out_sharding.mesh, _one_more_axis(out_sharding.spec))
+        return jax.sharding.NamedSharding(out_sharding.mesh, _with_batch_axis(out_sharding.spec))
     if isinstance(out_sharding, jax.sharding.PartitionSpec):
         return jax.sharding.PartitionSpec(None, *out_sharding)
     return out_sharding

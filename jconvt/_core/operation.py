@@ -3,8 +3,10 @@
 This code is the same for every convention: their arguments have become a ``Spec`` and a ``Layout``.
 """
 
+import functools
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +15,7 @@ from jax import lax
 from jax.core import Tracer
 
 from .._geometry.arguments import LARGEST
+from .._geometry.kernel_layout import KernelLayout, filters_layout
 from .._geometry.layout import Layout
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
@@ -55,6 +58,16 @@ def operands(**arrays: Any) -> list[jax.Array]:
             fix="convert one with .astype",
         ) from error
     return [array.astype(dtype) for array in found]
+
+
+def filters(kernel: jax.Array, kernel_layout: KernelLayout) -> jax.Array:
+    """``kernel`` of this layout as ``(k..., out / groups, in)``, in one compiled program."""
+    return kernel if kernel_layout == filters_layout(kernel_layout.rank) else _to_filters(kernel_layout)(kernel)
+
+
+@functools.lru_cache(1024)
+def _to_filters(kernel_layout: KernelLayout) -> Callable[[jax.Array], jax.Array]:
+    return jax.jit(kernel_layout.filters, inline=True)
 
 
 def transposed_convolution(

@@ -200,6 +200,8 @@ def _compute(
         method = select(map, problem, platform).method
     chunk = chunk_size(map, method, problem, platform) if isinstance(a.shape[0], int) else a.shape[0]
     compute = METHODS[method].implementation(map)
+    if chunk == a.shape[0]:
+        return compute(a, b, spec, layout, dtype, precision)
     return in_chunks(map, compute, chunk, shape, a, b, spec, layout, dtype, precision)
 
 

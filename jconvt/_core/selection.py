@@ -252,7 +252,9 @@ def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]
     calls = {}
     for method in _supported(map, problem):
         chunk, compute = chunk_size(map, method, problem, platform), METHODS[method].implementation(map)
-        program = functools.partial(in_chunks, map, compute, chunk, shapes[map.output])
+        program = compute
+        if chunk < problem.batch:
+            program = functools.partial(in_chunks, map, compute, chunk, shapes[map.output])
         compiled = jax.jit(lambda a, b, program=program: program(a, b, *options)).lower(*operands).compile()
         calls[method] = _blocking(compiled, operands)
     costs = {method: timing.seconds(call) for method, call in calls.items()}

@@ -44,9 +44,6 @@ def in_chunks(
     precision: Any,
 ) -> jax.Array:
     """Return ``compute(a, b, ...)``, of ``shape``, computed ``chunk_size`` images at a time: a divisor of the batch."""
-    batch = a.shape[0]
-    if chunk_size == batch:
-        return compute(a, b, spec, layout, dtype, precision)
 
     def chunk(array: jax.Array, index: Any) -> jax.Array:
         return lax.dynamic_slice_in_dim(array, index * chunk_size, chunk_size)
@@ -60,4 +57,4 @@ def in_chunks(
 
     # Both operands of the kernel gradient have a batch axis, and the result sums over it.
     step, acc = (add, acc_dtype(dtype)) if map is Map.KERNEL_GRADIENT else (write, dtype)
-    return lax.fori_loop(0, batch // chunk_size, step, match_vma(jnp.zeros(shape, acc), a)[0]).astype(dtype)
+    return lax.fori_loop(0, a.shape[0] // chunk_size, step, match_vma(jnp.zeros(shape, acc), a)[0]).astype(dtype)

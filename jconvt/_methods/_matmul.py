@@ -35,11 +35,11 @@ from ._method import acc_dtype, promote_pair
 from ._phases import (
     PhaseGroup,
     aligned,
+    concatenate_phases,
     deinterleave,
     gather_pixels,
     group_taps,
     interleave,
-    map_phase_groups,
     merge_groups,
     num_blocks,
     pad_axes,
@@ -59,17 +59,17 @@ def transposed_convolution(
     blocks = num_blocks(blocks_spec, sizes)
     x = split_groups(x, spec, layout)
     strides = [axis.stride for axis in spec.axes[:num_scatter]]
-
-    def compute(chosen: tuple[PhaseGroup, ...]) -> jax.Array:
+    parts = []
+    for chosen in itertools.product(*map(phase_groups, blocks_spec.axes[num_scatter:])):
         if not all(group.taps for group in chosen):
             widths = [group.width for group in chosen]
-            return jnp.zeros((*x.shape[:2], *blocks, *strides, *widths, w.shape[rank]), acc)
+            parts.append(jnp.zeros((*x.shape[:2], *blocks, *strides, *widths, w.shape[rank]), acc))
+            continue
         pixels, taps = _pixels(x, chosen, blocks, num_scatter), _taps(w, chosen, spec)
         product = _matrix_product(_as_matrices(pixels, 1 + rank), _as_matrices(taps, 1 + rank), (2, 2), precision, acc)
         product = product.reshape(*pixels.shape[: 2 + rank], *taps.shape[1 : 2 + rank])
-        return _overlap_add(product, blocks_spec, sizes, blocks, num_scatter)
-
-    y = map_phase_groups(compute, blocks_spec, num_scatter)
+        parts.append(_overlap_add(product, blocks_spec, sizes, blocks, num_scatter))
+    y = concatenate_phases(parts, blocks_spec, num_scatter)
     return interleave(y, blocks_spec, layout, starts, spec.output_sizes(sizes)).astype(dtype)
 
 

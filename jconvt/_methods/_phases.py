@@ -8,7 +8,7 @@ modulo ``stride`` reach it, each from another pixel:
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -126,23 +126,16 @@ def gather_pixels(pixels: jax.Array, axis: int, group: PhaseGroup, blocks: Size)
     return jnp.stack([pad_axes(pixels, {axis: (-by, blocks - size + by, 0)}) for by in offsets], pixels.ndim - 1)
 
 
-def map_phase_groups(
-    compute: Callable[[tuple[PhaseGroup, ...]], jax.Array], spec: Spec, num_scatter: int = 0
-) -> jax.Array:
-    """Concatenate ``compute`` of each combination of one phase group for each axis after the first ``num_scatter``.
+def concatenate_phases(parts: Sequence[jax.Array], spec: Spec, num_scatter: int = 0) -> jax.Array:
+    """Concatenate the phases of each combination of one phase group for each axis after the first ``num_scatter``.
 
-    ``spec`` is aligned. ``compute`` returns ``(groups, batch, blocks..., phases..., channels)``.
+    ``spec`` is aligned. Parts are ``(groups, batch, blocks..., phases..., channels)``, the last axis varying fastest.
     """
-
-    def concatenated(chosen: tuple[PhaseGroup, ...]) -> jax.Array:
-        axis = num_scatter + len(chosen)
-        if axis == spec.rank:
-            return compute(chosen)
-        return lax.concatenate(
-            [concatenated((*chosen, g)) for g in phase_groups(spec.axes[axis])], 2 + spec.rank + axis
-        )
-
-    return concatenated(())
+    for axis in reversed(range(num_scatter, spec.rank)):
+        count = len(phase_groups(spec.axes[axis]))
+        starts = range(0, len(parts), count)
+        parts = [lax.concatenate(parts[i : i + count], 2 + spec.rank + axis) for i in starts]
+    return parts[0]
 
 
 def split_groups(a: jax.Array, spec: Spec, layout: Layout) -> jax.Array:

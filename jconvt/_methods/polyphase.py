@@ -10,6 +10,7 @@ axis a gather axis.
 """
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -27,9 +28,9 @@ from ._phases import (
     MAX_PARTS,
     PhaseGroup,
     aligned,
+    concatenate_phases,
     group_taps,
     interleave,
-    map_phase_groups,
     num_blocks,
     phase_groups,
     too_many_parts,
@@ -47,10 +48,12 @@ def transposed_convolution(
     starts, blocks_spec = aligned(spec)
     blocks = num_blocks(blocks_spec, sizes)
 
-    def compute(chosen: tuple[PhaseGroup, ...]) -> jax.Array:
+    parts = []
+    for chosen in itertools.product(*map(phase_groups, blocks_spec.axes)):
         widths = [group.width for group in chosen]
         if not all(group.taps for group in chosen):
-            return jnp.zeros((groups, x.shape[0], *blocks, *widths, out), acc)
+            parts.append(jnp.zeros((groups, x.shape[0], *blocks, *widths, out), acc))
+            continue
         kernel = _taps(w, chosen, groups)
         y = lax.conv_general_dilated(
             x,
@@ -70,9 +73,8 @@ def transposed_convolution(
             precision=precision,
             preferred_element_type=acc,
         )
-        return jnp.moveaxis(y.reshape(*y.shape[:-1], groups, *widths, out), rank + 1, 0)
-
-    y = map_phase_groups(compute, blocks_spec)
+        parts.append(jnp.moveaxis(y.reshape(*y.shape[:-1], groups, *widths, out), rank + 1, 0))
+    y = concatenate_phases(parts, blocks_spec)
     return interleave(y, blocks_spec, layout, starts, spec.output_sizes(sizes)).astype(dtype)
 
 

@@ -373,7 +373,7 @@ CASES = [
     (conv_transpose, (1.0, W), {}, ArgumentError, r"inputs of shape \(\)"),
     (conv_transpose, (None, W), {}, ArgumentTypeError, "inputs is not an array of numbers"),
     (conv_transpose, (X, "kernel"), {}, ArgumentTypeError, "kernel is not an array of numbers"),
-    (conv_transpose, (X, W.astype(bool)), {}, ArgumentTypeError, "booleans and keys.*kernel bool"),
+    (conv_transpose, (X, W.astype(bool)), {}, ArgumentTypeError, "boolean and PRNG-key.*kernel bool"),
     (conv_transpose, (X, W.astype(int)), {}, ArgumentTypeError, "JAX does not promote.*inputs float32, kernel int"),
     (conv_transpose, (X[..., :5], W), {}, ArgumentError, "channels of inputs and kernel differ.*5 in inputs"),
     (conv_transpose, (X, W.swapaxes(2, 3)), {}, ArgumentError, "swap the last two axes of kernel"),

@@ -228,9 +228,9 @@ def test_options_are_passed_on():
 
 def test_a_sharding_is_of_the_outputs_axes():
     numbers = dimensions(("NHWC", "HWIO", "NCHW"), 2)
-    assert ours._before(jax.P("n", "c", None, "w"), numbers) == jax.P("n", None, "w", "c")
-    assert ours._before(jax.P("n"), numbers) == jax.P("n", None, None, None)
-    assert ours._before(jax.P(*"ncwhx"), numbers) == jax.P(*"ncwhx")
+    assert ours._before_transpose(jax.P("n", "c", None, "w"), numbers) == jax.P("n", None, "w", "c")
+    assert ours._before_transpose(jax.P("n"), numbers) == jax.P("n", None, None, None)
+    assert ours._before_transpose(jax.P(*"ncwhx"), numbers) == jax.P(*"ncwhx")
 
 
 @st.composite
@@ -340,7 +340,7 @@ CASES = [
     # operands
     (CALL, (None, W), TWO, ArgumentTypeError, "lhs is not an array of numbers"),
     (CALL, (X, "kernel"), TWO, ArgumentTypeError, "rhs is not an array of numbers"),
-    (CALL, (X, W.astype(bool)), TWO, ArgumentTypeError, "booleans and keys.*rhs bool"),
+    (CALL, (X, W.astype(bool)), TWO, ArgumentTypeError, "boolean and PRNG-key.*rhs bool"),
     (CALL, (X, W.astype(jnp.bfloat16)), TWO, ArgumentTypeError, "lhs float32, rhs bfloat16"),
     (CALL, (X[..., :5], W), TWO, ArgumentError, "channels of lhs and rhs differ.*5 in lhs, 6 in rhs.*in / groups, out"),
     (CALL, (X, W), TWO | {"transpose_kernel": True}, ArgumentError, r"6 in lhs, 5 in rhs.*out / groups, in\) with"),

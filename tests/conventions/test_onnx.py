@@ -317,7 +317,7 @@ CASES = [
     (conv_transpose, (X, "kernel"), {}, ArgumentTypeError, "W is not an array of numbers"),
     (conv_transpose, (X, W.astype(int)), {}, ArgumentTypeError, "JAX does not promote.*X float32, W int32"),
     (conv_transpose, (X, W, jnp.ones(5, int)), {}, ArgumentTypeError, "dtypes of X, W and B differ"),
-    (conv_transpose, (X, W.astype(bool)), {}, ArgumentTypeError, "booleans and keys.*W bool"),
+    (conv_transpose, (X, W.astype(bool)), {}, ArgumentTypeError, "boolean and PRNG-key.*W bool"),
     # group
     (conv_transpose, (X, W), {"group": 4}, ArgumentError, "group does not divide.*group = 4, 6 channels.*divisor of 6"),
     (conv_transpose, (X, W), {"group": 0}, ArgumentError, "group is out of range"),

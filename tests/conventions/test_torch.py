@@ -293,7 +293,7 @@ WRONG = [
     (TWO, (None, W), {}, ArgumentTypeError, "input is not an array of numbers.*NoneType"),
     (TWO, (X, "weight"), {}, ArgumentTypeError, "weight is not an array of numbers.*str"),
     (TWO, (X, W.astype(np.float64)), {}, ArgumentTypeError, "JAX does not promote.*input float32, weight float64"),
-    (TWO, (X, W > 0), {}, ArgumentTypeError, "booleans and keys.*weight bool"),
+    (TWO, (X, W > 0), {}, ArgumentTypeError, "boolean and PRNG-key.*weight bool"),
     (TWO, (X[:, :3], W), {}, ArgumentError, "channels of input and weight differ.*3 in input, 4 in weight"),
     (TWO, (X, W.swapaxes(0, 1)), {}, ArgumentError, "4 in input, 3 in weight.*swap the first two axes of weight"),
     (TWO, (np.moveaxis(X, 1, -1), W), {}, ArgumentError, "5 in input.*move the channels of input to the front"),
@@ -309,7 +309,7 @@ WRONG = [
     (TWO, (X, W, B), {"groups": 2}, ArgumentError, r"bias does not fit.*\(6,\)"),
     (TWO, (X, W, "bias"), {}, ArgumentTypeError, "bias is not an array of numbers"),
     (TWO, (X, W, B.astype(np.float64)), {}, ArgumentTypeError, "input, weight and bias differ.*bias float64"),
-    (TWO, (X, W, B > 0), {}, ArgumentTypeError, "booleans and keys.*bias bool"),
+    (TWO, (X, W, B > 0), {}, ArgumentTypeError, "boolean and PRNG-key.*bias bool"),
     # numbers for each axis
     (TWO, (X, W), {"stride": 0}, ArgumentError, "stride is out of range.*stride = 0.*1 to"),
     (TWO, (X, W), {"stride": (1, -2)}, ArgumentError, r"stride\[1\] = -2"),
