@@ -50,7 +50,7 @@ _ON_DEMAND = ("Explanation", "Product", "explain")
 
 
 def __getattr__(name: str) -> Any:
-    """What programs that compute do not wait for: it is imported once it is asked for."""
+    """Import ``explain`` on first use, so that programs that only compute do not load it."""
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import _explain

@@ -1,4 +1,4 @@
-"""Where the batch, the channels and the spatial axes of an image array lie."""
+"""The layout of image arrays: the positions of the batch, the channels and the spatial axes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,19 +8,19 @@ from .arguments import Size
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """An array with the batch first, ``rank`` spatial axes, and the channels either second or last."""
+    """The batch first, ``rank`` spatial axes, and the channels either second or last."""
 
     rank: int
     channels_first: bool = False
 
     @property
     def channel_axis(self) -> int:
-        """The axis of the channels."""
+        """The position of the channels."""
         return 1 if self.channels_first else self.rank + 1
 
     @property
     def spatial_axes(self) -> tuple[int, ...]:
-        """The axes that the kernel extends along."""
+        """The positions of the spatial axes."""
         start = 2 if self.channels_first else 1
         return tuple(range(start, start + self.rank))
 
@@ -32,4 +32,4 @@ class Layout:
 
     def spatial(self, shape: Sequence[Size]) -> tuple[Size, ...]:
         """The spatial sizes of a shape in this layout."""
-        return tuple(shape[axis] for axis in self.spatial_axes)
+        return tuple(shape[2:] if self.channels_first else shape[1:-1])

@@ -1,6 +1,7 @@
-"""The resolved geometry: what every convention's arguments come down to."""
+"""The geometry of a transposed convolution. Every convention resolves a call's arguments to a ``Spec``."""
 
 import dataclasses
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 class Spec:
     """The geometry of a transposed convolution: one ``Axis`` for each spatial axis, and the number of groups.
 
-    It holds integers alone, is hashable, and has no sizes in it: one ``Spec`` serves every input size.
+    It consists of integers and is hashable. It contains no sizes, so one ``Spec`` works for every input size.
 
     Raises:
-      ArgumentTypeError: ``axes`` holds something else than ``Axis``, or ``groups`` is not an integer.
+      ArgumentTypeError: ``axes`` contains something other than ``Axis``, or ``groups`` is not an integer.
       ArgumentError: there is no axis, or ``groups`` is below 1.
 
     >>> spec = Spec.from_tensorflow((1, 2, 2, 1), (3, 3, 1, 1), strides=2, padding="VALID")
@@ -54,6 +55,30 @@ class Spec:
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "groups", integer(self.groups, "groups", lowest=1))
 
+    @property
+    def rank(self) -> int:
+        """The number of spatial axes."""
+        return len(self.axes)
+
+    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The spatial output sizes for these spatial input sizes."""
+        return tuple(axis.output_size(size) for axis, size in zip(self.axes, self._checked(sizes), strict=True))
+
+    def input_sizes(self, output_sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The spatial output sizes of the forward convolution: the inverse of ``output_sizes``."""
+        return tuple(axis.input_size(size) for axis, size in zip(self.axes, self._checked(output_sizes), strict=True))
+
+    def _checked(self, sizes: Sequence[Size]) -> Sequence[Size]:
+        if type(sizes) is tuple and len(sizes) == self.rank and all(type(n) is int and n >= 0 for n in sizes):
+            return sizes
+        legal = f"{self.rank} sizes, one for each spatial axis"
+        found = [size(value, f"sizes[{i}]") for i, value in enumerate(sequence(sizes, "sizes", legal))]
+        if len(found) != self.rank:
+            raise ArgumentError(
+                "sizes has the wrong length", got=found, legal=legal, fix="leave batch and channels out"
+            )
+        return found
+
     @classmethod
     def from_tensorflow(
         cls,
@@ -68,31 +93,23 @@ class Spec:
         output_padding: Any = None,
         groups: int = 1,
     ) -> "Spec":
-        """The geometry of ``jconvt.conv_transpose`` called with arrays of these shapes and these arguments.
+        """The geometry of a call of ``jconvt.conv_transpose``.
 
         Args:
-          input_shape: the input's shape, batch and channels included.
+          input_shape: the shape of the input, with batch and channels.
           filters_shape: ``(k..., out / groups, in)``.
-          output_shape, strides, padding, data_format, dilations: as ``conv_transpose`` takes them.
-          output_padding, groups: likewise.
+          output_shape, strides, padding, data_format, dilations, output_padding, groups: as in ``conv_transpose``.
 
         Raises:
-          ArgumentError, ArgumentTypeError: as ``conv_transpose`` raises them.
+          ArgumentError, ArgumentTypeError: as in ``conv_transpose``.
 
         >>> Spec.from_tensorflow((1, 4, 1), (3, 1, 1), output_shape=[7], strides=2)
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=1),), groups=1)
         """
         return _convention("tensorflow").resolve(
-            input_shape,
-            filters_shape,
-            output_shape,
-            strides,
-            padding,
-            data_format,
-            dilations,
-            output_padding=output_padding,
-            groups=groups,
-        )[0]
+            input_shape, filters_shape, output_shape, strides, padding, data_format, dilations,
+            output_padding=output_padding, groups=groups,
+        )[0]  # fmt: skip
 
     @classmethod
     def from_torch(
@@ -105,22 +122,21 @@ class Spec:
         groups: int = 1,
         dilation: Any = 1,
     ) -> "Spec":
-        """The geometry of ``torch.nn.functional.conv_transpose{1,2,3}d``, which the number of axes tells apart.
+        """The geometry of a call of ``torch.nn.functional.conv_transpose1d`` to ``conv_transpose3d``.
 
         Args:
           input_shape: ``(batch, in, spatial...)``.
           weight_shape: ``(in, out / groups, k...)``.
-          stride, padding, output_padding, groups, dilation: as PyTorch takes them.
+          stride, padding, output_padding, groups, dilation: as in PyTorch.
 
         Raises:
-          ArgumentError, ArgumentTypeError: as ``jconvt.torch.conv_transpose2d`` raises them.
+          ArgumentError, ArgumentTypeError: as in ``jconvt.torch.conv_transpose2d``.
 
         >>> Spec.from_torch((1, 1, 4), (1, 1, 3), stride=2, padding=1, output_padding=1)
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
         """
-        return _convention("torch").resolve(
-            input_shape, weight_shape, stride, padding, output_padding, groups, dilation
-        )[0]
+        arguments = input_shape, weight_shape, stride, padding, output_padding, groups, dilation
+        return _convention("torch").resolve(*arguments)[0]
 
     @classmethod
     def from_keras(
@@ -135,29 +151,21 @@ class Spec:
         *,
         groups: int = 1,
     ) -> "Spec":
-        """The geometry of ``keras.ops.conv_transpose``.
+        """The geometry of a call of ``keras.ops.conv_transpose``.
 
         Args:
-          inputs_shape: the input's shape, batch and channels included.
+          inputs_shape: the shape of the input, with batch and channels.
           kernel_shape: ``(k..., out / groups, in)``.
-          strides, padding, output_padding: as ``jconvt.keras.conv_transpose`` takes them.
-          data_format, dilation_rate, groups: likewise.
+          strides, padding, output_padding, data_format, dilation_rate, groups: as in ``jconvt.keras.conv_transpose``.
 
         Raises:
-          ArgumentError, ArgumentTypeError: as ``jconvt.keras.conv_transpose`` raises them.
+          ArgumentError, ArgumentTypeError: as in ``jconvt.keras.conv_transpose``.
 
         >>> Spec.from_keras((1, 4, 1), (3, 1, 1), strides=2, padding="same")
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
         """
         return _convention("keras").resolve(
-            inputs_shape,
-            kernel_shape,
-            strides,
-            padding,
-            output_padding,
-            data_format,
-            dilation_rate,
-            groups=groups,
+            inputs_shape, kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups=groups
         )[0]
 
     @classmethod
@@ -183,23 +191,15 @@ class Spec:
           auto_pad, dilations, group, kernel_shape, output_padding, output_shape, pads, strides: its attributes.
 
         Raises:
-          ArgumentError, ArgumentTypeError: as ``jconvt.onnx.conv_transpose`` raises them.
+          ArgumentError, ArgumentTypeError: as in ``jconvt.onnx.conv_transpose``.
 
         >>> Spec.from_onnx((1, 1, 4), (1, 1, 3), strides=[2], pads=[0, 1])
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
         """
         return _convention("onnx").resolve(
-            X_shape,
-            W_shape,
-            auto_pad=auto_pad,
-            dilations=dilations,
-            group=group,
-            kernel_shape=kernel_shape,
-            output_padding=output_padding,
-            output_shape=output_shape,
-            pads=pads,
-            strides=strides,
-        )[0]
+            X_shape, W_shape, auto_pad=auto_pad, dilations=dilations, group=group, kernel_shape=kernel_shape,
+            output_padding=output_padding, output_shape=output_shape, pads=pads, strides=strides,
+        )[0]  # fmt: skip
 
     @classmethod
     def from_lax(
@@ -215,31 +215,24 @@ class Spec:
         *,
         feature_group_count: int = 1,
     ) -> "Spec":
-        """The geometry of ``jax.lax.conv_transpose``.
+        """The geometry of a call of ``jax.lax.conv_transpose``.
 
         Args:
-          lhs_shape: the input's shape, in the order of ``dimension_numbers``.
-          rhs_shape: the kernel's, likewise; left out, that is ``(k..., in, out)``.
-          strides, padding, rhs_dilation, dimension_numbers: as ``jconvt.lax.conv_transpose`` takes them.
-          transpose_kernel, use_consistent_padding, feature_group_count: likewise.
+          lhs_shape: the shape of the input, in the order of ``dimension_numbers``.
+          rhs_shape: the shape of the kernel, likewise; ``(k..., in, out)`` by default.
+          strides, padding, rhs_dilation, dimension_numbers: as in ``jconvt.lax.conv_transpose``.
+          transpose_kernel, use_consistent_padding, feature_group_count: as in ``jconvt.lax.conv_transpose``.
 
         Raises:
-          ArgumentError, ArgumentTypeError: as ``jconvt.lax.conv_transpose`` raises them.
+          ArgumentError, ArgumentTypeError: as in ``jconvt.lax.conv_transpose``.
 
         >>> Spec.from_lax((1, 4, 1), (3, 1, 1), (2,), [(1, 2)])
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
         """
         return _convention("lax").resolve(
-            lhs_shape,
-            rhs_shape,
-            strides,
-            padding,
-            rhs_dilation,
-            dimension_numbers,
-            transpose_kernel,
-            use_consistent_padding,
-            feature_group_count=feature_group_count,
-        )[0]
+            lhs_shape, rhs_shape, strides, padding, rhs_dilation, dimension_numbers, transpose_kernel,
+            use_consistent_padding, feature_group_count=feature_group_count,
+        )[0]  # fmt: skip
 
     @classmethod
     def from_flax(
@@ -255,31 +248,30 @@ class Spec:
 
         Args:
           input_shape: ``(batch, spatial..., in)``.
-          kernel_shape: that of the parameter: ``(k..., in, out)``, with ``transpose_kernel`` ``(k..., out, in)``.
-          strides, padding, kernel_dilation, transpose_kernel: the layer's.
+          kernel_shape: the shape of the parameter: ``(k..., in, out)``, with ``transpose_kernel`` ``(k..., out, in)``.
+          strides, padding, kernel_dilation, transpose_kernel: as in the layer.
 
         Raises:
-          ArgumentError, ArgumentTypeError: an argument that the layer does not take, in its words.
+          ArgumentError, ArgumentTypeError: the layer does not accept an argument.
 
         >>> Spec.from_flax((1, 4, 1), (3, 1, 1), strides=2)
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
         """
-        return _convention("flax").resolve(
-            input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel
-        )[0]
+        arguments = input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel
+        return _convention("flax").resolve(*arguments)[0]
 
     def to_tensorflow(self, input_shape: Sequence[Size], filters_shape: Sequence[int]) -> "Call":
-        """TensorFlow's call for this geometry, whose arguments hold the sizes.
+        """TensorFlow's call for this geometry. Its arguments contain the sizes.
 
         Args:
           input_shape: ``(batch, spatial..., in)``.
           filters_shape: ``(k..., out / groups, in)``.
 
         Returns:
-          A ``Call``: the function, its arguments, how its operands lie, and what to crop from its result or add to it.
+          A ``Call``: the function, its arguments, the layouts of its operands, and the remaining crop of its result.
 
         Raises:
-          ArgumentError: TensorFlow has no call for it. So do the others.
+          ArgumentError: TensorFlow has no call for it. The other ``to_...`` methods raise likewise.
 
         >>> call = Spec((Axis(kernel=3, stride=2, lo=0, hi=1),)).to_tensorflow((1, 4, 1), (3, 1, 1))
         >>> call.function, call.arguments["padding"], call.exact
@@ -293,7 +285,7 @@ class Spec:
         >>> call = Spec((Axis(kernel=3, stride=2, lo=1, hi=0),)).to_torch()
         >>> call.function, call.arguments["output_padding"], call.crop
         ('torch.nn.functional.conv_transpose1d', 1, ((0, 0),))
-        >>> Spec((Axis(kernel=3, stride=2, lo=0, hi=1),)).to_torch().crop  # PyTorch crops no more after than before
+        >>> Spec((Axis(kernel=3, stride=2, lo=0, hi=1),)).to_torch().crop  # PyTorch crops no more at the end
         ((0, 1),)
         """
         return _convention("torch").call(self)
@@ -314,28 +306,6 @@ class Spec:
         """Flax's layer for this geometry."""
         return _convention("flax").call(self)
 
-    @property
-    def rank(self) -> int:
-        """The number of spatial axes."""
-        return len(self.axes)
-
-    def output_sizes(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
-        """The transposed convolution's spatial output sizes for these spatial input sizes."""
-        return tuple(axis.output_size(size) for axis, size in zip(self.axes, self._one_each(sizes), strict=True))
-
-    def input_sizes(self, output_sizes: Sequence[Size]) -> tuple[Size, ...]:
-        """The forward convolution's spatial output sizes: the inverse of ``output_sizes``."""
-        return tuple(axis.input_size(size) for axis, size in zip(self.axes, self._one_each(output_sizes), strict=True))
-
-    def _one_each(self, sizes: Sequence[Size]) -> list[Size]:
-        legal = f"{self.rank} sizes, one for each spatial axis"
-        found = [size(value, f"sizes[{i}]") for i, value in enumerate(sequence(sizes, "sizes", legal))]
-        if len(found) != self.rank:
-            raise ArgumentError(
-                "sizes has the wrong length", got=found, legal=legal, fix="leave batch and channels out"
-            )
-        return found
-
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [("axis", "kernel", "stride", "dilation", "crop", "output size")]
         for number, axis in enumerate(self.axes):
@@ -350,7 +320,5 @@ class Spec:
 
 
 def _convention(name: str) -> Any:
-    """The convention of this name, imported on demand: conventions are built on ``Spec``."""
-    import importlib
-
+    """The convention's module, imported on demand: conventions are built on ``Spec``."""
     return importlib.import_module(f"jconvt._conventions.{name}")

@@ -6,7 +6,6 @@ modulo ``stride`` reach it, each from another pixel:
     output[q * stride + p]  =  sum over those t of  w[t] * x[q + (p + lo - t * dilation) / stride]
 """
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -85,7 +84,7 @@ def aligned(spec: Spec, num_scatter: int = 0) -> tuple[tuple[int, ...], Spec]:
     starts, axes = [0] * num_scatter, [*spec.axes[:num_scatter]]
     for axis in spec.axes[num_scatter:]:
         start = axis.lo % axis.stride
-        moved = dataclasses.replace(axis, lo=axis.lo - start)
+        moved = axis.with_crop(axis.lo - start, axis.hi)
         saves = len(phase_groups(moved)) < len(phase_groups(axis))
         starts.append(start if saves else 0)
         axes.append(moved if saves else axis)

@@ -6,7 +6,6 @@ kernel 2, stride 2 and crop (1, 1). If it then swaps the operands, the process a
 A convolution over the dilated input is without padding if the crop is ``extent - 1`` at both ends.
 """
 
-import dataclasses
 import functools
 from typing import Any
 
@@ -36,5 +35,5 @@ def avoid_batch_like_axes(transposed_convolution: Compute) -> Compute:
 
 def _without_batch_like_crop(axis: Axis) -> Axis:
     if axis.kernel > 1 and axis.stride > 1 and axis.lo == axis.hi == axis.extent - 1:
-        return dataclasses.replace(axis, hi=axis.hi - 1)
+        return axis.with_crop(axis.lo, axis.hi - 1)
     return axis
