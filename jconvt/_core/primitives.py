@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -35,7 +36,7 @@ from .halo import Whole, explicit, explicit_axes, type_of
 from .selection import select, tuning_epoch
 
 
-def bind(map: Map, a: jax.Array, b: jax.Array, **parameters: Any) -> jax.Array:
+def bind(map: Map, a: Array, b: Array, **parameters: Any) -> Array:
     """Apply the primitive of ``map`` to its two operands.
 
     ``parameters`` are ``spec``, ``layout``, the ``dtype`` of the result, ``precision`` and ``method``, which also
@@ -103,7 +104,7 @@ _SHARED = {
 """The axis that these two arrays have and the third lacks."""
 
 
-def _unbatched(a: jax.Array, axis: int | None) -> jax.ShapeDtypeStruct:
+def _unbatched(a: Array, axis: int | None) -> jax.ShapeDtypeStruct:
     shape = a.shape if axis is None else (*a.shape[:axis], *a.shape[axis + 1 :])
     return jax.ShapeDtypeStruct(shape, a.dtype)
 
@@ -121,7 +122,7 @@ def _fold_axis(name: str, fold_into: str, spec: Spec, layout: Layout) -> tuple[i
     return axis, 1 if fold_into == "groups" else spec.groups
 
 
-def _fold(a: jax.Array, bdim: int, axis: int, outer: int) -> jax.Array:
+def _fold(a: Array, bdim: int, axis: int, outer: int) -> Array:
     """Fold the axis ``bdim`` into ``axis`` of the other axes, inside the first ``outer`` parts of it."""
     count = a.shape[bdim]
     a = jnp.moveaxis(a, bdim, axis)
@@ -130,7 +131,7 @@ def _fold(a: jax.Array, bdim: int, axis: int, outer: int) -> jax.Array:
     return jnp.moveaxis(a, axis, axis + 1).reshape(*a.shape[:axis], count * size, *a.shape[axis + 3 :])
 
 
-def _unfold(a: jax.Array, count: Size, axis: int, outer: int) -> jax.Array:
+def _unfold(a: Array, count: Size, axis: int, outer: int) -> Array:
     """The inverse of ``_fold``, with the batched axis first."""
     size = a.shape[axis] // count
     a = a.reshape(*a.shape[:axis], outer, count, size // outer, *a.shape[axis + 1 :])
@@ -140,14 +141,14 @@ def _unfold(a: jax.Array, count: Size, axis: int, outer: int) -> jax.Array:
 
 def _explicitly_sharded(
     map: Map,
-    operands: Sequence[jax.Array],
+    operands: Sequence[Array],
     bdims: Sequence[int | None],
     *,
     spec: Spec,
     layout: Layout,
     dtype: Any,
     **options: Any,
-) -> jax.Array:
+) -> Array:
     """A map of operands that are sharded over explicit mesh axes: each device computes its shard."""
     a, b = (_unbatched(a, axis) for a, axis in zip(operands, bdims, strict=True))
     compute = functools.partial(bind, map, layout=layout, **options)
@@ -170,8 +171,8 @@ def _problem(map: Map, a: Any, b: Any, spec: Spec, layout: Layout) -> ProblemSha
 
 
 def _compute(
-    a: jax.Array,
-    b: jax.Array,
+    a: Array,
+    b: Array,
     *,
     map: Map,
     platform: str | None,
@@ -182,7 +183,7 @@ def _compute(
     dtype: Any,
     precision: Any,
     method: str,
-) -> jax.Array:
+) -> Array:
     """The operations that a map is lowered to for ``platform``.
 
     With several ``devices``, XLA shards the program: ``method`` is ignored, and the batch is not computed in chunks,
@@ -206,7 +207,7 @@ def _compute(
 
 
 def _lower(map: Map, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:
-    compute: Callable[..., jax.Array]
+    compute: Callable[..., Array]
     if explicit_axes(*context.avals_in):
         compute = lambda *operands, **parameters: _explicitly_sharded(map, operands, (None, None), **parameters)  # noqa: E731
     else:
@@ -219,12 +220,12 @@ def _primitive(map: Map) -> Primitive:
     primitive = Primitive(f"jconvt_{map}")
 
     @functools.lru_cache(4096)
-    def compiled(epoch: int, **parameters: Any) -> Callable[..., jax.Array]:
+    def compiled(epoch: int, **parameters: Any) -> Callable[..., Array]:
         del epoch  # a new measurement may change the method
         return jax.jit(functools.partial(primitive.bind, **parameters))
 
     @primitive.def_impl
-    def evaluate(a: jax.Array, b: jax.Array, **parameters: Any) -> jax.Array:
+    def evaluate(a: Array, b: Array, **parameters: Any) -> Array:
         function = compiled(tuning_epoch(), **parameters)
         if not jit_is_disabled():
             return function(a, b)

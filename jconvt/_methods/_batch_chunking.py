@@ -6,9 +6,8 @@ them.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.layout import Layout
 from .._geometry.maps import Map
@@ -36,23 +35,23 @@ def in_chunks(
     compute: Compute,
     chunk_size: int,
     shape: tuple[int, ...],
-    a: jax.Array,
-    b: jax.Array,
+    a: Array,
+    b: Array,
     spec: Spec,
     layout: Layout,
     dtype: Any,
     precision: Any,
-) -> jax.Array:
+) -> Array:
     """Return ``compute(a, b, ...)``, of ``shape``, computed ``chunk_size`` images at a time: a divisor of the batch."""
 
-    def chunk(array: jax.Array, index: Any) -> jax.Array:
+    def chunk(array: Array, index: Any) -> Array:
         return lax.dynamic_slice_in_dim(array, index * chunk_size, chunk_size)
 
-    def write(index: Any, result: jax.Array) -> jax.Array:
+    def write(index: Any, result: Array) -> Array:
         part = compute(chunk(a, index), b, spec, layout, dtype, precision)
         return lax.dynamic_update_slice_in_dim(result, part, index * chunk_size, 0)
 
-    def add(index: Any, result: jax.Array) -> jax.Array:
+    def add(index: Any, result: Array) -> Array:
         return result + compute(chunk(a, index), chunk(b, index), spec, layout, result.dtype, precision)
 
     # Both operands of the kernel gradient have a batch axis, and the result sums over it.

@@ -16,9 +16,8 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.arguments import Size
 from .._geometry.axis import Axis
@@ -34,7 +33,7 @@ def supports(spec: Spec, in_channels: Size, out_channels: Size) -> bool:
     return 1 < spec.groups == in_channels == out_channels and taps <= MAX_PARTS
 
 
-def forward_convolution(z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any) -> jax.Array:
+def forward_convolution(z: Array, w: Array, spec: Spec, layout: Layout, dtype: Any) -> Array:
     acc = acc_dtype(dtype)
     z, w = z.astype(acc), w.astype(acc)
     sizes = spec.input_sizes(layout.spatial(z.shape))
@@ -43,7 +42,7 @@ def forward_convolution(z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, 
     return functools.reduce(operator.add, products).astype(dtype)
 
 
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any) -> jax.Array:
+def kernel_gradient(x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any) -> Array:
     acc = acc_dtype(dtype)
     x, z = x.astype(acc), z.astype(acc)
     sizes = layout.spatial(x.shape)
@@ -51,7 +50,7 @@ def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtyp
     first = layout.spatial_axes[0]
     summed = [axis for axis in range(x.ndim) if axis != layout.channel_axis]
 
-    def row_gradient(row: Any) -> jax.Array:
+    def row_gradient(row: Any) -> Array:
         """``(taps, channels)``: the sum over one row of pixels."""
         pixels = lax.dynamic_slice_in_dim(x, row, 1, first)
         outputs = lax.dynamic_slice_in_dim(blocks, row, blocks.shape[first] - sizes[0] + 1, first)
@@ -71,7 +70,7 @@ def _block_and_phase(tap: int, axis: Axis) -> tuple[int, int]:
     return divmod(tap * axis.dilation - axis.lo, axis.stride)
 
 
-def _blocks(z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
+def _blocks(z: Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> Array:
     """Split each spatial axis of ``z`` into blocks and phases, starting at the first block that a tap reads."""
     for position, axis, size in reversed([*zip(layout.spatial_axes, spec.axes, sizes, strict=True)]):
         first, last = _block_and_phase(0, axis)[0], _block_and_phase(axis.kernel - 1, axis)[0]
@@ -80,7 +79,7 @@ def _blocks(z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> 
     return z
 
 
-def _read(blocks: jax.Array, tap: tuple[int, ...], spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
+def _read(blocks: Array, tap: tuple[int, ...], spec: Spec, layout: Layout, sizes: Sequence[Size]) -> Array:
     """The output under ``tap`` of each of ``sizes`` pixels, in ``layout``."""
     for position, axis, size, t in zip(layout.spatial_axes, spec.axes, sizes, tap, strict=True):
         block, phase = _block_and_phase(t, axis)

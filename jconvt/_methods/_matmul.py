@@ -23,9 +23,8 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.arguments import Size
 from .._geometry.axis import Axis
@@ -50,8 +49,8 @@ from ._phases import (
 
 
 def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
-) -> jax.Array:
+    x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
+) -> Array:
     acc = acc_dtype(dtype)
     x, w = promote_pair(x, w, acc)
     rank, sizes = spec.rank, layout.spatial(x.shape)
@@ -74,8 +73,8 @@ def transposed_convolution(
 
 
 def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
-) -> jax.Array:
+    z: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
+) -> Array:
     acc = acc_dtype(dtype)
     z, w = promote_pair(z, w, acc)
     rank, sizes = spec.rank, spec.input_sizes(layout.spatial(z.shape))
@@ -94,8 +93,8 @@ def forward_convolution(
 
 
 def kernel_gradient(
-    x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
-) -> jax.Array:
+    x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any, num_scatter: int
+) -> Array:
     acc = acc_dtype(dtype)
     x, z = promote_pair(x, z, acc)
     rank, sizes = spec.rank, layout.spatial(x.shape)
@@ -147,7 +146,7 @@ def tap_rows(axis: Axis) -> tuple[TapRow, ...]:
     return tuple(TapRow(row, taps[0], taps[-1] + 1, position(taps[0]) % axis.stride) for row, taps in found)
 
 
-def _taps(w: jax.Array, chosen: Sequence[PhaseGroup], spec: Spec) -> jax.Array:
+def _taps(w: Array, chosen: Sequence[PhaseGroup], spec: Spec) -> Array:
     """``(groups, scatter taps..., phases..., o / groups, gather taps..., c / groups)``, close to the order of ``w``."""
     scatter, gather = spec.rank - len(chosen), len(chosen)
     w = group_taps(w, chosen, scatter)
@@ -156,16 +155,14 @@ def _taps(w: jax.Array, chosen: Sequence[PhaseGroup], spec: Spec) -> jax.Array:
     return w.transpose(w.ndim - 2, *range(scatter), *phases, w.ndim - 3, *taps, w.ndim - 1)
 
 
-def _pixels(x: jax.Array, chosen: Sequence[PhaseGroup], blocks: Sequence[Size], num_scatter: int) -> jax.Array:
+def _pixels(x: Array, chosen: Sequence[PhaseGroup], blocks: Sequence[Size], num_scatter: int) -> Array:
     """``(groups, batch, pixels or blocks..., gather taps..., c / groups)``: the pixels that each block reads."""
     for axis, group in enumerate(chosen, num_scatter):
         x = gather_pixels(x, 2 + axis, group, blocks[axis])
     return x
 
 
-def _overlap_add(
-    product: jax.Array, spec: Spec, sizes: Sequence[Size], blocks: Sequence[Size], num_scatter: int
-) -> jax.Array:
+def _overlap_add(product: Array, spec: Spec, sizes: Sequence[Size], blocks: Sequence[Size], num_scatter: int) -> Array:
     """Replace the taps of the scatter axes, which follow the positions, by phases, and add what overlaps."""
     rank, parts = spec.rank, []
     for rows in itertools.product(*map(tap_rows, spec.axes[:num_scatter])):
@@ -180,8 +177,8 @@ def _overlap_add(
 
 
 def _outputs(
-    z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size], num_scatter: int
-) -> Iterator[tuple[tuple[PhaseGroup, ...], jax.Array]]:
+    z: Array, spec: Spec, layout: Layout, sizes: Sequence[Size], num_scatter: int
+) -> Iterator[tuple[tuple[PhaseGroup, ...], Array]]:
     """Yield one phase group for each gather axis, and the outputs of these groups.
 
     These are ``(groups, batch, pixels or blocks..., scatter taps..., phases..., o / groups)``.
@@ -196,7 +193,7 @@ def _outputs(
             yield chosen, z[(..., *(slice(group.phase, group.phase + group.width) for group in chosen), slice(None))]
 
 
-def _im2col_axis(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Array:
+def _im2col_axis(z: Array, position: int, axis: Axis, size: Size) -> Array:
     """Split the outputs at ``position`` into two axes: pixels, and the outputs under the taps of each pixel."""
     rows = tap_rows(axis)
     first, blocks = rows[0].number, size + rows[-1].number - rows[0].number
@@ -210,9 +207,7 @@ def _im2col_axis(z: jax.Array, position: int, axis: Axis, size: Size) -> jax.Arr
     return lax.concatenate(parts, position + 1)
 
 
-def _scatter_taps(
-    product: jax.Array, chosen: Sequence[PhaseGroup], kernel: Sequence[int], num_scatter: int
-) -> jax.Array:
+def _scatter_taps(product: Array, chosen: Sequence[PhaseGroup], kernel: Sequence[int], num_scatter: int) -> Array:
     """``(k..., o / groups, groups, c / groups)``: the part of the kernel gradient that one product contributes.
 
     The product is ``(groups, scatter taps..., phases..., o / groups, gather taps..., c / groups)``. Taps of other phase
@@ -230,7 +225,7 @@ def _scatter_taps(
     return w
 
 
-def _matrix_product(a: jax.Array, b: jax.Array, contracted: tuple[int, int], precision: Any, dtype: Any) -> jax.Array:
+def _matrix_product(a: Array, b: Array, contracted: tuple[int, int], precision: Any, dtype: Any) -> Array:
     """Contract one axis, 1 or 2, of each of two arrays ``(groups, rows, columns)``."""
     (i, j), options = contracted, {"precision": precision, "preferred_element_type": dtype}
     if a.shape[0] > 1:
@@ -239,6 +234,6 @@ def _matrix_product(a: jax.Array, b: jax.Array, contracted: tuple[int, int], pre
     return lax.dot_general(a[0], b[0], (((i - 1,), (j - 1,)), ((), ())), **options)[None]
 
 
-def _as_matrices(a: jax.Array, rows: int) -> jax.Array:
+def _as_matrices(a: Array, rows: int) -> Array:
     """Merge the ``rows`` axes after the groups into one, and the remaining axes into another."""
     return a.reshape(a.shape[0], math.prod(a.shape[1 : 1 + rows]), math.prod(a.shape[1 + rows :]))

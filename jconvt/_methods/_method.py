@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from .._geometry.arguments import Size, known
 from .._geometry.layout import Layout
@@ -32,7 +33,7 @@ from .._geometry.spec import Spec
 from .._jax_compat import abstract_like
 from ..errors import ArgumentError, ArgumentTypeError
 
-Compute = Callable[[jax.Array, jax.Array, Spec, Layout, Any, Any], jax.Array]
+Compute = Callable[[Array, Array, Spec, Layout, Any, Any], Array]
 """One map: two operands, geometry, layout, result dtype, precision."""
 
 
@@ -129,8 +130,8 @@ class Method:
 
 
 def forward_by_transposition(
-    compute: Compute, z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+    compute: Compute, z: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> Array:
     """F as the transpose in ``x`` that JAX derives from T."""
     acc = acc_dtype(dtype)
     z, w = z.astype(acc), w.astype(acc)
@@ -140,8 +141,8 @@ def forward_by_transposition(
 
 
 def kernel_gradient_by_transposition(
-    compute: Compute, x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+    compute: Compute, x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
+) -> Array:
     """G as the transpose in ``w`` that JAX derives from T."""
     acc = acc_dtype(dtype)
     x, z = x.astype(acc), z.astype(acc)
@@ -156,7 +157,7 @@ def acc_dtype(dtype: Any) -> Any:
     return jnp.dtype(jnp.float32) if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4 else dtype
 
 
-def promote_pair(a: jax.Array, b: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
+def promote_pair(a: Array, b: Array, dtype: Any) -> tuple[Array, Array]:
     """Return two operands in one dtype that has products with sums in ``dtype``."""
     if a.dtype == b.dtype and jnp.issubdtype(a.dtype, jnp.floating) == jnp.issubdtype(dtype, jnp.floating):
         return a, b

@@ -10,9 +10,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.arguments import Size
 from .._geometry.axis import Axis
@@ -101,12 +100,12 @@ def num_blocks(spec: Spec, sizes: Sequence[Size]) -> list[Size]:
     return [n - (a.stride - a.extent + a.lo + a.hi) // a.stride for a, n in zip(spec.axes, sizes, strict=True)]
 
 
-def pad_axes(a: jax.Array, config: Mapping[int, tuple[Size, Size, int]]) -> jax.Array:
+def pad_axes(a: Array, config: Mapping[int, tuple[Size, Size, int]]) -> Array:
     """``lax.pad`` with zeros: (before, after, interior) for some axes. Negative numbers crop."""
     return lax.pad(a, jnp.zeros((), a.dtype), [config.get(axis, (0, 0, 0)) for axis in range(a.ndim)])
 
 
-def group_taps(w: jax.Array, groups: Sequence[PhaseGroup], first: int = 0, last_first: bool = False) -> jax.Array:
+def group_taps(w: Array, groups: Sequence[PhaseGroup], first: int = 0, last_first: bool = False) -> Array:
     """Split each axis of ``w``, from ``first`` on, into the taps and the phases of its phase group.
 
     Taps are stacked one by one: XLA would fuse a reversal into the convolution, and then compute it with loops.
@@ -118,14 +117,14 @@ def group_taps(w: jax.Array, groups: Sequence[PhaseGroup], first: int = 0, last_
     return w
 
 
-def gather_pixels(pixels: jax.Array, axis: int, group: PhaseGroup, blocks: Size) -> jax.Array:
+def gather_pixels(pixels: Array, axis: int, group: PhaseGroup, blocks: Size) -> Array:
     """Replace the pixels along ``axis`` by blocks, with a new axis before the channels: what each tap reads."""
     size = pixels.shape[axis]
     offsets = map(group.offset, range(len(group.taps)))
     return jnp.stack([pad_axes(pixels, {axis: (-by, blocks - size + by, 0)}) for by in offsets], pixels.ndim - 1)
 
 
-def concatenate_phases(parts: Sequence[jax.Array], spec: Spec, num_scatter: int = 0) -> jax.Array:
+def concatenate_phases(parts: Sequence[Array], spec: Spec, num_scatter: int = 0) -> Array:
     """Concatenate the phases of each combination of one phase group for each axis after the first ``num_scatter``.
 
     ``spec`` is aligned. Parts are ``(groups, batch, blocks..., phases..., channels)``, the last axis varying fastest.
@@ -137,23 +136,21 @@ def concatenate_phases(parts: Sequence[jax.Array], spec: Spec, num_scatter: int 
     return parts[0]
 
 
-def split_groups(a: jax.Array, spec: Spec, layout: Layout) -> jax.Array:
+def split_groups(a: Array, spec: Spec, layout: Layout) -> Array:
     """``(batch, spatial..., channels)`` in ``layout`` as ``(groups, batch, spatial..., channels / groups)``."""
     channel = layout.channel_axis
     a = a.reshape(*a.shape[:channel], spec.groups, a.shape[channel] // spec.groups, *a.shape[channel + 1 :])
     return jnp.moveaxis(a, (channel, channel + 1), (0, a.ndim - 1))
 
 
-def merge_groups(a: jax.Array, layout: Layout) -> jax.Array:
+def merge_groups(a: Array, layout: Layout) -> Array:
     """The inverse of ``split_groups``."""
     channel = layout.channel_axis
     a = jnp.moveaxis(a, (0, a.ndim - 1), (channel, channel + 1))
     return a.reshape(*a.shape[:channel], a.shape[channel] * a.shape[channel + 1], *a.shape[channel + 2 :])
 
 
-def interleave(
-    blocks: jax.Array, spec: Spec, layout: Layout, starts: Sequence[int], sizes: Sequence[Size]
-) -> jax.Array:
+def interleave(blocks: Array, spec: Spec, layout: Layout, starts: Sequence[int], sizes: Sequence[Size]) -> Array:
     """``(groups, batch, blocks..., phases..., o / groups)`` as ``(batch, sizes..., o)`` in ``layout``.
 
     Along each axis the output starts at position ``start`` of the blocks.
@@ -168,7 +165,7 @@ def interleave(
     return lax.slice(y, layout.shape(0, starts, 0), layout.shape(batch, ends, channels))
 
 
-def deinterleave(z: jax.Array, spec: Spec, starts: Sequence[int], blocks: Sequence[Size], first: int) -> jax.Array:
+def deinterleave(z: Array, spec: Spec, starts: Sequence[int], blocks: Sequence[Size], first: int) -> Array:
     """Split each spatial axis of ``z``, from number ``first`` on, into blocks, and phases before the channels.
 
     This is the inverse of ``interleave`` except for the groups. Blocks beyond the output are zero.

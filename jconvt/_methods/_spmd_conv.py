@@ -8,8 +8,8 @@ is: by a stride, or else along one more spatial axis of size 1, where dilation c
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jax import Array
 
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
@@ -17,24 +17,20 @@ from .._geometry.spec import Spec
 from . import dilated, vjp
 
 
-def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     if any(axis.stride > 1 for axis in spec.axes):
         return dilated.transposed_convolution(x, w, spec, layout, dtype, precision)
     x, w, spec, deeper = _add_axis(x, layout), jnp.expand_dims(w, spec.rank), _deeper_spec(spec, 2), _deeper(layout)
     return _drop_axis(dilated.transposed_convolution(x, w, spec, deeper, dtype, precision), layout)
 
 
-def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def forward_convolution(z: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     lhs_dilation = (1,) * spec.rank + (2,)
     z, w, spec, deeper = _add_axis(z, layout), jnp.expand_dims(w, spec.rank), _deeper_spec(spec), _deeper(layout)
     return _drop_axis(vjp.forward_convolution(z, w, spec, deeper, dtype, precision, lhs_dilation), layout)
 
 
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+def kernel_gradient(x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     if any(axis.stride > 1 for axis in spec.axes):
         return dilated.kernel_gradient(x, z, spec, layout, dtype, precision)
     lhs_dilation, rank = (1,) * spec.rank + (2,), spec.rank
@@ -50,11 +46,11 @@ def _deeper(layout: Layout) -> Layout:
     return Layout(layout.rank + 1, layout.channels_first)
 
 
-def _add_axis(a: jax.Array, layout: Layout) -> jax.Array:
+def _add_axis(a: Array, layout: Layout) -> Array:
     """Add one more axis after the spatial axes."""
     return jnp.expand_dims(a, layout.spatial_axes[-1] + 1)
 
 
-def _drop_axis(a: jax.Array, layout: Layout) -> jax.Array:
+def _drop_axis(a: Array, layout: Layout) -> Array:
     """The inverse of ``_add_axis``."""
     return jnp.squeeze(a, layout.spatial_axes[-1] + 1)

@@ -12,9 +12,8 @@ the rows that its taps reach from its neighbours once, and partial sums are adde
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.arguments import Size
 from .._geometry.axis import Axis
@@ -25,9 +24,7 @@ from ._method import acc_dtype, promote_pair
 from ._phases import interleave, merge_groups, num_blocks, pad_axes, split_groups
 
 
-def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     acc = acc_dtype(dtype)
     x, w = promote_pair(x, w, acc)
     rank, sizes = spec.rank, layout.spatial(x.shape)
@@ -44,9 +41,7 @@ def transposed_convolution(
     return interleave(blocks, spec, layout, [0] * rank, spec.output_sizes(sizes)).astype(dtype)
 
 
-def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def forward_convolution(z: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     acc = acc_dtype(dtype)
     z, w = promote_pair(z, w, acc)
     w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
@@ -56,7 +51,7 @@ def forward_convolution(
     return merge_groups(product, layout).astype(dtype)
 
 
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+def kernel_gradient(x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     acc = acc_dtype(dtype)
     x, z = promote_pair(x, z, acc)
     outputs, rank = _im2col(z, spec, layout, layout.spatial(x.shape)), spec.rank
@@ -66,18 +61,18 @@ def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtyp
     return w.reshape(*w.shape[: rank + 1], w.shape[-2] * w.shape[-1]).astype(dtype)
 
 
-def _product(a: jax.Array, b: jax.Array, contracted: Any, batch: Any, precision: Any, dtype: Any) -> jax.Array:
+def _product(a: Array, b: Array, contracted: Any, batch: Any, precision: Any, dtype: Any) -> Array:
     return lax.dot_general(a, b, (contracted, batch), precision=precision, preferred_element_type=dtype)
 
 
-def _at_all_phases(w: jax.Array, position: int, axis: Axis, row: TapRow) -> jax.Array:
+def _at_all_phases(w: Array, position: int, axis: Axis, row: TapRow) -> Array:
     """Place the taps of this row at their phases, with zeros at the other phases."""
     end = row.phase + (row.last - row.first - 1) * axis.dilation + 1
     taps = lax.slice_in_dim(w, row.first, row.last, axis=position)
     return pad_axes(taps, {position: (row.phase, axis.stride - end, axis.dilation - 1)})
 
 
-def _gather_rows(pixels: jax.Array, position: int, rows: Sequence[TapRow], blocks: Size) -> jax.Array:
+def _gather_rows(pixels: Array, position: int, rows: Sequence[TapRow], blocks: Size) -> Array:
     """Stack, before the channels, the pixels whose taps of each row land in each block."""
     shifted = {0: _pad_or_crop(pixels, position, max(blocks, pixels.shape[position]))}
     for by, nearer, _ in _nearest_first([-row.number for row in rows]):
@@ -85,7 +80,7 @@ def _gather_rows(pixels: jax.Array, position: int, rows: Sequence[TapRow], block
     return jnp.stack([_pad_or_crop(shifted[-row.number], position, blocks) for row in rows], pixels.ndim - 1)
 
 
-def _im2col(z: jax.Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> jax.Array:
+def _im2col(z: Array, spec: Spec, layout: Layout, sizes: Sequence[Size]) -> Array:
     """``(groups, batch, pixels..., taps..., o / groups)``: the outputs under the taps of each pixel."""
     z = split_groups(z, spec, layout)
     for position, (axis, size) in enumerate(zip(spec.axes, sizes, strict=True), 2):
@@ -120,10 +115,10 @@ def _nearest_first(offsets: Collection[int]) -> Iterator[tuple[int, int, list[in
             nearer = by
 
 
-def _shift(a: jax.Array, position: int, by: int) -> jax.Array:
+def _shift(a: Array, position: int, by: int) -> Array:
     """Shift ``a`` so that index ``i`` holds row ``i + by``, and zeros beyond the border."""
     return pad_axes(a, {position: (-by, by, 0)})
 
 
-def _pad_or_crop(a: jax.Array, position: int, size: Size) -> jax.Array:
+def _pad_or_crop(a: Array, position: int, size: Size) -> Array:
     return pad_axes(a, {position: (0, size - a.shape[position], 0)})

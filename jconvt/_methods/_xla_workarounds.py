@@ -9,8 +9,7 @@ A convolution over the dilated input is without padding if the crop is ``extent 
 import functools
 from typing import Any
 
-import jax
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
@@ -22,7 +21,7 @@ def avoid_batch_like_axes(transposed_convolution: Compute) -> Compute:
     """Return the same map, which computes one more output at the end of such an axis and slices it off."""
 
     @functools.wraps(transposed_convolution)
-    def compute(x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+    def compute(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
         safe = Spec(tuple(_without_batch_like_crop(axis) for axis in spec.axes), spec.groups)
         y = transposed_convolution(x, w, safe, layout, dtype, precision)
         if safe == spec:

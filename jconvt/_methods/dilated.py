@@ -8,9 +8,8 @@ that is the flip. The window that ends at p + lo starts ``extent - 1`` earlier, 
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.layout import Layout
 from .._geometry.maps import Map
@@ -28,9 +27,7 @@ from ._xla_workarounds import avoid_batch_like_axes
 
 
 @avoid_batch_like_axes
-def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     flipped = jnp.flip(w, range(spec.rank))
     return lax.conv_general_dilated(
         x,
@@ -50,12 +47,12 @@ def transposed_convolution(
     )
 
 
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+def kernel_gradient(x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     """The same convolution, transposed in its kernel by JAX."""
     return kernel_gradient_by_transposition(transposed_convolution, x, z, spec, layout, dtype, precision)
 
 
-def _groups_to_outputs(w: jax.Array, spec: Spec) -> jax.Array:
+def _groups_to_outputs(w: Array, spec: Spec) -> Array:
     """(k..., o / groups, c) as (k..., o, c / groups): the groups move from the input to the output channels."""
     if spec.groups == 1:
         return w

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
+from jax import Array
 
 from .._geometry.arguments import Size, known
 from .._geometry.layout import Layout
@@ -28,17 +28,13 @@ from ._phases import MAX_PARTS, too_many_parts
 from ._rates import GPU_BYTES, GPU_FLOPS, TPU_FLOPS, cpu_bytes, cpu_gathered_product, cpu_product_flops
 
 
-def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     pixels = _num_pixels(x.shape[0], layout.spatial(x.shape))
     num_scatter = num_scatter_axes(spec, pixels, w.shape[-1], w.shape[spec.rank] * spec.groups)
     return _matmul.transposed_convolution(x, w, spec, layout, dtype, precision, num_scatter)
 
 
-def forward_convolution(
-    z: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def forward_convolution(z: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     channels = w.shape[-1], w.shape[spec.rank] * spec.groups
     if _depthwise.supports(spec, *channels):
         return _depthwise.forward_convolution(z, w, spec, layout, dtype)
@@ -47,7 +43,7 @@ def forward_convolution(
     return _matmul.forward_convolution(z, w, spec, layout, dtype, precision, num_scatter)
 
 
-def kernel_gradient(x: jax.Array, z: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> jax.Array:
+def kernel_gradient(x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     channels = x.shape[layout.channel_axis], z.shape[layout.channel_axis]
     if _depthwise.supports(spec, *channels):
         return _depthwise.kernel_gradient(x, z, spec, layout, dtype)

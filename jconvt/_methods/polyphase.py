@@ -14,9 +14,8 @@ import itertools
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.layout import Layout
 from .._geometry.maps import Map
@@ -38,9 +37,7 @@ from ._phases import (
 from ._rates import GPU_BYTES, TPU_FLOPS, cpu_convolution_flops, cpu_gathered_product, gpu_convolution_seconds
 
 
-def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     acc = acc_dtype(dtype)
     x, w = promote_pair(x, w, acc)
     rank, groups, out = spec.rank, spec.groups, w.shape[spec.rank]
@@ -78,7 +75,7 @@ def transposed_convolution(
     return interleave(y, blocks_spec, layout, starts, spec.output_sizes(sizes)).astype(dtype)
 
 
-def _taps(w: jax.Array, chosen: tuple[PhaseGroup, ...], groups: int) -> jax.Array:
+def _taps(w: Array, chosen: tuple[PhaseGroup, ...], groups: int) -> Array:
     """``(taps..., c / groups, groups, phases..., o / groups)``, the last tap first."""
     rank = len(chosen)
     w = group_taps(w, chosen, last_first=True)

@@ -16,9 +16,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.core import Tracer
 from numpy.typing import NDArray
 
@@ -72,9 +72,7 @@ def kernel_gradient(x: NDArray[Any], z: NDArray[Any], spec: Spec) -> NDArray[Any
     return _ungrouped(w)
 
 
-def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     """T of concrete arrays: traced arrays have no values to loop over."""
     del precision  # sums use the widest dtype
     if isinstance(x, Tracer) or isinstance(w, Tracer):

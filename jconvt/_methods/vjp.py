@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from .._geometry.layout import Layout
 from .._geometry.maps import Map
@@ -29,9 +29,7 @@ from ._xla_workarounds import avoid_batch_like_axes
 
 
 @avoid_batch_like_axes
-def transposed_convolution(
-    x: jax.Array, w: jax.Array, spec: Spec, layout: Layout, dtype: Any, precision: Any
-) -> jax.Array:
+def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     x, w = x.astype(dtype), w.astype(dtype)
     channels = w.shape[spec.rank] * spec.groups
     z = abstract_like(x, layout.shape(x.shape[0], spec.output_sizes(layout.spatial(x.shape)), channels), dtype)
@@ -40,14 +38,14 @@ def transposed_convolution(
 
 
 def forward_convolution(
-    z: jax.Array,
-    w: jax.Array,
+    z: Array,
+    w: Array,
     spec: Spec,
     layout: Layout,
     dtype: Any,
     precision: Any,
     lhs_dilation: Sequence[int] | None = None,
-) -> jax.Array:
+) -> Array:
     """F: the convolution that ``spec`` transposes. ``w`` is ``(k..., o / groups, c)``, and F maps o to c channels.
 
     ``lhs_dilation`` dilates ``z`` first, as in ``jax.lax``.
@@ -72,14 +70,14 @@ def forward_convolution(
 
 
 def kernel_gradient(
-    x: jax.Array,
-    z: jax.Array,
+    x: Array,
+    z: Array,
     spec: Spec,
     layout: Layout,
     dtype: Any,
     precision: Any,
     lhs_dilation: Sequence[int] | None = None,
-) -> jax.Array:
+) -> Array:
     """G: the vector-Jacobian product of the same convolution in its kernel, with ``x``."""
     acc = acc_dtype(dtype)
     x, z = x.astype(acc), z.astype(acc)
