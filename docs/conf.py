@@ -1,4 +1,4 @@
-"""How Sphinx builds the pages: ``sphinx-build -W --keep-going -n -b html docs docs/_build/html``."""
+"""Configure Sphinx: ``sphinx-build -W --keep-going -n -b html docs docs/_build/html``."""
 
 import pathlib
 import sys
@@ -12,7 +12,7 @@ from jconvt._testing import example
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import dead_links  # these lie beside this file
+import dead_links  # in the folder of this file
 import public_names
 
 project = "jconvt"
@@ -25,8 +25,8 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
-nb_execution_mode = "force"  # a cache would not know that the package has changed
-nb_execution_raise_on_error = False  # it is a warning, which fails the strict build and shows what failed
+nb_execution_mode = "force"  # a cache does not notice changes of the package
+nb_execution_raise_on_error = False  # a warning also fails the strict build, and shows the error
 nb_execution_timeout = 120
 nb_execution_show_tb = True
 nb_merge_streams = True
@@ -36,7 +36,7 @@ html_theme_options = {
     "home_page_in_toc": True,
     "use_download_button": False,
     "use_fullscreen_button": False,
-    "navbar_persistent": [],  # the search field is in the sidebar already
+    "navbar_persistent": [],  # the sidebar has the search field
 }
 html_title = f"jconvt {release}"
 html_copy_source = False
@@ -44,17 +44,19 @@ html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # the docstrings say more than "Any" does
+autodoc_typehints = "none"  # the docstrings describe the types
 add_module_names = False
 
 INTERACTIVE = "why_67_interactive.html"
-"""The page to play with, as ``why_67.md`` and its translation embed it."""
+"""The interactive page that ``why_67.md`` and its translation embed."""
 
 
-def complain_of_undocumented_names(app: Sphinx, env: Any) -> None:
+def check_public_names(app: Sphinx, env: Any) -> None:
     entries = [name for name, *_ in env.get_domain("py").get_objects()]
     for name in public_names.undocumented(entries):
         logging.getLogger(__name__).warning("public, but has no entry: %s", name, type="jconvt", subtype="undocumented")
+    for name in public_names.private(entries):
+        logging.getLogger(__name__).warning("not public, but has an entry: %s", name, type="jconvt", subtype="private")
 
 
 def write_interactive_page(app: Sphinx, exception: Exception | None) -> None:
@@ -63,19 +65,19 @@ def write_interactive_page(app: Sphinx, exception: Exception | None) -> None:
         explanation.save(pathlib.Path(app.outdir) / "_static" / INTERACTIVE, cell=(0, 0))
 
 
-def complain_of_dead_links(app: Sphinx, exception: Exception | None) -> None:
+def check_links(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         for link in dead_links.dead_links(pathlib.Path(app.outdir)):
             logging.getLogger(__name__).warning("leads nowhere: %s", link, type="jconvt", subtype="dead")
 
 
-def say_the_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+def set_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     if page.endswith(".zh"):
         context["language"] = "zh-CN"
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("env-check-consistency", complain_of_undocumented_names)
-    app.connect("html-page-context", say_the_language)
+    app.connect("env-check-consistency", check_public_names)
+    app.connect("html-page-context", set_language)
     app.connect("build-finished", write_interactive_page)
-    app.connect("build-finished", complain_of_dead_links)
+    app.connect("build-finished", check_links)

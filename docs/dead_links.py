@@ -1,4 +1,4 @@
-"""Links of the finished pages that lead nowhere: also those that Sphinx does not make, of the theme and in raw HTML."""
+"""Find broken links in the built pages, including those that Sphinx does not check: in the theme and in raw HTML."""
 
 import functools
 import pathlib
@@ -7,12 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 
 class _Page(HTMLParser):
-    """The links and the places to link to of one page."""
+    """The links and the anchors of one page."""
 
     def __init__(self, text: str):
         super().__init__()
         self.links: list[str] = []
-        self.places = {""}
+        self.anchors = {""}
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -20,7 +20,7 @@ class _Page(HTMLParser):
             if name in ("href", "src") and value:
                 self.links.append(value)
             elif name == "id" and value:
-                self.places.add(value)
+                self.anchors.add(value)
 
 
 @functools.cache
@@ -29,7 +29,7 @@ def _page(path: pathlib.Path) -> _Page:
 
 
 def dead_links(root: pathlib.Path) -> list[str]:
-    """What leads nowhere within the site, as "page: link"."""
+    """Return the broken links within the site, as "page: link"."""
     _page.cache_clear()
     return sorted(
         f"{path.relative_to(root)}: {link}"
@@ -47,4 +47,4 @@ def _leads(path: pathlib.Path, link: str) -> bool:
     target = path.parent / unquote(parts.path) if parts.path else path
     if not target.is_file():
         return False
-    return target.suffix != ".html" or unquote(parts.fragment) in _page(target).places
+    return target.suffix != ".html" or unquote(parts.fragment) in _page(target).anchors

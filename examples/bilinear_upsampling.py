@@ -1,10 +1,9 @@
-"""Enlarges a photograph by bilinear interpolation, as a layer: ``python examples/bilinear_upsampling.py``.
+"""Enlarge a photograph with a bilinear interpolation layer: ``python examples/bilinear_upsampling.py``.
 
-Fully convolutional networks (arXiv 1411.4038) enlarge by a transposed convolution that starts as bilinear
-interpolation, and learn on from there. The layer has one group for each channel, and a kernel of about twice the
-factor's taps that is a triangle along each axis. Inside the picture it computes what ``jax.image.resize`` does. At
-the border a part of what it would interpolate lies outside, and counts as zero. It needs the extra
-``jconvt[examples]``.
+Fully convolutional networks (arXiv 1411.4038) upsample with a transposed convolution that starts as bilinear
+interpolation and is then trained. The layer has one group per channel, and a kernel with about twice as many taps as
+the factor, which is a triangle along each axis. Inside the picture it equals ``jax.image.resize``. At the border it
+also interpolates with pixels outside the image, which are zero. It needs the extra ``jconvt[examples]``.
 """
 
 import argparse
@@ -25,7 +24,7 @@ import matplotlib.pyplot as plt
 
 
 def enlarge(image: jax.Array, factor: int, taps: int, kernel_init: nn.initializers.Initializer) -> jax.Array:
-    """``(height, width, channels)`` to ``factor`` times the size, by a layer that mixes no channels."""
+    """Enlarge ``(height, width, channels)`` by ``factor``, with a layer that does not mix channels."""
     channels = image.shape[-1]
     layer = ConvTranspose(
         channels, (taps, taps), (factor, factor), groups=channels, kernel_init=kernel_init, use_bias=False
@@ -37,14 +36,14 @@ def enlarge(image: jax.Array, factor: int, taps: int, kernel_init: nn.initialize
 
 
 def shrunk(image: np.ndarray, factor: int) -> np.ndarray:
-    """The mean of each ``factor`` by ``factor`` pixels; what does not fill the last of them is cut off."""
+    """Return the mean of each block of ``factor`` by ``factor`` pixels. Incomplete blocks at the end are dropped."""
     height, width = (size // factor for size in image.shape[:2])
     whole = image[: height * factor, : width * factor]
     return whole.reshape(height, factor, width, factor, -1).mean(axis=(1, 3))
 
 
 def psnr(image: jax.Array, original: np.ndarray) -> float:
-    """The peak signal-to-noise ratio in decibels, of pixels from 0 to 1."""
+    """Return the peak signal-to-noise ratio in decibels, for pixels from 0 to 1."""
     return float(-10 * jnp.log10(jnp.mean((image - original) ** 2)))
 
 
@@ -63,10 +62,10 @@ def draw(path: pathlib.Path, panels: dict[str, np.ndarray]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Enlarges a photograph by bilinear interpolation, as a layer.")
+    parser = argparse.ArgumentParser(description="Enlarge a photograph with a bilinear interpolation layer.")
     parser.add_argument("--photograph", choices=("china.jpg", "flower.jpg"), default="flower.jpg")
-    parser.add_argument("--factor", type=int, default=4, help="how many times to enlarge")
-    parser.add_argument("--crop", type=int, default=160, help="height and width of the part in the picture")
+    parser.add_argument("--factor", type=int, default=4, help="the factor to enlarge by")
+    parser.add_argument("--crop", type=int, default=160, help="height and width of the part to draw")
     parser.add_argument("--output", type=pathlib.Path, default="build/examples/bilinear_upsampling.png")
     options = parser.parse_args()
 

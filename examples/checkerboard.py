@@ -1,10 +1,9 @@
-"""Where checkerboards come from, and what helps: ``python examples/checkerboard.py``.
+"""Show the causes of checkerboard artifacts, and remedies: ``python examples/checkerboard.py``.
 
-A kernel of ``k`` taps that moves by ``s`` reaches some output pixels more often than others, unless ``s`` divides
-``k``. That is half of the cure: the taps that reach neighbouring pixels, their phases, are still different ones, and
-start with different sums. ICNR (``jconvt.initializers.icnr``, arXiv 1707.02937) starts them equal. The picture has a
-map of the overlaps of four kernels, and what three layers make of a smooth input before any training. It needs the
-extra ``jconvt[examples]``.
+With kernel size ``k`` and stride ``s``, some output pixels sum more products than others, unless ``s`` divides ``k``.
+This is the first remedy, but not enough: each phase of the output uses different taps, whose sums differ at the start.
+ICNR (``jconvt.initializers.icnr``, arXiv 1707.02937) makes them equal. The picture shows the overlaps of four kernels,
+and the output of three untrained layers for a smooth input. It needs the extra ``jconvt[examples]``.
 """
 
 import argparse
@@ -30,23 +29,23 @@ LAYERS = {
     "k = 4, normal": (4, NORMAL),
     "k = 4, ICNR": (4, icnr(2, NORMAL)),
 }
-"""Layers of stride 2: the kernel size, and the start."""
+"""Layers of stride 2: the kernel size, and the initializer."""
 
 
 def overlaps(k: int, s: int, size: int) -> jax.Array:
-    """How many taps reach each output pixel: the transposed convolution of ones with ones. Borders are cut off."""
+    """Count the taps that reach each output pixel, as a transposed convolution of ones. Borders are dropped."""
     counts = jconvt.conv2d_transpose(jnp.ones((1, size, size, 1)), jnp.ones((k, k, 1, 1)), strides=s)
     return counts[0, k:-k, k:-k, 0]
 
 
 def hill(size: int) -> jax.Array:
-    """A smooth image, ``(size, size, 1)``."""
+    """Return a smooth image, ``(size, size, 1)``."""
     row, column = jnp.mgrid[:size, :size] / (size - 1) - 0.5
     return jnp.exp(-6 * ((row + 0.1) ** 2 + (column - 0.1) ** 2))[..., None]
 
 
 def untrained(smooth: jax.Array, k: int, kernel_init: nn.initializers.Initializer) -> tuple[jax.Array, jax.Array]:
-    """What a layer makes of a smooth image and of ones. Of ones, each phase makes the sum of its taps."""
+    """Apply a layer to a smooth image and to ones. For ones, each phase of the output is the sum of its taps."""
     layer = ConvTranspose(1, (k, k), (2, 2), kernel_init=kernel_init, use_bias=False)
     answer, variables = layer.init_with_output(jax.random.key(4), smooth)
     constant = layer.apply(variables, jnp.ones_like(smooth))
@@ -69,7 +68,7 @@ def draw(path: pathlib.Path, maps: dict[str, jax.Array], images: dict[str, jax.A
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Where checkerboards come from, and what helps.")
+    parser = argparse.ArgumentParser(description="Show the causes of checkerboard artifacts, and remedies.")
     parser.add_argument("--size", type=int, default=24, help="height and width of the smooth input")
     parser.add_argument("--output", type=pathlib.Path, default="build/examples/checkerboard.png")
     options = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Compiles once for CPU, GPU and TPU, and for all sizes: ``python examples/export_everywhere.py``.
+"""Export once for CPU, GPU and TPU, and for all sizes: ``python examples/export_everywhere.py``.
 
-No accelerator is needed to export for one. Batch, height and width stay symbols in the exported program, and the
-gradient is exported as the function is.
+Exporting for an accelerator does not require one. Batch, height and width are symbolic in the exported program. The
+gradient is exported in the same way.
 """
 
 import argparse
@@ -21,18 +21,18 @@ def upsample(x: jax.Array, filters: jax.Array) -> jax.Array:
 
 
 def gradient(x: jax.Array, filters: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of the sum of squares, in the input and in the kernel."""
+    """Return the gradient of the sum of squares with respect to the input and the kernel."""
     return jax.grad(lambda *operands: jnp.sum(upsample(*operands) ** 2), argnums=(0, 1))(x, filters)
 
 
 def shape(text: str) -> tuple[int, ...]:
-    """``"2x5x6"`` as ``(2, 5, 6)``."""
+    """Parse ``"2x5x6"`` as ``(2, 5, 6)``."""
     batch, height, width = map(int, text.split("x"))
     return batch, height, width
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Exports once for CPU, GPU and TPU.")
+    parser = argparse.ArgumentParser(description="Export once for CPU, GPU and TPU.")
     parser.add_argument(
         "shapes", nargs="*", type=shape, default=[(1, 16, 16), (4, 9, 31)], metavar="BATCHxHEIGHTxWIDTH"
     )

@@ -1,15 +1,15 @@
-"""Moves a U-Net from Keras to Flax, weights and all: ``python examples/keras_unet_to_flax.py``.
+"""Port a U-Net and its weights from Keras to Flax: ``python examples/keras_unet_to_flax.py``.
 
-TensorFlow trains a small U-Net to find discs in noise, and Keras saves it. The same network is written in Flax, with
-``jconvt.linen.ConvTranspose`` where Keras has ``Conv2DTranspose``, and takes the trained weights from the file. The
-two then answer alike, and the picture shows it. It needs the extra ``jconvt[examples]``.
+TensorFlow trains a small U-Net to find discs in noise, and Keras saves it. The same network in Flax uses
+``jconvt.linen.ConvTranspose`` in place of ``Conv2DTranspose``, and loads the trained weights from the file. Both then
+return the same masks, as the picture shows. It needs the extra ``jconvt[examples]``.
 """
 
 import argparse
 import os
 import pathlib
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
+os.environ["KERAS_BACKEND"] = "tensorflow"  # before Keras is imported
 
 import flax.linen as nn
 import jax
@@ -30,7 +30,7 @@ SHOWN = 3
 
 
 def discs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy images of three discs each, and where the discs are: ``(count, SIZE, SIZE, 1)`` both."""
+    """Return noisy images of three discs each, and the masks of the discs, each ``(count, SIZE, SIZE, 1)``."""
     random = np.random.default_rng(seed)
     row, column = np.mgrid[:SIZE, :SIZE]
     masks = np.zeros((count, SIZE, SIZE, 1), np.float32)
@@ -41,7 +41,7 @@ def discs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def keras_unet(width: int) -> keras.Model:
-    """Two levels down, and two up again. The layers are named as the modules in Flax are."""
+    """Build a U-Net with two levels. Its layers have the same names as the Flax modules."""
     layers = keras.layers
 
     def block(x, features, name, strides=1):
@@ -88,13 +88,13 @@ def draw(path: pathlib.Path, images, masks, ours, theirs) -> None:
             axis.imshow(panel[..., 0], "magma" if column == 4 else "gray", vmin=limits[0], vmax=limits[1])
             axis.set(xticks=(), yticks=(), title=titles[column] if row == 0 else "")
     figure.colorbar(axes[0, 4].images[0], ax=axes[:, 4], shrink=0.8)
-    figure.suptitle("A U-Net trained in TensorFlow, its weights read into Flax", weight="bold")
+    figure.suptitle("A U-Net trained in TensorFlow, its weights loaded into Flax", weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Moves a U-Net from Keras to Flax.")
+    parser = argparse.ArgumentParser(description="Port a U-Net from Keras to Flax.")
     parser.add_argument("--steps", type=int, default=120, help="steps of training in TensorFlow")
     parser.add_argument("--width", type=int, default=8, help="channels of the first level")
     parser.add_argument("--output", type=pathlib.Path, default="build/examples/keras_unet_to_flax.png")

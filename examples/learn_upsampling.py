@@ -1,7 +1,7 @@
-"""Learns an unknown upsampling kernel from pictures before and after: ``python examples/learn_upsampling.py``.
+"""Learn an unknown upsampling kernel from an image before and after: ``python examples/learn_upsampling.py``.
 
-A kernel that nobody tells us has doubled the resolution of an image. A transposed convolution is linear in its
-kernel, so plain gradient descent on the squared error finds it, to the last digits that float32 holds.
+An unknown kernel has doubled the resolution of an image. A transposed convolution is linear in its kernel, so gradient
+descent on the squared error recovers the kernel, to float32 precision.
 """
 
 import argparse
@@ -18,7 +18,7 @@ REPORTS = 10
 
 
 def synthetic_image(size: int, key: jax.Array) -> jax.Array:
-    """Waves and grain, as ``(1, size, size, 1)`` of mean 0 and variance 1. The grain holds what waves alone do not."""
+    """Return waves plus noise, ``(1, size, size, 1)``, with mean 0 and variance 1. The noise adds all frequencies."""
     row, column = jnp.mgrid[:size, :size]
     waves = jnp.sin(0.31 * row + 0.11 * column) + jnp.cos(0.07 * row * column / size - 0.5 * column)
     image = waves + jax.random.normal(key, (size, size))
@@ -26,9 +26,9 @@ def synthetic_image(size: int, key: jax.Array) -> jax.Array:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Learns an unknown upsampling kernel.")
-    parser.add_argument("--method", choices=("auto", "dilated", "vjp"), default="auto", help="how jconvt computes")
-    parser.add_argument("--size", type=int, default=48, help="height and width of the image before")
+    parser = argparse.ArgumentParser(description="Learn an unknown upsampling kernel.")
+    parser.add_argument("--method", choices=("auto", "dilated", "vjp"), default="auto", help="jconvt's method")
+    parser.add_argument("--size", type=int, default=48, help="height and width of the low-resolution image")
     parser.add_argument("--steps", type=int, default=100, help="steps of gradient descent")
     parser.add_argument("--rate", type=float, default=0.5, help="learning rate")
     options = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Moves a DCGAN generator from PyTorch to NNX, weights and all: ``python examples/torch_dcgan_to_nnx.py``.
+"""Port a DCGAN generator and its weights from PyTorch to NNX: ``python examples/torch_dcgan_to_nnx.py``.
 
-The generator (arXiv 1511.06434) makes images of random vectors by five transposed convolutions. PyTorch trains it for
-a few steps and saves its ``state_dict``. The same layers, written with ``jconvt.nnx.ConvTranspose``, take the weights
-from the file: kernels are transposed and flipped, statistics find their norms. The images are then the same. It needs
-the extra ``jconvt[examples]``.
+The generator (arXiv 1511.06434) turns random vectors into images with five transposed convolutions. PyTorch trains it
+for a few steps and saves its ``state_dict``. The same layers with ``jconvt.nnx.ConvTranspose`` load the weights from
+the file: kernels are transposed and flipped, and statistics are assigned to their norms. The generated images are the
+same. It needs the extra ``jconvt[examples]``.
 """
 
 import argparse
@@ -25,11 +25,11 @@ import matplotlib.pyplot as plt
 
 LATENT = 100
 FACTORS = (8, 4, 2, 1)
-"""How many times ``width`` channels each layer but the last one has."""
+"""The output channels of each layer except the last one, as multiples of ``width``."""
 
 
 def torch_generator(width: int) -> torch.nn.Sequential:
-    """``(n, LATENT, 1, 1)`` to ``(n, 3, 64, 64)``."""
+    """Build a generator from ``(n, LATENT, 1, 1)`` to ``(n, 3, 64, 64)``."""
     layers: list[torch.nn.Module] = []
     channels, stride, padding = LATENT, 1, 0
     for factor in FACTORS:
@@ -43,7 +43,7 @@ def torch_generator(width: int) -> torch.nn.Sequential:
 
 
 def nnx_generator(width: int) -> nnx.Sequential:
-    """The same layers, channels last: ``(n, 1, 1, LATENT)`` to ``(n, 64, 64, 3)``. Padding is PyTorch's."""
+    """Build the same layers with channels last: ``(n, 1, 1, LATENT)`` to ``(n, 64, 64, 3)``. Padding is PyTorch's."""
     rngs = nnx.Rngs(0)
     up = partial(ConvTranspose, kernel_size=(4, 4), use_bias=False, use_consistent_padding=True, rngs=rngs)
     layers = []
@@ -59,7 +59,7 @@ def nnx_generator(width: int) -> nnx.Sequential:
 
 
 def tiles() -> np.ndarray:
-    """Six parts of the photographs that come with scikit-learn, ``(6, 64, 64, 3)`` from -1 to 1."""
+    """Return six parts of scikit-learn's photographs, ``(6, 64, 64, 3)``, from -1 to 1."""
     corners = {"china.jpg": ((60, 200), (170, 0), (170, 380)), "flower.jpg": ((60, 220), (0, 0), (160, 330))}
     parts = [
         load_sample_image(name)[top : top + 256, left : left + 256]
@@ -70,7 +70,7 @@ def tiles() -> np.ndarray:
 
 
 def trained(width: int, steps: int, vectors: torch.Tensor, images: torch.Tensor) -> torch.nn.Sequential:
-    """A generator that has learnt one image for each vector: seconds, where a GAN takes hours."""
+    """Train a generator to map each vector to one image. This takes seconds; a GAN takes hours."""
     torch.manual_seed(0)
     model = torch_generator(width)
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
@@ -93,13 +93,13 @@ def draw(path: pathlib.Path, rows: dict[str, np.ndarray]) -> None:
         for axis, image in zip(line, images, strict=True):
             axis.imshow(np.clip(image, 0, 1))
             axis.set(xticks=(), yticks=())
-    figure.suptitle("A DCGAN generator trained in PyTorch, its weights read into NNX: the same images", weight="bold")
+    figure.suptitle("A DCGAN generator trained in PyTorch, its weights loaded into NNX: the same images", weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Moves a DCGAN generator from PyTorch to NNX.")
+    parser = argparse.ArgumentParser(description="Port a DCGAN generator from PyTorch to NNX.")
     parser.add_argument("--width", type=int, default=32, help="channels before the last layer")
     parser.add_argument("--steps", type=int, default=150, help="steps of training in PyTorch")
     parser.add_argument("--output", type=pathlib.Path, default="build/examples/torch_dcgan_to_nnx.png")

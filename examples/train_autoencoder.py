@@ -1,10 +1,10 @@
-"""Trains an autoencoder of digits once with each method: ``python examples/train_autoencoder.py``.
+"""Train an autoencoder of digits once with each method: ``python examples/train_autoencoder.py``.
 
-Flax and optax train a convolutional autoencoder on the digits that come with scikit-learn. Each method of jconvt gets
-the same start and the same batches, so all must have the same losses, up to rounding, which grows from step to step;
-they differ in time alone. They take turns, step by step, so that whatever else the machine does meets all of them.
-Orbax saves the parameters, and the reconstructions in the picture are those of the parameters restored. It needs the
-extra ``jconvt[examples]``.
+Flax and optax train a convolutional autoencoder on scikit-learn's digits. Each method of jconvt uses the same initial
+parameters and the same batches, so all losses must be equal up to rounding, which grows from step to step. Only the
+times differ. The methods run interleaved, step by step, so that other load on the machine affects all of them. Orbax
+saves the parameters, and the restored parameters produce the reconstructions in the picture. It needs the extra
+``jconvt[examples]``.
 """
 
 import argparse
@@ -34,11 +34,11 @@ METHODS = ("auto", "dilated", "vjp", "polyphase", "gemm")
 BATCH = 64
 SHOWN = 12
 TOLERANCE = 1e-3
-"""Relative, of the losses: the methods add in another order, and training amplifies their rounding."""
+"""The relative tolerance of the losses: the methods add in different orders, and training amplifies the rounding."""
 
 
 class Autoencoder(nn.Module):
-    """``(n, 8, 8, 1)`` to the same, through 16 numbers an image."""
+    """Map ``(n, 8, 8, 1)`` to the same shape, through 16 numbers per image."""
 
     method: str
     width: int
@@ -63,7 +63,7 @@ def draw(path: pathlib.Path, digits: dict[str, Any], losses: dict[str, list[floa
             axis.imshow(image[..., 0], "gray_r", vmin=0, vmax=1)
             axis.set(xticks=(), yticks=())
     left, right = bottom.subplots(1, 2)
-    for number, (method, curve) in enumerate(losses.items()):  # wide below narrow, so that all can be seen
+    for number, (method, curve) in enumerate(losses.items()):  # narrow lines over wide ones, so that all are visible
         left.plot(range(1, len(curve) + 1), curve, label=method, linewidth=14 - 3 * number)
     left.set(title="The loss: five methods, one curve", xlabel="step", ylabel="mean squared error", yscale="log")
     left.legend()
@@ -76,7 +76,7 @@ def draw(path: pathlib.Path, digits: dict[str, Any], losses: dict[str, list[floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Trains an autoencoder of digits once with each method.")
+    parser = argparse.ArgumentParser(description="Train an autoencoder of digits once with each method.")
     parser.add_argument("--steps", type=int, default=400, help="steps of training")
     parser.add_argument("--width", type=int, default=32, help="channels of the first level")
     parser.add_argument("--output", type=pathlib.Path, default="build/examples/train_autoencoder.png")

@@ -1,10 +1,10 @@
-"""Upsamples a volume that does not fit on one device: ``python examples/upsample_volume.py``.
+"""Upsample a volume that does not fit on one device: ``python examples/upsample_volume.py``.
 
-The volume is a Zarr v3 array, of real numbers: ``(depth, height, width)``, or with channels last. It is read, computed
-in float32 and written in blocks. Each is as large as ``--budget`` lets it be, and is split over the devices along its
-depth; XLA exchanges the borders between them. What a block is computed from, the halo with it, is told by
-``jconvt.Axis``. After a kill, or on a full disk, the same command goes on where it was. ``volume_blocks.py`` has the
-blocks, ``volume_store.py`` the stores. It needs the extra ``jconvt[examples]``.
+The volume is a Zarr v3 array of real numbers: ``(depth, height, width)``, or with channels last. The program reads,
+computes and writes blocks in float32. Each block is as large as ``--budget`` allows, and is sharded over the devices
+along its depth; XLA exchanges the borders between them. ``jconvt.Axis`` computes the input window of a block, including
+its halo. After a kill or a full disk, the same command continues. ``volume_blocks.py`` contains the blocks,
+``volume_store.py`` the stores. It needs the extra ``jconvt[examples]``.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SHOWN = 640
 
 
 def synthetic(region: Region, shape: Sequence[int]) -> np.ndarray:
-    """A part of a made volume of this shape: tubes in a ball, which are the same however they are cut."""
+    """Return a region of a synthetic volume of this shape: tubes in a ball. Every partition gives the same numbers."""
     places = [np.arange(side.start, side.stop) * (2 / size) - 1 for side, size in zip(region, shape[:3], strict=True)]
     z, y, x, channel = np.meshgrid(*places, np.arange(shape[3]), indexing="ij", sparse=True)
     turn = 14 + channel
@@ -51,7 +51,7 @@ def synthetic(region: Region, shape: Sequence[int]) -> np.ndarray:
 
 
 def make(path: pathlib.Path, shape: Sequence[int]) -> None:
-    """Writes a synthetic volume, or what is missing of it."""
+    """Write a synthetic volume, or its missing blocks."""
     settings = {"synthetic": list(shape)}
     store = volume_store.reopened(path, settings)
     if store is None:
@@ -61,7 +61,7 @@ def make(path: pathlib.Path, shape: Sequence[int]) -> None:
 
 @contextlib.contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
-    """Set by Ctrl-C, which raises nothing: it could be in a callback of JAX, which would print it and go on."""
+    """Yield an event that Ctrl-C sets. An exception could be raised in a JAX callback, which would ignore it."""
     asked = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: asked.set())
     try:
@@ -71,7 +71,7 @@ def asked_to_stop() -> Iterator[threading.Event]:
 
 
 def fill(store: ts.TensorStore, verb: str, compute: Callable[[list[Region]], Iterator[np.ndarray]]) -> None:
-    """Writes the blocks that the store does not have. A block that ends past the array is cut.
+    """Write the missing blocks of the store. A block that extends past the array is cut.
 
     Raises:
       KeyboardInterrupt: between two blocks, after Ctrl-C.
@@ -83,8 +83,10 @@ def fill(store: ts.TensorStore, verb: str, compute: Callable[[list[Region]], Ite
         blocks = compute(missing)
         for region in missing:
             inside = tuple(slice(side.stop - side.start) for side in region)
-            written = store[region].write(next(blocks)[inside])  # no name holds the block while the next is computed
-            with reported("a block cannot be written", "free space, and run the same command again, which goes on"):
+            written = store[region].write(
+                next(blocks)[inside]
+            )  # no variable holds the block while the next is computed
+            with reported("a block cannot be written", "free space, and run the same command again, which continues"):
                 written.result()
             progress.advance(task)
             if asked.is_set():
@@ -93,26 +95,26 @@ def fill(store: ts.TensorStore, verb: str, compute: Callable[[list[Region]], Ite
 
 
 def filters_of(options: argparse.Namespace, channels: int) -> np.ndarray:
-    """``(kd, kh, kw, out / groups, in)``: those of a file, or trilinear interpolation of each channel by itself."""
+    """Return ``(kd, kh, kw, out / groups, in)`` filters: a file's, or trilinear interpolation of each channel."""
     if options.filters is None:
         taps = options.kernel_size or 2 * options.stride - options.stride % 2
         if 4 * taps**3 * channels > options.budget * MEBI:
             raise jconvt.ArgumentError(
-                "the filters alone take more than the budget",
+                "the filters are larger than the budget",
                 got=f"{taps} taps along each axis, {channels} channels, --budget {options.budget:g} MiB",
                 legal="filters that leave space for a block",
                 fix="pass a smaller --stride or --kernel-size, or a larger --budget",
             )
         return np.asarray(bilinear()(jax.random.key(0), (taps, taps, taps, 1, channels)))
-    with reported(f"{options.filters} cannot be read", "pass what numpy.save wrote: real (kd, kh, kw, out, in)"):
+    with reported(f"{options.filters} cannot be read", "pass a file of numpy.save: real (kd, kh, kw, out, in)"):
         found = np.load(options.filters, allow_pickle=False)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
-            raise ValueError("it holds something else than one array of real numbers")
+            raise ValueError("it does not contain one array of real numbers")
         return found.astype(np.float32)
 
 
 def upsampling(options: argparse.Namespace, volume: ts.TensorStore) -> Upsampling:
-    """What the options ask for."""
+    """Return the operation that the options describe."""
     filters = filters_of(options, volume.shape[3])
     groups = volume.shape[3] if options.filters is None else 1
     spec = jconvt.Spec.from_tensorflow(
@@ -121,20 +123,20 @@ def upsampling(options: argparse.Namespace, volume: ts.TensorStore) -> Upsamplin
     devices = jax.devices()[: options.devices]
     if len(devices) < (options.devices or 1):
         raise jconvt.ArgumentError(
-            "there are not so many devices",
+            "there are not enough devices",
             got=f"--devices {options.devices}",
             legal=f"1 to {len(devices)}",
-            fix="leave --devices out for all of them",
+            fix="omit --devices to use all of them",
         )
     return Upsampling(spec, filters, jax.make_mesh((len(devices),), ("depth",), (AxisType.Auto,), devices=devices))
 
 
 def unsplit_memory(up: Upsampling, sizes: Sequence[int]) -> int | None:
-    """The bytes that one call for all of the volume would take of one device; None where it cannot be compiled."""
+    """Return the bytes that one call for the whole volume needs on one device, or None if it does not compile."""
     one = jax.make_mesh((1,), ("depth",), (AxisType.Auto,), devices=jax.devices()[:1])
     try:
         return dataclasses.replace(up, mesh=one).compile(up.spec.output_sizes(sizes)).memory
-    except jax.errors.JaxRuntimeError:  # compilers for accelerators refuse what their devices could not hold
+    except jax.errors.JaxRuntimeError:  # on an accelerator, programs that exceed its memory do not compile
         return None
 
 
@@ -147,22 +149,22 @@ def described(store: ts.TensorStore) -> str:
 
 
 def upsample(volume_path: pathlib.Path, path: pathlib.Path, options: argparse.Namespace) -> None:
-    """Upsamples the volume of one store into another, or what is missing of it."""
+    """Upsample the volume of one store into another, or compute its missing blocks."""
     volume = volume_store.opened(volume_path)
-    given = described(volume)
-    print(f"volume {volume_path}: {given}")
+    description = described(volume)
+    print(f"volume {volume_path}: {description}")
     if volume.rank == 3:
         volume = volume[..., ts.newaxis]
     if volume.rank != 4 or 0 in volume.shape or volume.dtype.numpy_dtype.kind not in "biufV":
         raise jconvt.ArgumentError(
-            "this is no volume",
-            got=f"{given} in {volume_path}",
+            "this is not a volume",
+            got=f"{description} in {volume_path}",
             legal="real numbers, (depth, height, width) or (depth, height, width, channels), none of them 0",
             fix="name the array of one volume",
         )
     if volume_store.is_unfinished(volume):
         raise jconvt.ArgumentError(
-            "the volume has not been written to its end",
+            "the volume is incomplete",
             got=f"{len(volume_store.missing(volume))} blocks are missing in {volume_path}",
             legal="all of its blocks",
             fix="run the command that makes it again",
@@ -196,7 +198,7 @@ def upsample(volume_path: pathlib.Path, path: pathlib.Path, options: argparse.Na
 
 
 def section(array: ts.TensorStore, depths: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-    """Depth by width, in the middle of the height, thinned out where there is more than can be shown."""
+    """Read depth by width at the middle of the height, subsampled to a size that can be shown."""
     step = max(1, (depths[1] - depths[0]) // SHOWN, (columns[1] - columns[0]) // SHOWN)
     row = array.shape[1] // 2
     with reported("a store cannot be read", "delete it, and run the same command again"):
@@ -209,7 +211,7 @@ def draw(
     figure, axes = plt.subplot_mosaic("AABB;CDEE", figsize=(11, 7.6), layout="constrained")
     (depth, _, width), devices = program.block, program.upsampling.mesh.size
     ends = (0, store.shape[0]), (0, store.shape[2])
-    # Around the corner of four blocks, if there are four.
+    # The surroundings of a corner of four blocks, if there are four.
     near = [
         (max(0, min(step, size) - 36), min(size, step + 36))
         for step, (_, size) in zip((depth, width), ends, strict=True)
@@ -234,14 +236,14 @@ def draw(
     axes["E"].bar_label(bars, fmt="%.1f MiB", padding=4)
     axes["E"].set(title="memory of a device", xlabel="MiB", xlim=(0, 1.25 * max(memories.values()) / MEBI))
     axes["E"].invert_yaxis()
-    figure.suptitle(f"Blocks of {program.block}, each split over {devices} devices (dotted)", weight="bold")
+    figure.suptitle(f"Blocks of {program.block}, each sharded over {devices} devices (dotted)", weight="bold")
     with reported(f"{path} cannot be written", "free space, or pass another --output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=90)
 
 
 def shape(text: str) -> tuple[int, ...]:
-    """``"96x128x160"`` as the shape of a volume of one channel, ``"96x128x160x2"`` of two."""
+    """Parse ``"96x128x160"`` as the shape of a volume of one channel, ``"96x128x160x2"`` of two."""
     sizes = tuple(map(int, text.split("x")))
     if len(sizes) not in (3, 4) or min(sizes) < 1:
         raise ValueError(text)
@@ -261,17 +263,17 @@ def positive(text: str) -> float:
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(description="Upsamples a volume that does not fit on one device.")
+    found = argparse.ArgumentParser(description="Upsample a volume that does not fit on one device.")
     add = found.add_argument
-    add("volume", nargs="?", type=pathlib.Path, help="a Zarr v3 array; left out, one is made under build/examples")
-    add("result", nargs="?", type=pathlib.Path, help="the Zarr v3 array to write; left out, it is beside the volume")
+    add("volume", nargs="?", type=pathlib.Path, help="a Zarr v3 array; by default one is made under build/examples")
+    add("result", nargs="?", type=pathlib.Path, help="the Zarr v3 array to write; by default next to the volume")
     add("--make", type=shape, metavar="DEPTHxHEIGHTxWIDTH", help="make a volume of this shape; xCHANNELS may follow")
-    add("--stride", type=count, default=2, help="how many times to enlarge")
+    add("--stride", type=count, default=2, help="the factor to enlarge by")
     add("--kernel-size", type=count, help="taps of trilinear interpolation along each axis")
     add("--filters", type=pathlib.Path, metavar="FILE.npy", help="other filters: (kd, kh, kw, out, in)")
-    add("--padding", choices=("SAME", "VALID"), default="SAME", help="as TensorFlow has it")
-    add("--budget", type=positive, default=4.0, metavar="MIB", help="memory that a block may take of each device")
-    add("--devices", type=count, help=f"how many; on a CPU they are virtual, and {VIRTUAL_DEVICES} if left out")
+    add("--padding", choices=("SAME", "VALID"), default="SAME", help="TensorFlow's padding")
+    add("--budget", type=positive, default=4.0, metavar="MIB", help="the memory that a block may use on each device")
+    add("--devices", type=count, help=f"their number; on a CPU they are virtual, by default {VIRTUAL_DEVICES}")
     add("--output", type=pathlib.Path, default="build/examples/upsample_volume.png", help="the picture")
     return found
 
@@ -287,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("upsample_volume: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except (jconvt.ArgumentError, RuntimeError) as error:  # JAX raises the latter without a device, or its memory
+    except (jconvt.ArgumentError, RuntimeError) as error:  # JAX raises the latter if a device or its memory is missing
         print(f"upsample_volume: {error}", file=sys.stderr)
         return 2
     return 0

@@ -1,4 +1,4 @@
-"""A transposed convolution of a volume, block by block, each block split over devices: for ``upsample_volume.py``."""
+"""Transposed convolution of a volume in blocks, each sharded over devices: for ``upsample_volume.py``."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ import jconvt
 
 
 def window(axis: jconvt.Axis, start: int, stop: int, multiple: int = 1) -> tuple[int, int, jconvt.Axis]:
-    """What the outputs from ``start`` to ``stop`` are computed from.
+    """Return the input window of the outputs from ``start`` to ``stop``.
 
     Returns:
       The first input pixel and the one after the last, and the axis that crops their stamps to these outputs. Pixels
@@ -26,10 +26,10 @@ def window(axis: jconvt.Axis, start: int, stop: int, multiple: int = 1) -> tuple
     >>> window(jconvt.Axis(kernel=4, stride=2, lo=1, hi=1), 8, 16)
     (3, 9, Axis(kernel=4, stride=2, dilation=1, lo=3, hi=3))
     """
-    # Where the stride is larger than a stamp there are gaps; a pixel that covers the gap after it, too, leaves none.
+    # A stride larger than a stamp leaves gaps between stamps. Extend the stamps to cover the gaps.
     covering = jconvt.Axis(max(axis.extent, axis.stride), axis.stride, lo=axis.lo)
-    first = covering.input_size(start)  # so many pixels end before these outputs begin
-    last = jconvt.Axis(1, axis.stride, lo=axis.lo).input_size(stop)  # so many begin before these outputs end
+    first = covering.input_size(start)  # the stamps of earlier pixels end before ``start``
+    last = jconvt.Axis(1, axis.stride, lo=axis.lo).input_size(stop)  # those of later ones begin at ``stop`` or after
     last += -(last - first) % multiple
     uncropped = dataclasses.replace(axis, lo=axis.lo + start - first * axis.stride, hi=0)
     beyond = uncropped.output_size(last - first) - (stop - start)
@@ -38,11 +38,10 @@ def window(axis: jconvt.Axis, start: int, stop: int, multiple: int = 1) -> tuple
 
 @dataclasses.dataclass(frozen=True)
 class Upsampling:
-    """One transposed convolution, and the mesh whose only axis, ``depth``, splits the depth of each block.
+    """One transposed convolution, and a mesh with one axis, ``depth``, which shards the depth of each block.
 
-    Blocks begin at multiples of the strides, so all of them have the same geometry. Blocks at the border do, too: the
-    pixels that are not there are zeros, and what is computed past the result's end is not written. One compiled
-    program serves them all.
+    Blocks begin at multiples of the strides, so all of them have the same geometry. So do blocks at the border: missing
+    pixels are zeros, and outputs past the end of the result are not written. One compiled program computes all blocks.
     """
 
     spec: jconvt.Spec
@@ -51,40 +50,40 @@ class Upsampling:
 
     @property
     def channels(self) -> int:
-        """The result's."""
+        """The number of output channels."""
         return self.filters.shape[-2] * self.spec.groups
 
     @property
     def least_block(self) -> tuple[int, ...]:
-        """The smallest block of the result, and what others are multiples of: one input pixel for each device."""
+        """The smallest block of the result: one input pixel per device. Other blocks are multiples of it."""
         depth, *others = (axis.stride for axis in self.spec.axes)
         return (depth * self.mesh.size, *others)
 
     def windows(self, start: Sequence[int], block: Sequence[int]) -> list[tuple[int, int, jconvt.Axis]]:
-        """What the block that begins at ``start`` is computed from, along each axis. The devices divide its depth."""
+        """Return the input window of the block at ``start``, along each axis. The devices divide its depth."""
         each = zip(self.spec.axes, start, block, (self.mesh.size, 1, 1), strict=True)
         return [window(axis, first, first + size, multiple) for axis, first, size, multiple in each]
 
     def compile(self, block: Sequence[int]) -> "Program":
-        """The program that computes blocks of this size.
+        """Compile a program for blocks of this size.
 
         Raises:
           ArgumentError: the devices do not divide the block's depth.
         """
         if block[0] % self.mesh.size:
             raise jconvt.ArgumentError(
-                "the devices do not divide the blocks that the result has",
+                "the number of devices does not divide the depth of the blocks",
                 got=f"{self.mesh.size} devices, blocks of {tuple(block)}",
                 legal=f"a number of devices that divides {block[0]}",
-                fix="pass as many --devices as before, or begin another result",
+                fix="pass the same --devices as before, or start another result",
             )
-        taken = self.windows((0, 0, 0), block)
-        given = (1, *block, self.channels)
-        strides = [axis.stride for _, _, axis in taken]
-        ends = [(axis.lo, max(axis.hi, 0)) for _, _, axis in taken]
+        windows = self.windows((0, 0, 0), block)
+        output_shape = (1, *block, self.channels)
+        strides = [axis.stride for _, _, axis in windows]
+        padding = [(axis.lo, max(axis.hi, 0)) for _, _, axis in windows]
 
         def upsample(x: jax.Array, filters: jax.Array) -> jax.Array:
-            return jconvt.conv3d_transpose(x, filters, given, strides, ends, groups=self.spec.groups)
+            return jconvt.conv3d_transpose(x, filters, output_shape, strides, padding, groups=self.spec.groups)
 
         split, whole = NamedSharding(self.mesh, P(None, "depth")), NamedSharding(self.mesh, P())
         x = jax.ShapeDtypeStruct(self._window_shape(block), jnp.float32, sharding=split)
@@ -92,13 +91,13 @@ class Upsampling:
         return Program(self, tuple(block), jax.jit(upsample, out_shardings=split).lower(x, filters).compile())
 
     def fitting(self, sizes: Sequence[int], budget: float) -> "Program":
-        """The program of the first block that takes at most ``budget`` bytes of each device.
+        """Compile the program of the first block that needs at most ``budget`` bytes on each device.
 
-        All of the result, whose spatial sizes are ``sizes``, is tried first. Then the block's longest axis is halved,
-        again and again.
+        The first candidate is the whole result, with spatial sizes ``sizes``. Then the longest axis of the block is
+        halved repeatedly.
 
         Raises:
-          ArgumentError: the smallest block takes more.
+          ArgumentError: the smallest block needs more.
         """
         least = self.least_block
         counts = [math.ceil(size / unit) for size, unit in zip(sizes, least, strict=True)]
@@ -107,7 +106,7 @@ class Upsampling:
             split = math.prod(self._window_shape(block)) + math.prod(block) * self.channels
             arrays = 4 * (split / self.mesh.size + self.filters.size)
             smallest = max(counts) == 1
-            if smallest or arrays <= budget:  # else there is no need to compile it
+            if smallest or arrays <= budget:  # skip compiling a program that cannot fit
                 program = self.compile(block)
                 if smallest or program.memory <= budget:
                     program.check(budget)
@@ -121,7 +120,7 @@ class Upsampling:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What computes the blocks of one size."""
+    """A compiled program for blocks of one size."""
 
     upsampling: Upsampling
     block: tuple[int, ...]
@@ -129,26 +128,26 @@ class Program:
 
     @property
     def memory(self) -> int:
-        """The bytes that it takes of each device."""
+        """The bytes that it needs on each device."""
         return memory(self.compiled)
 
     def check(self, budget: float) -> None:
-        """Refuses a budget that is too small, in bytes."""
+        """Raise if the budget, in bytes, is too small."""
         if self.memory > budget:
             needed = math.ceil(1000 * self.memory / 2**20) / 1000
             raise jconvt.ArgumentError(
                 "the budget is too small for one block",
                 got=f"--budget {budget / 2**20:g} MiB for each of {self.upsampling.mesh.size} devices",
-                legal=f"{needed:g} MiB or more, which blocks of {self.block} take",
+                legal=f"{needed:g} MiB or more, for blocks of {self.block}",
                 fix="pass a larger --budget, or more --devices",
             )
 
     def blocks(self, volume: ts.TensorStore, regions: Sequence[Region]) -> Iterator[np.ndarray]:
-        """These regions of the result, one after the other: whole blocks, also where the result ends before.
+        """Yield these regions of the result: whole blocks, even where the result ends earlier.
 
         Args:
-          volume: ``(depth, height, width, in)``. The next window is read from it while a block is computed.
-          regions: of the result. Each begins where a block does.
+          volume: ``(depth, height, width, in)``. The next window is read while a block is computed.
+          regions: regions of the result that start at the start of a block.
         """
         sharding, whole = self.compiled.input_shardings[0]
         filters = jax.device_put(self.upsampling.filters, whole)
@@ -159,7 +158,7 @@ class Program:
             missing = [(lo - first, last - hi) for (first, last, _), (lo, hi) in zip(ends, inside, strict=True)]
             return volume[tuple(slice(*pair) for pair in inside)].read(), missing
 
-        reads = map(read, regions)  # each begins when it is asked for
+        reads = map(read, regions)  # lazy: each read starts when the loop below reaches it
         ahead = next(reads, None)
         while ahead is not None:
             pixels, missing = ahead
@@ -170,6 +169,6 @@ class Program:
 
 
 def memory(compiled: jax.stages.Compiled) -> int:
-    """The bytes that a compiled program takes of each device: its operands, its results, and what lies between."""
+    """Return the bytes that a compiled program needs on each device: operands, results and temporaries."""
     found: Any = compiled.memory_analysis()
     return found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
