@@ -52,7 +52,10 @@ INTERACTIVE = "why_67_interactive.html"
 
 
 def check_public_names(app: Sphinx, env: Any) -> None:
-    entries = [name for name, *_ in env.get_domain("py").get_objects()]
+    objects = env.get_domain("py").get_objects()
+    entries = [
+        name for name, *_, priority in objects if priority != -1
+    ]  # -1: an alias, the name of the defining module
     for name in public_names.undocumented(entries):
         logging.getLogger(__name__).warning("public, but has no entry: %s", name, type="jconvt", subtype="undocumented")
     for name in public_names.private(entries):
