@@ -88,7 +88,7 @@ def draw(path: pathlib.Path, images, masks, ours, theirs) -> None:
             axis.imshow(panel[..., 0], "magma" if column == 4 else "gray", vmin=limits[0], vmax=limits[1])
             axis.set(xticks=(), yticks=(), title=titles[column] if row == 0 else "")
     figure.colorbar(axes[0, 4].images[0], ax=axes[:, 4], shrink=0.8)
-    figure.suptitle("A U-Net trained in TensorFlow, its weights loaded into Flax", weight="bold")
+    figure.suptitle("A U-Net trained in TensorFlow, its weights read into Flax", weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 

@@ -93,7 +93,7 @@ def draw(path: pathlib.Path, rows: dict[str, np.ndarray]) -> None:
         for axis, image in zip(line, images, strict=True):
             axis.imshow(np.clip(image, 0, 1))
             axis.set(xticks=(), yticks=())
-    figure.suptitle("A DCGAN generator trained in PyTorch, its weights loaded into NNX: the same images", weight="bold")
+    figure.suptitle("A DCGAN generator trained in PyTorch, its weights read into NNX: the same images", weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
 
