@@ -1,0 +1,14 @@
+"""Inputs for the tests of layers, and many layers in one compiled program."""
+
+import jax
+import numpy as np
+
+
+def integers(shape, dtype=np.float64):
+    """Integers that depend only on the shape."""
+    return np.random.default_rng(len(repr(shape))).integers(-9, 10, shape).astype(dtype)
+
+
+def all_compiled(calls, inputs):
+    """The result of each call of its input, from one program: compiling it is much faster than many small ones."""
+    return jax.jit(lambda inputs: [call(x) for call, x in zip(calls, inputs, strict=True)])(inputs)
