@@ -93,7 +93,7 @@ def _apply(
     if any(before + after for before, after in layer.wrap):
         out_sharding.check_unsharded(x, layout.spatial_axes, "an axis with circular padding")
         x = jnp.pad(x, layout.shape((0, 0), layer.wrap, (0, 0)), mode="wrap")
-    filters = layer.kernel.filters(w)
+    filters = operation.filters(w, layer.kernel)
     channels = filters.shape[spec.rank] * spec.groups
     if module.out_sharding is not None:
         sizes = spec.output_sizes(layout.spatial(x.shape))

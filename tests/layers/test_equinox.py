@@ -1,4 +1,4 @@
-"""``jconvt.equinox`` beside Equinox's own layers, under its transformations, and beyond Equinox."""
+"""``jconvt.equinox`` against Equinox's layers, under its transformations, and what it adds to Equinox."""
 
 import inspect
 import re
@@ -66,9 +66,9 @@ def layers(draw):
         mode = draw(st.sampled_from(["CIRCULAR", "circular"]))
         arguments |= {"padding": draw(st.sampled_from(["SAME", "SAME_LOWER"])), "padding_mode": mode}
         arguments["output_padding"] = 0
-    taken, given = (groups * draw(st.integers(1, 2)) for _ in range(2))
-    shape = (taken, *(draw(st.integers(1, most)) for _ in range(rank)))
-    return shape, given, arguments
+    in_channels, out_channels = (groups * draw(st.integers(1, 2)) for _ in range(2))
+    shape = (in_channels, *(draw(st.integers(1, most)) for _ in range(rank)))
+    return shape, out_channels, arguments
 
 
 @settings(max_examples=4, deadline=None)

@@ -16,18 +16,10 @@ nnx = pytest.importorskip("flax.nnx")
 
 from jconvt import linen as jlinen  # noqa: E402
 from jconvt import nnx as jnnx  # noqa: E402
-from tests.support.layers import all_compiled, integers  # noqa: E402
+from tests.support.layers import WHOLE, all_compiled, integers, whole  # noqa: E402
 
 ADDED = {"groups", "output_shape", "output_padding", "use_consistent_padding", "method", "out_sharding"}
 KEY = jax.random.key(0, impl="rbg")  # made before conftest says so
-
-
-def whole(_, shape, dtype=np.float64, **__):
-    """An initialiser that returns integers, so that no order of their sums rounds."""
-    return integers(shape, dtype)
-
-
-WHOLE = {"kernel_init": whole, "bias_init": whole, "param_dtype": jnp.float64}
 
 
 def in_linen(module, features, arguments):

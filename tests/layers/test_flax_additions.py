@@ -12,7 +12,7 @@ import jconvt
 from jconvt import Axis, Spec
 from jconvt._core import operation
 from jconvt._methods import reference
-from tests.support.layers import all_compiled, integers
+from tests.support.layers import WHOLE, all_compiled, integers
 
 nn = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
@@ -21,14 +21,6 @@ from jconvt import linen as jlinen  # noqa: E402
 from jconvt import nnx as jnnx  # noqa: E402
 
 KEY = jax.random.key(0, impl="rbg")  # made before conftest says so
-
-
-def whole(_, shape, dtype=np.float64, **__):
-    """An initialiser that returns integers, so that no order of their sums rounds."""
-    return integers(shape, dtype)
-
-
-WHOLE = {"kernel_init": whole, "bias_init": whole, "param_dtype": jnp.float64}
 
 
 def in_linen(layer, **keywords):
