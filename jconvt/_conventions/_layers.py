@@ -7,7 +7,6 @@ positions ``i * stride`` to ``i * stride + extent - 1`` of the canvas, and the p
 pixel to reach it is ``ceil((lo - extent + 1) / stride)``, and ``ceil(lo / stride)`` pixels follow the input's last one.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -102,7 +101,7 @@ def with_output_size(
 def to_same_lower(axis: Axis) -> Axis:
     """Return ``axis``, cropped as under "SAME", cropped as under "SAME_LOWER": an odd crop is larger at the start."""
     odd = max(0, axis.lo + axis.hi) % 2
-    return dataclasses.replace(axis, lo=axis.lo + odd, hi=axis.hi - odd)
+    return axis.with_crop(axis.lo + odd, axis.hi - odd)
 
 
 def make_circular(
@@ -123,11 +122,11 @@ def make_circular(
     for axis, n in zip(axes, sizes, strict=True):
         if isinstance(n, int) and n == 0:  # no pixel to copy, and no output
             wrap.append((0, 0))
-            longer.append(dataclasses.replace(axis, hi=axis.full_size(0) - axis.lo))
+            longer.append(axis.with_crop(axis.lo, axis.full_size(0) - axis.lo))
             continue
         before = -((axis.lo - axis.extent + 1) // axis.stride)
         after = -(-axis.lo // axis.stride)
         hi = (after - 1) * axis.stride + axis.extent - axis.lo
         wrap.append((before, after))
-        longer.append(dataclasses.replace(axis, lo=axis.lo + before * axis.stride, hi=hi))
+        longer.append(axis.with_crop(axis.lo + before * axis.stride, hi))
     return tuple(longer), tuple(wrap)

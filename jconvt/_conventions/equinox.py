@@ -13,7 +13,6 @@ The first row is relationship 14 of arXiv 1603.07285. An input without pixels co
 convolution's, so it stamps backwards. With ``padding_mode`` "CIRCULAR" the input repeats, aligned as ``padding`` says.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,10 +127,10 @@ def is_circular(padding_mode: Any) -> bool:
 def _crop_axis(axis: Axis, padding: tensorflow.Padding, output_padding: int) -> Axis:
     """Return ``axis`` cropped as in the table above."""
     if not isinstance(padding, str):
-        return dataclasses.replace(axis, lo=padding[0], hi=padding[1] - output_padding)
+        return axis.with_crop(padding[0], padding[1] - output_padding)
     removed = axis.extent - axis.stride + output_padding
     lo = max(0, removed) // 2
-    axis = dataclasses.replace(axis, lo=lo, hi=removed - lo)
+    axis = axis.with_crop(lo, removed - lo)
     return to_same_lower(axis) if padding == "SAME_LOWER" else axis
 
 
