@@ -199,7 +199,7 @@ def test_linen__vmap_of_grad_of_jit():
 
 
 def stack(module):
-    """A model with a layer of ``module`` by itself, under ``nn.remat`` inside ``nn.scan``, and under ``nn.vmap``."""
+    """A model with a layer of ``module``, plain, under ``nn.remat`` inside ``nn.scan``, and under ``nn.vmap``."""
 
     class Block(nn.Module):
         @nn.compact

@@ -1,4 +1,4 @@
-"""Inside the modules of Flax and Equinox, under their own transformations."""
+"""Inside the modules of Flax and Equinox, under the transformations of each."""
 
 import jax
 import jax.numpy as jnp
