@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands; without one, compare", required=True)
     for name, (text, add_arguments, command) in _COMMANDS.items():
-        subparser = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+        subparser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         subparser.set_defaults(command=command)
         add_arguments(subparser)
     return parser

@@ -1,7 +1,7 @@
 """How fast, how small and how exact: candidates side by side on one problem, each output checked before it is timed.
 
-A candidate is a method of jconvt or another library's call: a function that prepares a ``Problem`` in its own layout and
-returns a ``Program``.
+A candidate is a method of jconvt or another library's call: a function that prepares a ``Problem`` in its own layout
+and returns a ``Program``.
 """
 
 import dataclasses
