@@ -23,9 +23,9 @@ DTYPES = ("float32", "bfloat16")
 LEGEND = (
     "T is the transposed convolution, F its gradient in the input, G in the filters. Choice is the method that auto "
     f"picked. Cycles are in thousands for {BASELINE}, and in multiples of {BASELINE}'s for the others: below 1 is "
-    "faster. A star: the compiler gives no cycles for some of the program's operations. FLOPs are in multiples of those "
-    "that every method needs. MB are millions of bytes: read and written by all operations, and held in main memory besides "
-    "operands and results."
+    "faster. A star: the compiler gives no cycles for some of the program's operations. FLOPs are in multiples of "
+    "those that every method needs. MB are millions of bytes: read and written by all operations, and held in main "
+    "memory besides operands and results."
 )
 _NAMES = ("workload", "map", "choice")
 _FIGURES = "`benchmarks/tpu_program.py` explains what the figures mean."
