@@ -106,7 +106,7 @@ def _method(name: str) -> Candidate:
 
 def methods() -> dict[str, Candidate]:
     """Return jconvt's methods that can be compiled, ``auto`` first."""
-    return {name: _method(name) for name in ("auto", *METHODS) if name != "reference"}
+    return {name: _method(name) for name in ("auto", *METHODS) if name not in METHODS or METHODS[name].traceable}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """``jconvt choose``: which method ``"auto"`` picks for a layer and for each of its gradients, and why."""
 
 import argparse
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.console import Console
 from .._conventions.registry import FRAMEWORKS
 from .._core.cost_model import PLATFORMS
 from .._core.selection import Choice, choose
-from . import layer_options, terminal
+from . import geometry_options, layer_options, terminal
 
 DTYPES = ("float32", "bfloat16", "float16", "float64", "int32", "complex64")
 
@@ -22,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--measure", action="store_true", help="time the methods on JAX's default device instead of predicting"
+    )
+    parser.add_argument(
+        "--devices", type=geometry_options.positive, default=1, metavar="N", help="devices that XLA shards over"
     )
 
 
@@ -43,12 +47,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the choice."""
     if arguments.platform is None or arguments.measure:
         terminal.default_device()
-    print(choice(arguments, platform=arguments.platform, measure=arguments.measure))
+    print(choice(arguments, platform=arguments.platform, measure=arguments.measure, devices=arguments.devices))
     return 0
 
 
-def choice(arguments: argparse.Namespace, platform: str | None = None, measure: bool = False) -> Choice:
-    """Return what ``jconvt.choose`` returns for the layer that the options state."""
+def choice(arguments: argparse.Namespace, **options: Any) -> Choice:
+    """Return what ``jconvt.choose`` with these ``options`` returns for the layer that the arguments state."""
     layer = layer_options.translation(arguments, arguments.convention, "jconvt")
     layout, rank = layer.source.layout, layer.spec.rank
     spatial = "ABEFGDHW"[-rank:]
@@ -59,6 +63,5 @@ def choice(arguments: argparse.Namespace, platform: str | None = None, measure: 
             layer.source.kernel.filters_shape(layer.kernel_shape),
             dtype=arguments.dtype,
             data_format=f"NC{spatial}" if layout.channels_first else f"N{spatial}C",
-            platform=platform,
-            measure=measure,
+            **options,
         )

@@ -1,7 +1,6 @@
 """``jconvt demo``: the five-by-five example by every method, compared, timed, and shown to be a gradient."""
 
 import argparse
-import inspect
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -59,10 +58,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     table.add_column("how it computes")
     for name in ("corner", f"error vs\nTensorFlow\n{goldens.manifest()['tensorflow']}", "time\nmicro-\nseconds"):
         table.add_column(name, justify="right")
+    summaries = {name: method.summary for name, method in METHODS.items()}
     for method, output in outputs.items():
+        summary = summaries.get(method, "the method that jconvt predicts to be fastest").replace("`", "")
         error = Text(f"{errors[method]:g}", terminal.BAD if errors[method] else terminal.GOOD)
         time = f"{median(times[method]) * 1e6:,.0f}"
-        table.add_row(Text(method, "bold"), Text(_summary(method)), f"{output[0, 0]:g}", error, time)
+        table.add_row(Text(method, "bold"), Text(summary), f"{output[0, 0]:g}", error, time)
     console.print(Padding(table, (0, 1)))
     difference = Text.assemble("Largest difference between any two methods: ", f"{spread:g}  ", _verdict(spread == 0))
     console.print(Padding(difference, (1, 2, 0, 2)))
@@ -88,16 +89,9 @@ def _call(method: str, x: jax.Array, w: jax.Array) -> Callable[[], jax.Array]:
     def compute(x: jax.Array, w: jax.Array) -> jax.Array:
         return conv2d_transpose(x, w, **example.ARGUMENTS, method=method, precision=PRECISION)
 
-    # The reference method's NumPy loops cannot be traced: they are timed as they are.
-    compiled = compute if method == "reference" else jax.jit(compute)
+    traceable = method not in METHODS or METHODS[method].traceable
+    compiled = jax.jit(compute) if traceable else compute
     return lambda: compiled(x, w).block_until_ready()
-
-
-def _summary(method: str) -> str:
-    if method == "auto":
-        return "the method that jconvt predicts to be fastest"
-    line = (inspect.getdoc(inspect.getmodule(METHODS[method])) or "").partition("\n")[0]
-    return line.removeprefix("Transposed convolution as ").removesuffix(".")
 
 
 def _gradient() -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from jconvt.__main__ import main
+from jconvt._geometry.maps import Map
 from jconvt._methods import METHODS
 from jconvt._testing import check, goldens
 from tests.support import mutations
@@ -80,9 +81,16 @@ def test_check__finds_a_wrong_method(monkeypatch, capsys, tmp_path, mutation, me
     assert eval(call, {"jconvt": sys.modules["jconvt"]}).status == "failed"
 
 
-@pytest.mark.parametrize(("kind", "mutation"), [("gradient", mutations.doubled), ("result", mutations.rounded)])
-def test_check_perform__finds_a_wrong_result(monkeypatch, kind, mutation):
-    wrong = mutations.register(monkeypatch, mutation, "vjp")
+@pytest.mark.parametrize(
+    ("kind", "mutation", "map"),
+    [
+        ("gradient", mutations.doubled, Map.FORWARD),
+        ("gradient", mutations.doubled, Map.KERNEL_GRADIENT),
+        ("result", mutations.rounded, Map.TRANSPOSE),
+    ],
+)
+def test_check_perform__finds_a_wrong_map(monkeypatch, kind, mutation, map):
+    wrong = mutations.register(monkeypatch, mutation, "vjp", map)
     assert check.perform(check.Check(kind, "2d", "vjp", "float32")).status == "passed"
     assert check.perform(check.Check(kind, "2d", wrong, "float32")).status == "failed"
 

@@ -27,6 +27,13 @@ def test_choose__shows_what_the_function_returns(capsys, platform, dtype):
     assert capsys.readouterr().out == f"{expected}\n"
 
 
+def test_choose__shows_what_several_devices_change(capsys):
+    options = "--input 4x4 --kernel 5 --channels 16x8 --batch 8 --stride 2 --platform cpu --devices 4"
+    assert main(["choose", *options.split()]) == 0
+    expected = jconvt.choose(SPEC, (8, 4, 4, 16), (5, 5, 8, 16), platform="cpu", devices=4)
+    assert capsys.readouterr().out == f"{expected}\n"
+
+
 @pytest.mark.parametrize("option", ["--convention", "--from"])
 def test_choose__reads_the_arguments_of_any_framework(capsys, option):
     spec = jconvt.Spec.from_torch((1, 8, 16, 16), (8, 2, 4, 3), stride=(2, 1), padding=1, groups=2)

@@ -1,12 +1,15 @@
 """Methods that are wrong on purpose: what the laws and the commands must find.
 
-A mutation computes by ``compute``, a method's map, on operands or to a result that it changes. ``register`` puts a
-mutated method into the registry under a name of its own, so that JAX has no compiled program for it.
+A mutation calls ``compute``, a map of a method, and changes its operands or its result. ``register`` adds a mutated
+method to the registry under a new name, so that JAX has no compiled program for it, and later tests keep theirs.
 """
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 
+from jconvt._geometry.maps import Map
 from jconvt._methods import METHODS
 
 
@@ -31,9 +34,15 @@ def doubled(compute, *arguments):
     return 2 * compute(*arguments)
 
 
-def register(monkeypatch, mutation, method):
-    """Register ``method`` with its transposed convolution mutated, and return the new name."""
+def register(monkeypatch, mutation, method, map=Map.TRANSPOSE):
+    """Register ``method`` with one map mutated, and return the new name. ``auto`` never chooses it.
+
+    The gradients of a mutated transposed convolution are derived from it.
+    """
     name = f"{mutation.__name__} {method}"
-    compute = METHODS[method]
-    monkeypatch.setitem(METHODS, name, lambda *arguments: mutation(compute, *arguments))
+    compute = METHODS[method].implementation(map)
+    field = {Map.TRANSPOSE: "transpose", Map.FORWARD: "forward", Map.KERNEL_GRADIENT: "kernel_gradient"}[map]
+    changes = {"forward": None, "kernel_gradient": None} if map is Map.TRANSPOSE else {}
+    changes |= {field: lambda *arguments: mutation(compute, *arguments)}
+    monkeypatch.setitem(METHODS, name, dataclasses.replace(METHODS[method], name=name, how={}, **changes))
     return name
