@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from .._geometry.maps import Map
 from .._methods import METHODS
 from ..errors import ArgumentError
 from . import choose, terminal
@@ -28,39 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Time the methods, and print a table."""
-    device = terminal.default_device()
-    layers = {"this layer": arguments}
-    if arguments.input is None and arguments.kernel is None:
+    device, layers = terminal.default_device(), {"this layer": arguments}
+    if arguments.input is arguments.kernel is None:
         parser = argparse.ArgumentParser()
         choose.add_layer(parser)
         layers = {name: parser.parse_args([*text.split(), "--dtype", arguments.dtype]) for name, text in LAYERS.items()}
     elif arguments.input is None or arguments.kernel is None:
-        raise ArgumentError(
-            "a layer needs both --input and --kernel",
-            got=f"only {'--kernel' if arguments.input is None else '--input'}",
-            legal="both, or neither for the built-in layers",
-            fix="add the other one",
-        )
-    progress = track(layers.items(), "Timing", console=console, transient=True, disable=not console.is_terminal)
-    choices = {name: choose.choice(layer, measure=True) for name, layer in progress}
-    decisions = {
-        name: (choice.transposed_convolution, choice.forward_convolution, choice.kernel_gradient)
-        for name, choice in choices.items()
-    }
-    methods = [name for name in METHODS if any(name in each.costs for group in decisions.values() for each in group)]
+        got = f"only {'--kernel' if arguments.input is None else '--input'}"
+        legal, fix = "both, or neither for the built-in layers", "add the other one"
+        raise ArgumentError("a layer needs both --input and --kernel", got=got, legal=legal, fix=fix)
+    methods = [name for name, method in METHODS.items() if method.how]
     table = terminal.table("milliseconds", *methods, caption="Green: the fastest. A dash: the method has no such map.")
-    for name, group in decisions.items():
+    for name, layer in track(
+        layers.items(), "Timing", console=console, transient=True, disable=not console.is_terminal
+    ):
+        choice = choose.choice(layer, measure=True)
         table.add_section()
         table.add_row(Text(name, "bold"))
-        for each in group:
-            cells = [_cell(each.costs.get(method), method == each.method) for method in methods]
-            table.add_row(f"  {each.map.replace('_', ' ')}", *cells)
+        for map in Map:
+            decision = getattr(choice, map)
+            cells = [
+                Text(terminal.milliseconds(decision.costs[method]), terminal.GOOD if method == decision.method else "")
+                if method in decision.costs
+                else Text("-", terminal.QUIET)
+                for method in methods
+            ]
+            table.add_row(f"  {map.replace('_', ' ')}", *cells)
     console.print(table)
     console.print(terminal.ran_on(device))
     return 0
-
-
-def _cell(seconds: float | None, fastest: bool) -> Text:
-    if seconds is None:
-        return Text("-", terminal.QUIET)
-    return Text(terminal.milliseconds(seconds), terminal.GOOD if fastest else "")

@@ -123,10 +123,7 @@ def gradient(name: str, method: str, dtype: str) -> float:
     spec, layout = case.geometry
     x, w, z = case.operands(dtype)
 
-    @jax.jit
-    def gradients(x: jax.Array, w: jax.Array, z: jax.Array) -> Any:
-        return jax.vjp(lambda x, w: case.compute(x, w, method), x, w)[1](z)
-
+    gradients = jax.jit(lambda x, w, z: jax.vjp(lambda x, w: case.compute(x, w, method), x, w)[1](z))
     in_x, in_w = gradients(x, w, z)
     x, z = _channels_last(x, layout), _channels_last(z, layout)
     return max(
