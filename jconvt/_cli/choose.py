@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from .._conventions.registry import FRAMEWORKS
+from .._conventions.registry import CONVENTIONS
 from .._core.cost_model import PLATFORMS
 from .._core.selection import Choice, choose
 from . import geometry_options, layer_options, terminal
@@ -34,10 +34,10 @@ def add_layer(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         "--convention",
         "--from",
-        choices=FRAMEWORKS,
+        choices=CONVENTIONS,
         default="jconvt",
         metavar="NAME",
-        help=f"the framework whose arguments these are: {', '.join(FRAMEWORKS)}",
+        help=f"the framework whose arguments these are: {', '.join(CONVENTIONS)}",
     )
     layer_options.add_arguments(parser, required)
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of input and kernel; default: float32")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from .._conventions.registry import FRAMEWORKS, groups_of, kernel_of, layout_of
+from .._conventions.registry import CONVENTIONS, groups_of, kernel_of, layout_of
 from .._explain import Explanation, explain, text
 from .._testing import example
 from ..errors import ArgumentError
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="X", help=f"{operand}: [[1,2],[3,4]], x.npy or 4x4")
     parser.add_argument("--kernel", metavar="W", help="likewise; if X has batch and channels, so has W")
     parser.add_argument(
-        "--convention", choices=FRAMEWORKS, default="jconvt", metavar="NAME", help=f"one of {', '.join(FRAMEWORKS)}"
+        "--convention", choices=CONVENTIONS, default="jconvt", metavar="NAME", help=f"one of {', '.join(CONVENTIONS)}"
     )
     geometry_options.add(parser)
     parser.add_argument("--output-shape", type=geometry_options.numbers, metavar="HxW")

@@ -8,7 +8,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from .._conventions.registry import FRAMEWORKS
+from .._conventions.registry import CONVENTIONS
 from .._translation import Translation
 from . import layer_options
 
@@ -16,9 +16,9 @@ from . import layer_options
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = layer_options.NUMBERS
-    names = f"one of {', '.join(FRAMEWORKS)}"
-    parser.add_argument("--from", dest="source", required=True, choices=FRAMEWORKS, metavar="NAME", help=names)
-    parser.add_argument("--to", dest="target", required=True, choices=FRAMEWORKS, metavar="NAME", help=names)
+    names = f"one of {', '.join(CONVENTIONS)}"
+    parser.add_argument("--from", dest="source", required=True, choices=CONVENTIONS, metavar="NAME", help=names)
+    parser.add_argument("--to", dest="target", required=True, choices=CONVENTIONS, metavar="NAME", help=names)
     layer_options.add_arguments(parser)
 
 
