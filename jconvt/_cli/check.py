@@ -3,7 +3,6 @@
 import argparse
 import collections
 import contextlib
-import dataclasses
 import itertools
 import json
 import math
@@ -42,7 +41,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             outcomes = [check.perform(each) for each in progress.track(checks, description="Checking")]
         rows = check.summarize(outcomes)
-        passed, failed = sum(row.passed for row in rows), sum(row.failed for row in rows)
+        passed, failed = (sum(row[status] for row in rows) for status in ("passed", "failed"))
         if file is not None:
             content = {"jconvt": __version__, "device": device, "passed": passed, "failed": failed}
             json.dump(content | _report(rows, outcomes), file, indent=1, allow_nan=False)
@@ -60,21 +59,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 1 if failed else 0
 
 
-def _report(rows: list[check.Row], outcomes: list[check.Outcome]) -> dict[str, Any]:
+def _report(rows: list[dict[str, Any]], outcomes: list[check.Outcome]) -> dict[str, Any]:
     """Return the lists that ``--json`` writes. An infinite error is null: JSON has no infinity."""
-    found = [dataclasses.asdict(row) for row in rows]
     exceptions = [
         {"status": each.status, "detail": each.detail, "call": each.check.call, "reproduce": str(each.check)}
         for each in outcomes
         if each.status != "passed"
     ]
-    return {
-        "rows": [row | {"worst": None if row["worst"] == math.inf else row["worst"]} for row in found],
-        "exceptions": exceptions,
-    }
+    rows = [row | {"worst": None if row["worst"] == math.inf else row["worst"]} for row in rows]
+    return {"rows": rows, "exceptions": exceptions}
 
 
-def _summary(rows: list[check.Row]) -> Table:
+def _summary(rows: list[dict[str, Any]]) -> Table:
     table = terminal.table(
         "checked against",
         caption="An error is in units of its tolerance: above 1 it fails. Whole numbers must be equal. Other sums of "
@@ -84,20 +80,15 @@ def _summary(rows: list[check.Row]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("run", "passed", "worst\nerror", "un-\nsupported"):
         table.add_column(name, justify="right", min_width=max(map(len, name.split("\n"))))
-    for kind, group in itertools.groupby(rows, key=lambda row: row.kind):
+    for kind, group in itertools.groupby(rows, key=lambda row: row["kind"]):
         table.add_section()
         for number, row in enumerate(group):
-            ran = row.passed + row.failed
-            table.add_row(
-                _KINDS[kind] if number == 0 else "",
-                Text(row.method, "bold"),
-                row.dtype,
-                str(ran),
-                Text(str(row.passed), terminal.BAD if row.failed else terminal.GOOD),
-                f"{row.worst:.2g}" if ran else "-",
-                str(row.unsupported or "-"),
-                style="" if ran else terminal.QUIET,
-            )
+            ran = row["passed"] + row["failed"]
+            names = ("" if number else _KINDS[kind], Text(row["method"], "bold"), row["dtype"])
+            passed = Text(str(row["passed"]), terminal.BAD if row["failed"] else terminal.GOOD)
+            worst = f"{row['worst']:.2g}" if ran else "-"
+            unsupported = str(row["unsupported"] or "-")
+            table.add_row(*names, str(ran), passed, worst, unsupported, style="" if ran else terminal.QUIET)
     return table
 
 

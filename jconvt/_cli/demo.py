@@ -43,16 +43,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     title = "output, stride 2, padding VALID"
     matrices = [_matrix("input", _X[0, :, :, 0]), _matrix("kernel", _W[:, :, 0, 0]), _matrix(title, expected)]
-    console.print(Padding(Columns(matrices, padding=(0, 2)), (1, 2)))
     first, last, pixel = (int(value) for value in (_W.flat[0], _W.flat[-1], _X.flat[0]))
-    console.print(
-        Padding(
-            f"The corner is {expected[0, 0]:g} = {pixel} * {first}, not {pixel * last} = {pixel} * {last}: each input "
-            "pixel stamps the whole kernel, scaled by the pixel and not flipped, so the first pixel multiplies the "
-            "first tap in the corner. Sliding the kernel over the zero-filled input gives the same output only if "
-            "the kernel is flipped.",
-            (0, 2, 1, 2),
-        )
+    text = (
+        f"The corner is {expected[0, 0]:g} = {pixel} * {first}, not {pixel * last} = {pixel} * {last}: each input "
+        "pixel stamps the whole kernel, scaled by the pixel and not flipped, so the first pixel multiplies the first "
+        "tap in the corner. Sliding the kernel over the zero-filled input gives the same output only if the kernel is "
+        "flipped."
     )
     table = terminal.table("method")
     table.add_column("how it computes")
@@ -64,16 +60,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         error = Text(f"{errors[method]:g}", terminal.BAD if errors[method] else terminal.GOOD)
         time = f"{median(times[method]) * 1e6:,.0f}"
         table.add_row(Text(method, "bold"), Text(summary), f"{output[0, 0]:g}", error, time)
-    console.print(Padding(table, (0, 1)))
     difference = Text.assemble("Largest difference between any two methods: ", f"{spread:g}  ", _verdict(spread == 0))
-    console.print(Padding(difference, (1, 2, 0, 2)))
+    heading = Text.assemble(("Transposed convolution is a gradient", "bold"), "  ", _verdict(is_gradient))
     relation = Table.grid(padding=(0, 2))
     relation.add_row("<F(z), x>", f"= {forward:g}", "F: the forward convolution, 5x5 to 2x2; z fixed")
     relation.add_row("<z, T(x)>", f"= {transpose:g}", "T: the transposed convolution, 2x2 to 5x5")
     relation.add_row("d<F(z), x>/dz - T(x)", f"= {gradient_error:g}", "largest entry; the gradient by jax.grad")
-    heading = Text.assemble(("Transposed convolution is a gradient", "bold"), "  ", _verdict(is_gradient))
-    console.print(Padding(Group(heading, relation), (1, 2)))
-    console.print(Padding(terminal.ran_on(device), (0, 2)))
+    parts = [Columns(matrices, padding=(0, 2)), Text(text), table, difference, Group(heading, relation)]
+    for part in parts:
+        console.print(Padding(part, (1, 2, 0, 2)))
+    console.print(Padding(terminal.ran_on(device), (1, 2)))
     return 0 if spread == 0 and is_gradient and not any(errors.values()) else 1
 
 

@@ -86,12 +86,9 @@ def _explanation(arguments: argparse.Namespace) -> Explanation:
     w = example.FILTERS[:, :, 0, 0] if w is None else w
     rank = _rank(w)
     if _rank(x) != rank:
-        raise ArgumentError(
-            "input and kernel have different numbers of axes",
-            got=f"{_rank(x)} spatial axes in --input, {rank} in --kernel",
-            legal="the same number",
-            fix="pass both with 1 or 2 spatial axes; with batch and channels, arrays have 3 or 4",
-        )
+        got, legal = f"{_rank(x)} spatial axes in --input, {rank} in --kernel", "the same number"
+        fix = "pass both with 1 or 2 spatial axes; with batch and channels, arrays have 3 or 4"
+        raise ArgumentError("input and kernel have different numbers of axes", got=got, legal=legal, fix=fix)
     named = geometry_options.given(options, arguments.convention, rank)
     if options["output_shape"] is not None:
         named["output_shape"] = options["output_shape"]
@@ -142,9 +139,6 @@ def _operand(text: str | None, option: str) -> NDArray[Any] | tuple[int, ...] | 
             raise ValueError("a number that is too large for float32")
         return narrow
     except (OSError, ValueError, TypeError, MemoryError, RecursionError) as error:
-        raise ArgumentError(
-            f"{option} is no array of numbers",
-            got=f"{text}: {getattr(error, 'strerror', None) or error}",
-            legal="nested lists of equal lengths, as [[1,2],[3,4]]; the name of a .npy file; or sizes, as 4x4",
-            fix="quote the lists for the shell",
-        ) from error
+        problem, got = f"{option} is no array of numbers", f"{text}: {getattr(error, 'strerror', None) or error}"
+        legal = "nested lists of equal lengths, as [[1,2],[3,4]]; the name of a .npy file; or sizes, as 4x4"
+        raise ArgumentError(problem, got=got, legal=legal, fix="quote the lists for the shell") from error

@@ -74,19 +74,6 @@ class Outcome:
     detail: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """The numbers of checks of one kind, method and dtype, by status, and their worst error."""
-
-    kind: str
-    method: str
-    dtype: str
-    passed: int
-    failed: int
-    unsupported: int
-    worst: float
-
-
 def golden(name: str, method: str, dtype: str) -> float:
     """Return the worst error of a call against TensorFlow's output."""
     stored = _GOLDENS[name]
@@ -118,11 +105,10 @@ def adjoint(name: str, method: str, dtype: str) -> float:
 
 
 def gradient(name: str, method: str, dtype: str) -> float:
-    """Return the worst error of the gradients of a call in its input and its filters against the definition."""
+    """Return the worst error of a call's gradients against the definition."""
     case = _CASES[name]
     spec, layout = case.geometry
     x, w, z = case.operands(dtype)
-
     gradients = jax.jit(lambda x, w, z: jax.vjp(lambda x, w: case.compute(x, w, method), x, w)[1](z))
     in_x, in_w = gradients(x, w, z)
     x, z = _channels_last(x, layout), _channels_last(z, layout)
@@ -136,10 +122,7 @@ KINDS = {"golden": golden, "result": result, "adjoint": adjoint, "gradient": gra
 
 
 def plan(methods: Sequence[str] | None = None, quick: bool = False) -> list[Check]:
-    """Return all checks of these methods, or of every method.
-
-    With ``quick``, only every tenth check of each kind, method and dtype.
-    """
+    """Return all checks of these methods; with ``quick``, every tenth one of each kind, method and dtype."""
     methods = methods or ("auto", *METHODS)
     compiled = [method for method in methods if method not in METHODS or METHODS[method].traceable]
     features, names = [case.name for case in CASES], [*_CASES]
@@ -171,17 +154,16 @@ def perform(check: Check) -> Outcome:
     return Outcome(check, "failed", error, f"off by {error:.3g} tolerances")
 
 
-def summarize(outcomes: Iterable[Outcome]) -> list[Row]:
-    """Return the outcomes counted by kind, method and dtype, in the order in which these come first."""
-    groups: dict[tuple[str, str, str], list[Outcome]] = {}
+def summarize(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """Return a row for each kind, method and dtype: the number of checks with each status, and the worst error."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for outcome in outcomes:
-        groups.setdefault(outcome.check.row, []).append(outcome)
-    rows = []
-    for row, group in groups.items():
-        statuses = [outcome.status for outcome in group]
-        counts = map(statuses.count, ("passed", "failed", "unsupported"))
-        rows.append(Row(*row, *counts, worst=max(outcome.error for outcome in group)))
-    return rows
+        check = outcome.check
+        new = {"kind": check.kind, "method": check.method, "dtype": check.dtype}
+        row = rows.setdefault(check.row, new | {"passed": 0, "failed": 0, "unsupported": 0, "worst": 0.0})
+        row[outcome.status] += 1
+        row["worst"] = max(row["worst"], outcome.error)
+    return [*rows.values()]
 
 
 Product = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
@@ -194,10 +176,7 @@ def _channels_last(array: Any, layout: Layout) -> NDArray[Any]:
 def _error(
     found: Any, definition: Product, a: NDArray[Any], b: NDArray[Any], expected: Any = None, exact: bool = False
 ) -> float:
-    """Return the largest error of ``found``, in tolerances for the definition's sums of products of ``a`` and ``b``.
-
-    The expected array is the definition's, unless another one is passed.
-    """
+    """Return the largest error of ``found`` in tolerances, against the definition unless ``expected`` is passed."""
     expected = definition(a, b) if expected is None else expected
     found = np.asarray(found)
     if found.shape != expected.shape or found.dtype != a.dtype:
