@@ -56,9 +56,10 @@ def test_problem__flops_and_bytes():
     assert Problem(TINY, "forward", "bfloat16").bytes == 2 * (4 + 9 + 25)
 
 
-def test_race__calls_each_twice_a_round_in_a_shuffled_order():
+def test_race__calls_each_twice_a_round_in_a_shuffled_order(monkeypatch):
     calls = []
     names = ["one", "two", "three", "four"]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(len(calls)))  # each call takes one second
     times = timing.race({name: lambda name=name: calls.append(name) for name in names}, rounds=10)
     assert {name: len(each) for name, each in times.items()} == dict.fromkeys(names, 10)
     pairs = list(zip(calls[::2], calls[1::2], strict=True))
