@@ -57,7 +57,7 @@ def test_choose__measures(capsys):
         ("--kernel 3", "the following arguments are required: --input"),
         ("--input 4x4 --kernel 3x3x3", "--kernel has the wrong number"),
         ("--input 4 --kernel 3 --convention keras --groups 2", "keras"),
-        ("--input 4 --kernel 3 --channels 3x3 --groups 2", "the groups do not divide"),
+        ("--input 4 --kernel 3 --channels 3x3 --groups 2", "divide the input channels"),
         ("--input 4 --kernel 3 --platform abacus", "invalid choice: 'abacus'"),
         ("--input 4 --kernel 3 --dtype float5", "invalid choice: 'float5'"),
         ("--input 4 --kernel 3 --platform tpu --measure", "measure=True times programs on the default device"),
