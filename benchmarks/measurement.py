@@ -1,4 +1,4 @@
-"""How fast, how small and how exact: candidates side by side on one problem, each output checked before it is timed.
+"""Speed, memory and accuracy of several candidates on one problem. Each output is checked before it is timed.
 
 A candidate is a method of jconvt or another library's call: a function that prepares a ``Problem`` in its own layout
 and returns a ``Program``.
@@ -111,7 +111,7 @@ def methods() -> dict[str, Candidate]:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How one candidate did on one problem. Times are in seconds, one for each round."""
+    """The figures of one candidate on one problem. Times are in seconds, one for each round."""
 
     workload: str
     step: str

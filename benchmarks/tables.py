@@ -1,4 +1,4 @@
-"""What the commands' tables have in common."""
+"""The style and number format that the commands' tables share."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console

@@ -1,4 +1,4 @@
-"""``jconvt explain``: a small call in; its products in the terminal, in figures, or in a page to play with."""
+"""``jconvt explain``: the products of a small call, in the terminal, in figures, or in an interactive page."""
 
 import argparse
 import json
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cell", type=_indices, metavar="ROW,COLUMN", help="the output whose sum to spell out")
     parser.add_argument("--view", choices=(*text.VIEWS, "all"), help="default: stamps")
     parser.add_argument(
-        "--html", metavar="FILE", type=pathlib.Path, help="write a page to play with, which needs no network"
+        "--html", metavar="FILE", type=pathlib.Path, help="write an interactive page, which needs no network"
     )
     parser.add_argument(
         "--figure", metavar="FILE", type=pathlib.Path, help="draw the view as .png, .svg or .pdf, or animate it as .gif"

@@ -1,4 +1,4 @@
-"""What several commands print: colours, tables, times, and the device that they ran on."""
+"""Output that several commands share: colours, tables, times, and the name of the device."""
 
 import jax
 from rich.box import SIMPLE_HEAD

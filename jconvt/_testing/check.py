@@ -66,7 +66,7 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a check ended. ``error`` is in units of the tolerance; ``detail`` says why the check did not pass."""
+    """The result of one check. ``error`` is in units of the tolerance; ``detail`` says why the check did not pass."""
 
     check: Check
     status: Literal["passed", "failed", "unsupported"]
