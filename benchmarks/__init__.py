@@ -1,1 +1,1 @@
-"""jconvt beside TensorFlow, PyTorch, ``jax.lax`` and Flax: ``python -m benchmarks``, from a checkout."""
+"""jconvt's speed beside TensorFlow's, PyTorch's, ``jax.lax``'s and Flax's: ``python -m benchmarks``, in a checkout."""

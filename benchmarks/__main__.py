@@ -3,8 +3,8 @@
 import os
 import sys
 
-# Before anything is imported that reads them: room on a GPU for other libraries than JAX, and NumPy, which computes the
-# exact answers alone, without threads that spin beside the contenders'.
+# Set before the imports that read them: JAX leaves GPU memory to other libraries, and NumPy, which only computes the
+# exact results, has no threads that spin beside the candidates'.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

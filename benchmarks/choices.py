@@ -1,4 +1,4 @@
-"""How often ``jconvt.choose`` predicts the method that is measured to be the fastest, and what a wrong one costs."""
+"""``python -m benchmarks choices``: how often ``jconvt.choose`` predicts the fastest method, and the cost if not."""
 
 import argparse
 import math
@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -16,7 +15,7 @@ from rich.text import Text
 import jconvt
 from jconvt._atomic_write import replacement
 
-from . import machine, report, workloads
+from . import machine, tables, workloads
 from .workloads import Workload
 
 _MAPS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
@@ -24,7 +23,7 @@ _DTYPES = ("float32", "bfloat16")
 
 
 class Row(NamedTuple):
-    """One map of one layer: the method that is predicted to be the fastest, and the one that was."""
+    """One map of one layer: the method that is predicted to be the fastest, and the fastest one."""
 
     workload: str
     dtype: str
@@ -32,20 +31,20 @@ class Row(NamedTuple):
     predicted: str
     fastest: str
     cost: float
-    """The predicted method's measured time in times of the fastest one's."""
+    """The predicted method's measured time in multiples of the fastest one's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say what is to be chosen for."""
+    """Add the options."""
     parser.add_argument(
         "--workload", action="append", choices=tuple(workloads.load()), help="choose for this layer; may be repeated"
     )
     parser.add_argument("--dtype", action="append", choices=_DTYPES, help="choose for this dtype; may be repeated")
-    parser.add_argument("--page", metavar="FILE", type=pathlib.Path, help="write the table to FILE as Markdown, too")
+    parser.add_argument("--page", metavar="FILE", type=pathlib.Path, help="also write the table to FILE as Markdown")
 
 
 def command(arguments: argparse.Namespace, console: Console) -> int:
-    """Predicts, measures, and shows both."""
+    """Predict, measure, and print both."""
     chosen = [
         (workloads.load()[name], dtype)
         for name in arguments.workload or workloads.load()
@@ -55,7 +54,7 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
     with Progress(console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as progress:
         for workload, dtype in progress.track(chosen, description="Choosing"):
             rows += compare(workload, dtype)
-    report.wide(console).print(_table(rows))
+    tables.wide(console).print(_table(rows))
     console.print(Text(summary(rows), "bold"))
     if arguments.page is not None:
         with replacement(arguments.page) as file:
@@ -64,7 +63,7 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def compare(workload: Workload, dtype: str) -> Iterator[Row]:
-    """What is predicted for each map of a layer, and what was measured."""
+    """Yield the prediction and the measurement for each map of a layer."""
     arguments = workload.spec, workload.input_shape, workload.filters_shape
     predicted = jconvt.choose(*arguments, dtype=dtype)
     measured = jconvt.choose(*arguments, dtype=dtype, measure=True)
@@ -74,7 +73,7 @@ def compare(workload: Workload, dtype: str) -> Iterator[Row]:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """How good the predictions are, in a sentence."""
+    """Return how good the predictions are, in two sentences."""
     right = sum(row.predicted == row.fastest for row in rows)
     near = sum(row.cost <= 1.1 for row in rows)
     worst = max(rows, key=lambda row: row.cost)
@@ -88,7 +87,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def page(rows: Sequence[Row], described: dict[str, Any]) -> str:
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
     lines = [
         f"# Predictions on {described['machine']['device']}, {described['date'][:10]}",
@@ -97,7 +96,7 @@ def page(rows: Sequence[Row], described: dict[str, Any]) -> str:
         "",
         summary(rows),
         "",
-        "Cost is the predicted method's measured time in times of the fastest one's.",
+        "Cost is the predicted method's measured time divided by the fastest one's.",
         "",
         "| workload | dtype | map | predicted | fastest | cost |",
         "| --- | --- | --- | --- | --- | ---: |",
@@ -111,7 +110,7 @@ def page(rows: Sequence[Row], described: dict[str, Any]) -> str:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, title="What was predicted, and what was the fastest")
+    table = tables.table("The predicted method, and the fastest")
     for name in ("workload", "dtype", "map", "predicted", "fastest"):
         table.add_column(name, no_wrap=True)
     table.add_column("cost", justify="right")

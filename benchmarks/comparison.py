@@ -1,4 +1,4 @@
-"""What the standings say of ``method="auto"``: against the best rival, ``jax.lax``, and the machine."""
+"""The figures of ``method="auto"``: against the best baseline, ``jax.lax``, and the machine."""
 
 import dataclasses
 import math
@@ -8,46 +8,46 @@ from typing import Any
 
 from jconvt._core import timing
 
-from . import bench, rivals
+from . import baselines, measurement
 
-_RIVALS = {name for names in rivals.NAMES.values() for name in names}
-_METHODS = set(bench.methods()) - {"auto"}
+_BASELINES = {name for names in baselines.NAMES.values() for name in names}
+_METHODS = set(measurement.methods()) - {"auto"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One problem's figures. A figure that could not be had, for want of a contender, is None."""
+    """One problem's figures. A figure is None if a candidate that it needs is missing."""
 
     workload: str
     step: str
     dtype: str
     seconds: float | None
-    """What ``auto`` takes."""
-    rival: str | None
-    """The fastest rival."""
+    """The time of ``auto``."""
+    baseline: str | None
+    """The fastest baseline."""
     ratio: float | None
-    """That rival's time in times of ``auto``'s, like the other ratios of times: above 1, ``auto`` is faster."""
+    """That baseline's time divided by ``auto``'s. As for all ratios of times, ``auto`` is faster above 1."""
     lax_ratio: float | None
     method: str | None
-    """The fastest method that is named."""
+    """The fastest method besides ``auto``."""
     method_ratio: float | None
     share: float | None
-    """Of the best matrix product."""
+    """The share of the best matrix product's FLOP/s."""
     memory: float | None
-    """Temporary memory, in sizes of input, kernel and output."""
+    """Temporary memory, in multiples of input, kernel and output."""
     compile_ratio: float | None
-    """Tracing and compiling, in times of ``jax.lax``'s."""
+    """Time to trace and compile, in multiples of ``jax.lax``'s."""
     error_ratio: float | None
-    """The error against float64, in times of the most exact rival's."""
+    """The error against float64, in multiples of the most exact baseline's."""
 
 
 def compare(problem: dict[str, Any], peaks: dict[str, dict[str, float]]) -> Comparison:
-    """The figures of a problem as the JSON file has it."""
+    """Return the figures of a problem, which is as the JSON file has it."""
     timed = {each["contender"]: each for each in problem["standings"] if each["status"] == "timed"}
     auto, lax = timed.get("auto"), timed.get("lax")
-    rival = _fastest(timed, _RIVALS)
+    baseline = _fastest(timed, _BASELINES)
     method = _fastest(timed, _METHODS)
-    exact = min((timed[name]["error"] for name in _RIVALS & timed.keys()), default=None)
+    exact = min((timed[name]["error"] for name in _BASELINES & timed.keys()), default=None)
     peak = max(peaks.get(problem["dtype"], {}).values(), default=None)
     seconds = None if auto is None else _seconds(auto)
     return Comparison(
@@ -55,8 +55,8 @@ def compare(problem: dict[str, Any], peaks: dict[str, dict[str, float]]) -> Comp
         problem["pass"],
         problem["dtype"],
         seconds=seconds,
-        rival=rival,
-        ratio=_ratio(timed.get(rival), auto),
+        baseline=baseline,
+        ratio=_ratio(timed.get(baseline), auto),
         lax_ratio=_ratio(lax, auto),
         method=method,
         method_ratio=_ratio(timed.get(method), auto),
@@ -70,13 +70,13 @@ def compare(problem: dict[str, Any], peaks: dict[str, dict[str, float]]) -> Comp
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """The geometric mean of those that are there."""
+    """Return the geometric mean of the values that are not None."""
     logs = [math.log(value) for value in values if value]
     return math.exp(sum(logs) / len(logs)) if logs else None
 
 
 def grouped(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], list[Comparison]]:
-    """The comparisons by pass and dtype."""
+    """Return the comparisons by pass and dtype."""
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for each in comparisons:
         groups.setdefault((each.step, each.dtype), []).append(each)
@@ -87,13 +87,13 @@ def _fastest(timed: dict[str, Any], names: set[str]) -> str | None:
     return min((name for name in timed if name in names), key=lambda name: _seconds(timed[name]), default=None)
 
 
-def _seconds(standing: dict[str, Any]) -> float:
-    return median(standing["times"])
+def _seconds(result: dict[str, Any]) -> float:
+    return median(result["times"])
 
 
-def _ratio(standing: dict[str, Any] | None, base: dict[str, Any] | None) -> float | None:
-    return None if standing is None or base is None else timing.ratio(standing["times"], base["times"])
+def _ratio(result: dict[str, Any] | None, base: dict[str, Any] | None) -> float | None:
+    return None if result is None or base is None else timing.ratio(result["times"], base["times"])
 
 
-def _compiling(standing: dict[str, Any]) -> float:
-    return standing["trace_seconds"] + standing["compile_seconds"]
+def _compiling(result: dict[str, Any]) -> float:
+    return result["trace_seconds"] + result["compile_seconds"]

@@ -1,4 +1,4 @@
-"""What a result was measured on, and with which versions."""
+"""The machine that a result was measured on, and the versions."""
 
 import datetime
 import importlib.metadata
@@ -18,7 +18,7 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 
 def describe() -> dict[str, Any]:
-    """The machine, the versions, the date and the commit, as they go into the JSON file."""
+    """Return the machine, the versions, the date and the commit, as a JSON file has them."""
     return {
         "jconvt": jconvt.__version__,
         "commit": commit(),
@@ -35,13 +35,13 @@ def describe() -> dict[str, Any]:
 
 
 def device() -> str:
-    """What JAX computes on: the processor's name, or the accelerator's."""
+    """Return the name of JAX's device: the processor's, or the accelerator's."""
     first = jax.devices()[0]
     return processor() if first.platform == "cpu" else first.device_kind
 
 
 def processor() -> str:
-    """The processor's name as the system has it."""
+    """Return the processor's name."""
     try:
         names = re.findall(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
@@ -50,12 +50,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slug(described: dict[str, Any]) -> str:
-    """A file name for results of this machine and day."""
+    """Return a file name for results of this machine and day."""
     machine = described["machine"]
     parts = [machine["device"]]
     if machine["device"] == machine["processor"]:
@@ -64,7 +64,7 @@ def slug(described: dict[str, Any]) -> str:
 
 
 def commit() -> str | None:
-    """The commit of this checkout, marked where files differ from it; None outside a checkout."""
+    """Return the commit of this checkout, marked if files differ from it; None outside a checkout."""
     try:
         command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
         found = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True, timeout=20)

@@ -1,4 +1,4 @@
-"""The most that the device's matrix products reach: what shares of its speed are taken of."""
+"""The speed of the device's best matrix product, which other speeds are compared with."""
 
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -15,12 +15,12 @@ _FAR_BEHIND = 0.2
 
 
 def sizes() -> tuple[int, ...]:
-    """The sides of the square matrices that are multiplied."""
+    """Return the sides of the square matrices to multiply."""
     return _SIZES if jax.default_backend() == "cpu" else _LARGE_SIZES
 
 
 def jax_product(size: int, dtype: str, precision: str | None) -> Callable[[], Any]:
-    """One product of two square matrices by JAX, compiled."""
+    """Prepare one compiled product of two square matrices."""
     matrix = jax.random.normal(jax.random.key(0), (size, size), dtype)
     multiply = jax.jit(lambda a, b: jnp.matmul(a, b, precision=precision))
     return lambda: multiply(matrix, matrix).block_until_ready()
@@ -29,11 +29,11 @@ def jax_product(size: int, dtype: str, precision: str | None) -> Callable[[], An
 def measure(
     products: Mapping[tuple[str, int], Callable[[], Any]], *, budget: float = 3.0, seed: int = 0
 ) -> dict[str, float]:
-    """The best GFLOP/s of each library, by its name, over the sizes. Who is far behind at one size is spared the next.
+    """Return the best GFLOP/s of each library over the sizes. A library far behind at one size skips the next.
 
     Args:
       products: calls that multiply square matrices and wait for the result, by library and size.
-      budget, seed: of the race at each size, as ``timing.race`` takes them.
+      budget, seed: of the timing at each size, as in ``timing.race``.
     """
     best: dict[str, float] = {}
     for size in sorted({size for _, size in products}):

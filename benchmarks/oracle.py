@@ -1,7 +1,7 @@
-"""The three maps of ``algorithms.reference`` in float64, a matrix product for each tap: what answers are held to.
+"""The exact results: the three maps in float64, one matrix product for each tap.
 
-It shares no code with the algorithms. The pixels of all images are the rows of one matrix; a tap's products land on
-the canvas ``stride`` apart, from ``tap * dilation`` on.
+It shares no code with the methods. The pixels of all images are the rows of one matrix; a tap's products land on the
+canvas ``stride`` apart, from ``tap * dilation`` on.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from jconvt._geometry.spec import Spec
 
 
 def maps(x: Any, w: Any, z: Any, spec: Spec) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """``T(x, w)``, and the gradients of ``<z, T(x, w)>`` in ``x`` and in ``w``.
+    """Return ``T(x, w)``, and the gradients of ``<z, T(x, w)>`` in ``x`` and in ``w``.
 
     Args:
       x: ``(batch, spatial..., c)``.
@@ -29,15 +29,15 @@ def maps(x: Any, w: Any, z: Any, spec: Spec) -> tuple[NDArray[Any], NDArray[Any]
         for axis, size, output in zip(spec.axes, sizes, output_sizes, strict=True)
     ]
     window = (..., *(slice(a.lo, a.lo + size) for a, size in zip(spec.axes, output_sizes, strict=True)), slice(None))
-    pixels = _by_group(x, spec)
+    pixels = _split_groups(x, spec)
     stamps = np.zeros((spec.groups, x.shape[0], *canvas, w.shape[-2]))
-    seen = np.zeros_like(stamps)
-    seen[window] = _by_group(z, spec)
+    padded_z = np.zeros_like(stamps)
+    padded_z[window] = _split_groups(z, spec)
     rows = pixels.reshape(spec.groups, -1, pixels.shape[-1])
     taps = np.moveaxis(np.float64(w).reshape(*w.shape[:-1], spec.groups, -1), -2, 0)  # (groups, k..., o / groups, c)
     in_rows, in_taps = np.zeros_like(rows), np.zeros_like(taps)
     for tap in itertools.product(*(range(axis.kernel) for axis in spec.axes)):
-        landing = (
+        positions = (
             slice(None),
             slice(None),
             *(
@@ -46,19 +46,19 @@ def maps(x: Any, w: Any, z: Any, spec: Spec) -> tuple[NDArray[Any], NDArray[Any]
             ),
         )
         matrix = taps[(slice(None), *tap)]
-        stamps[landing] += (rows @ matrix.mT).reshape(*pixels.shape[:-1], -1)
-        reached = seen[landing].reshape(spec.groups, math.prod(pixels.shape[1:-1]), -1)
-        in_rows += reached @ matrix
-        in_taps[(slice(None), *tap)] = reached.mT @ rows
+        stamps[positions] += (rows @ matrix.mT).reshape(*pixels.shape[:-1], -1)
+        pixels_of_z = padded_z[positions].reshape(spec.groups, math.prod(pixels.shape[1:-1]), -1)
+        in_rows += pixels_of_z @ matrix
+        in_taps[(slice(None), *tap)] = pixels_of_z.mT @ rows
     in_w = np.moveaxis(in_taps, 0, -2).reshape(w.shape)
-    return _together(stamps[window]), _together(in_rows.reshape(pixels.shape)), in_w
+    return _merge_groups(stamps[window]), _merge_groups(in_rows.reshape(pixels.shape)), in_w
 
 
-def _by_group(array: Any, spec: Spec) -> NDArray[Any]:
-    """(..., channels) as (groups, ..., channels / groups), in float64."""
+def _split_groups(array: Any, spec: Spec) -> NDArray[Any]:
+    """Convert (..., channels) to (groups, ..., channels / groups), in float64."""
     return np.moveaxis(np.float64(array).reshape(*array.shape[:-1], spec.groups, -1), -2, 0)
 
 
-def _together(array: NDArray[Any]) -> NDArray[Any]:
-    """(groups, ..., channels / groups) as (..., channels)."""
+def _merge_groups(array: NDArray[Any]) -> NDArray[Any]:
+    """Convert (groups, ..., channels / groups) to (..., channels)."""
     return np.moveaxis(array, 0, -2).reshape(*array.shape[1:-1], -1)

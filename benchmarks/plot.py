@@ -1,4 +1,4 @@
-"""The picture: the best rival's time in times of ``auto``'s, for each workload, pass and dtype."""
+"""The plot: the best baseline's time in multiples of ``auto``'s, for each workload, pass and dtype."""
 
 import io
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _TITLES = {"forward": "forward", "gradient": "forward and both gradients"}
 
 
 def svg(comparisons: Sequence[Comparison], title: str) -> str:
-    """The figure as the text of an SVG file, the same for the same figures."""
+    """Return the figure as the text of an SVG file, the same for the same figures."""
     with pyplot.rc_context({"svg.hashsalt": "jconvt", "font.family": "sans-serif"}):
         figure = draw(comparisons, title)
         file = io.StringIO()
@@ -26,7 +26,7 @@ def svg(comparisons: Sequence[Comparison], title: str) -> str:
 
 
 def draw(comparisons: Sequence[Comparison], title: str) -> Any:
-    """One panel for each pass, one row for each workload, one dot for each dtype."""
+    """Draw one panel for each pass, one row for each workload, one dot for each dtype."""
     steps = list(dict.fromkeys(each.step for each in comparisons))
     workloads = list(dict.fromkeys(each.workload for each in comparisons))
     rows = {name: row for row, name in enumerate([*workloads, "geometric mean"])}
@@ -46,7 +46,7 @@ def draw(comparisons: Sequence[Comparison], title: str) -> Any:
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    figure.supxlabel("the best rival's time / auto's time; right of the line, auto is faster", fontsize=9)
+    figure.supxlabel("the best baseline's time / auto's time; right of the line, auto is faster", fontsize=9)
     return figure
 
 

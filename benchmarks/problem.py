@@ -1,4 +1,4 @@
-"""What is measured: a workload forward or with its gradients, its operands, exact answer, and size."""
+"""A problem to measure: a workload forward or with its gradients, its operands, exact results, and size."""
 
 import dataclasses
 import functools
@@ -18,22 +18,22 @@ from .workloads import Workload
 
 PASSES = ("forward", "gradient")
 DTYPES = ("float32", "tf32", "bfloat16")
-"""``tf32`` is float32 in memory, multiplied as the accelerator likes best; ``float32`` is multiplied in full."""
+"""``tf32`` is float32 in memory, multiplied at the accelerator's default precision; ``float32`` at full precision."""
 
 
 def array_dtype(dtype: str) -> str:
-    """The dtype of arrays in one of ``DTYPES``."""
+    """Return the dtype of the arrays of one of ``DTYPES``."""
     return "float32" if dtype == "tf32" else dtype
 
 
 def precision(dtype: str) -> str | None:
-    """What JAX has to be told: accelerators multiply float32 with fewer bits by themselves, CPUs do not."""
+    """Return JAX's ``precision``: by default, accelerators multiply float32 with fewer bits, CPUs do not."""
     return "highest" if dtype == "float32" and jax.default_backend() != "cpu" else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A workload, forward or with both gradients, in one dtype; its operands are drawn, and the same each time."""
+    """A workload, forward or with both gradients, in one dtype. Its operands are random, and the same each time."""
 
     workload: Workload
     step: str
@@ -50,12 +50,12 @@ class Problem:
 
     @property
     def precision(self) -> str | None:
-        """What JAX has to be told of it."""
+        """JAX's ``precision``."""
         return precision(self.dtype)
 
     @property
     def operands(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Input, filters, and what the gradients are of: <z, y>."""
+        """Input x, filters w, and z: the gradients are those of <z, y>."""
         return _operands(self.workload, self.array_dtype)
 
     @property
@@ -66,20 +66,20 @@ class Problem:
 
     @property
     def flops(self) -> int:
-        """Two for each multiplication and addition that any method needs; the gradients need as many each."""
+        """Two for each multiplication and addition that every method needs. Each gradient needs as many."""
         size = self.workload.batch * self.workload.input_channels * self.workload.output_channels
         products = size // self.workload.groups * pairs(self.workload.spec, self.workload.input_sizes)
         return 2 * products * (3 if self.step == "gradient" else 1)
 
     @property
     def bytes(self) -> int:
-        """What input, filters and output take."""
+        """The bytes of input, filters and output."""
         shapes = (self.workload.input_shape, self.workload.filters_shape, self.workload.output_shape)
         return sum(map(math.prod, shapes)) * jnp.dtype(self.array_dtype).itemsize
 
 
 def pairs(spec: Spec, sizes: tuple[int, ...]) -> int:
-    """The number of (input pixel, kernel tap) pairs that land on the output.
+    """Return the number of (input pixel, kernel tap) pairs that land on the output.
 
     >>> pairs(Spec.from_tensorflow((1, 2, 1), (3, 1, 1), strides=2), (2,))  # three taps of one pixel, two of the other
     5

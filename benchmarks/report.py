@@ -1,22 +1,20 @@
-"""The figures as tables: in the terminal, and as a page that stands beside the JSON file."""
+"""The figures as tables: in the terminal, and as a Markdown page."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .bench_cli import milliseconds
+from . import tables as shared
 from .comparison import Comparison, grouped, mean
+from .tables import milliseconds
 
-_WIDTH = 100  # what the tables need of a terminal
 _COLUMNS = (
     "workload",
     "auto, ms",
-    "best rival",
-    "rival / auto",
+    "best baseline",
+    "baseline / auto",
     "lax / auto",
     "best method",
     "method / auto",
@@ -25,33 +23,28 @@ _COLUMNS = (
     "compile",
     "error",
 )
-_LEFT = ("workload", "best rival", "best method")
-_LEAST = 0.995  # what is shown as 1.00 is not red
+_LEFT = ("workload", "best baseline", "best method")
+_LEAST = 0.995  # 1.00 after rounding
 _LEGEND = (
-    "Ratios of times are above 1 where auto is faster: of the best rival, of jax.lax, and of the fastest method that "
-    "has a name. The other figures are auto's: its share of the fastest matrix product, its temporary memory in sizes "
-    "of input, kernel and output, its time to trace and compile in times of jax.lax's, and its error against float64 "
-    "in times of the most exact rival's."
+    "Ratios of times are above 1 where auto is faster: than the best baseline, than jax.lax, and than the fastest "
+    "method besides auto. The other figures are auto's: its share of the fastest matrix product, its temporary memory "
+    "in multiples of input, kernel and output, its time to trace and compile in multiples of jax.lax's, and its error "
+    "against float64 in multiples of the most exact baseline's."
 )
 
 
 def tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """A table for each pass and dtype, of at most 100 characters a line."""
+    """Return a table for each pass and dtype."""
     return [_table(*key, group) for key, group in grouped(comparisons).items()]
 
 
-def wide(console: Console) -> Console:
-    """The console, or a wider one: a table whose lines wrap in the terminal loses none of its figures."""
-    return Console(highlight=False, width=max(console.width, _WIDTH))
-
-
 def legend() -> Text:
-    """What the columns are."""
+    """Return the explanation of the columns."""
     return Text(_LEGEND, "dim")
 
 
 def page(content: dict[str, Any], comparisons: Sequence[Comparison], plot: str) -> str:
-    """The figures as Markdown. ``plot`` is the picture's file name."""
+    """Return the figures as Markdown. ``plot`` is the picture's file name."""
     machine, versions = content["machine"], content["versions"]
     lines = [
         f"# {machine['device']}, {content['date'][:10]}",
@@ -74,7 +67,7 @@ def page(content: dict[str, Any], comparisons: Sequence[Comparison], plot: str) 
         for each in problem["standings"]
         if each["status"] in ("wrong", "failed")
     ]
-    lines += ["", f"![The best rival's time in times of auto's]({plot})", "", _LEGEND, ""]
+    lines += ["", f"![The best baseline's time in multiples of auto's]({plot})", "", _LEGEND, ""]
     for (step, dtype), group in grouped(comparisons).items():
         lines += [
             f"## {step}, {dtype}",
@@ -92,14 +85,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _table(step: str, dtype: str, group: Sequence[Comparison]) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        collapse_padding=True,
-        title=f"{step}, {dtype}",
-        title_justify="left",
-        title_style="bold",
-    )
+    table = shared.table(f"{step}, {dtype}")
     for name in _COLUMNS:
         heading = name.replace(" / ", "\n/ ").replace(", ", "\n").replace("of ", "of\n").replace("best ", "best\n")
         table.add_column(heading, justify="left" if name in _LEFT else "right", no_wrap=True)
@@ -111,10 +97,10 @@ def _table(step: str, dtype: str, group: Sequence[Comparison]) -> Table:
 
 
 def _coloured(each: Comparison) -> list[Text]:
-    """The cells, those that miss a goal in red: slower than another, or more memory, compilation or error."""
+    """Return the cells; those that miss a goal are red: slower than another, or more memory, compilation or error."""
     cells = [Text(cell) for cell in _cells(each)]
     missed = {
-        "rival / auto": each.ratio is not None and each.ratio < _LEAST,
+        "baseline / auto": each.ratio is not None and each.ratio < _LEAST,
         "lax / auto": each.lax_ratio is not None and each.lax_ratio < _LEAST,
         "memory": each.memory is not None and each.memory > 1,
         "compile": each.compile_ratio is not None and each.compile_ratio > 1.5,
@@ -130,7 +116,7 @@ def _cells(each: Comparison) -> list[str]:
     return [
         each.workload,
         "-" if each.seconds is None else milliseconds(each.seconds),
-        each.rival or "-",
+        each.baseline or "-",
         _number(each.ratio),
         _number(each.lax_ratio),
         each.method or "-",

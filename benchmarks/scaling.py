@@ -1,26 +1,22 @@
-"""How ``auto``'s time grows: with the pixels of an image, and with the images of a batch, each up to 64 times."""
+"""``python -m benchmarks scaling``: how time grows with the pixels of an image, and with the images of a batch."""
 
 import argparse
-import contextlib
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
 
 import jax
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from jconvt._atomic_write import replacement
 from jconvt._geometry.spec import Spec
 
-from . import bench, machine, report, workloads
-from .bench_cli import milliseconds
+from . import machine, measurement, suite, tables, workloads
 from .problem import PASSES, Problem
+from .tables import milliseconds
 from .workloads import Workload
 
 _SIDES = {1: 16, 2: 8, 3: 4}
@@ -40,34 +36,34 @@ class Growth:
     step: str
     series: str
     factors: tuple[float, ...]
-    """Sizes, in times of the smallest."""
+    """Sizes, in multiples of the smallest."""
     seconds: tuple[float, ...]
 
     @property
     def total(self) -> float:
-        """The largest one's time in times of the smallest one's."""
+        """The time of the largest size divided by the time of the smallest."""
         return self.seconds[-1] / self.seconds[0]
 
     @property
     def jump(self) -> tuple[float, float]:
-        """The largest step in time that the step in size does not account for, and the size that it leads to."""
+        """The largest factor by which time grows more than size in one step, and the size after that step."""
         pairs = zip(self.factors, self.factors[1:], self.seconds, self.seconds[1:], strict=False)
         return max(((t / s) / (b / a), b) for a, b, s, t in pairs)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say what is to grow."""
+    """Add the options."""
     parser.add_argument(
-        "--workload", action="append", choices=tuple(workloads.load()), help="grow this layer; may be repeated"
+        "--workload", action="append", choices=tuple(workloads.load()), help="measure this layer; may be repeated"
     )
-    parser.add_argument("--pass", dest="step", action="append", choices=PASSES, help="measure this pass alone")
-    parser.add_argument("--method", choices=tuple(bench.methods()), default="auto", help="instead of auto")
+    parser.add_argument("--pass", dest="step", action="append", choices=PASSES, help="measure only this pass")
+    parser.add_argument("--method", choices=tuple(measurement.methods()), default="auto", help="instead of auto")
     parser.add_argument("--quick", action="store_true", help="time each size three times")
-    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write the times to FILE, too")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write the times to FILE")
 
 
 def sizes(workload: Workload, series: str) -> Iterator[tuple[float, Workload]]:
-    """The layer, from small to large, each with its size in times of the smallest."""
+    """Yield the layer from small to large, each with its size in multiples of the smallest."""
     side = _SIDES[workload.rank]
     if series == "batch":
         for doublings in range(int(math.log2(_MOST)) + 1):
@@ -79,7 +75,7 @@ def sizes(workload: Workload, series: str) -> Iterator[tuple[float, Workload]]:
 
 
 def _resized(workload: Workload, batch: int, input_sizes: tuple[int, ...]) -> Workload:
-    """The layer on other images, its output of the size that is TensorFlow's default."""
+    """Return the layer on other images, with TensorFlow's default output size."""
     spec = Spec.from_tensorflow(
         (batch, *input_sizes, workload.input_channels),
         workload.filters_shape,
@@ -92,53 +88,44 @@ def _resized(workload: Workload, batch: int, input_sizes: tuple[int, ...]) -> Wo
 
 
 def command(arguments: argparse.Namespace, console: Console) -> int:
-    """Measures the growths, and shows them."""
+    """Measure how times grow, and print a table."""
     chosen = [
         (name, step, series)
         for name in arguments.workload or workloads.load()
         for step in arguments.step or PASSES
         for series in ("pixels", "batch")
     ]
-    with contextlib.nullcontext() if arguments.json is None else replacement(arguments.json) as file:
+    with suite.json_file(arguments.json) as file:
         growths = []
         with Progress(console=console, transient=True, auto_refresh=False, disable=not console.is_terminal) as progress:
-            for each in progress.track(chosen, description="Growing"):
+            for each in progress.track(chosen, description="Measuring"):
                 growths.append(_grow(*each, arguments.method, arguments.quick))
         if file is not None:
             content = machine.describe() | {"growths": [dataclasses.asdict(growth) for growth in growths]}
-            json.dump(content, file, indent=1, allow_nan=False)
-            file.write("\n")
-    report.wide(console).print(_table(arguments.method, growths))
+            suite.write_json(content, file)
+    tables.wide(console).print(_table(arguments.method, growths))
     console.print(Text(f"Ran on {machine.device()}, JAX {jax.__version__}", "dim"))
     return 0
 
 
 def _grow(name: str, step: str, series: str, method: str, quick: bool) -> Growth:
-    """Each size's program is checked before it is timed, by itself: the sizes differ too much to take turns."""
+    """Measure each size separately: the sizes differ too much to interleave them."""
     factors, seconds = [], []
     for factor, workload in sizes(workloads.load()[name], series):
         rounds, budget = (3, 0.2) if quick else (50, 1.0)
         problem = Problem(workload, step, "float32")
-        (standing,) = bench.measure(problem, {method: bench.methods()[method]}, rounds=rounds, budget=budget)
-        if standing.status != "timed":
-            raise SystemExit(f"benchmarks: {method} on {name}, {step}, {series} times {factor:g}: {standing.detail}")
+        (result,) = measurement.measure(problem, {method: measurement.methods()[method]}, rounds=rounds, budget=budget)
+        if result.status != "timed":
+            raise SystemExit(f"benchmarks: {method} on {name}, {step}, {series} times {factor:g}: {result.detail}")
         factors.append(factor)
-        seconds.append(standing.seconds)
+        seconds.append(result.seconds)
     return Growth(name, step, series, tuple(factors), tuple(seconds))
 
 
 def _table(method: str, growths: Sequence[Growth]) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        collapse_padding=True,
-        title=f"{method}: 64 times the size, in how many times the time",
-        title_justify="left",
-        title_style="bold",
-        caption="Jump: the largest factor by which the time of one size is above the time of the size before it, grown "
-        "in proportion.\n",
-        caption_style="dim",
-        caption_justify="left",
+    table = tables.table(
+        f"{method}: the time of 64 times the size",
+        "Jump: the largest factor by which time grows more than size from one size to the next.",
     )
     for name in ("workload", "pass", "grows"):
         table.add_column(name, no_wrap=True)

@@ -1,6 +1,6 @@
-"""``python -m benchmarks --tpu-compile``: what TPU's compiler says of each method, beside ``jax.lax.conv_transpose``.
+"""``python -m benchmarks --tpu-compile``: the TPU compiler's estimates for each method and for ``jax.lax``.
 
-No TPU is needed: see ``tpu_program``, which also says what the figures are and are not.
+No TPU is needed: see ``tpu_program``, which also says what the figures do and do not mean.
 """
 
 import argparse
@@ -20,15 +20,15 @@ import jconvt
 from jconvt._atomic_write import replacement
 from jconvt.errors import ArgumentError
 
-from . import report, tpu_program, tpu_report, workloads
-from .rivals import lax
+from . import tables, tpu_program, tpu_report, workloads
+from .baselines import lax
 from .tpu_program import TOPOLOGIES, Figures
-from .tpu_report import DTYPES, MAPS, METHODS, RIVAL, Row
+from .tpu_report import BASELINE, DTYPES, MAPS, METHODS, Row
 from .workloads import Workload
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say what is to be compiled."""
+    """Add the options."""
     options = {
         "topology": (TOPOLOGIES, "v5e"),
         "dtype": (DTYPES, "all"),
@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(arguments: argparse.Namespace, console: Console) -> int:
-    """Compiles, and writes and shows the tables. What other runs of these versions wrote there is kept."""
-    tpu_program.use_compiler_alone()
+    """Compile, and write and print the tables. The results of earlier runs of the same versions are kept."""
+    tpu_program.use_only_compiler()
     path, versions = arguments.output / "tpu.json", tpu_program.versions()
     rows = {row.key: row for row in tpu_report.read(path, versions)}
     cases = [
@@ -52,19 +52,19 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
         for dtype in arguments.dtype or DTYPES
         for workload in arguments.workload or workloads.load()
         for name in arguments.map or MAPS
-        for method in (RIVAL, *(arguments.method or METHODS))
+        for method in (BASELINE, *(arguments.method or METHODS))
     ]
     known: dict[tuple[str, str], tuple[Figures, float]] = {}
     compiled: list[Row] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         for topology, dtype, workload, name, method in progress.track(cases, description="Compiling"):
             key = topology, dtype, workload.name, name, method
-            if method != RIVAL or key not in rows:  # the versions alone decide the rival's
+            if method != BASELINE or key not in rows:  # the baseline's depend only on the versions
                 rows[key] = measure(topology, dtype, workload, name, method, known)
             compiled.append(rows[key])
             _write(path, rows.values(), versions)  # after each: all of them take an hour
     for table in tpu_report.tables(compiled):
-        report.wide(console).print(table.shown())
+        tables.wide(console).print(table.shown())
         console.print()
     console.print(Text(tpu_report.LEGEND, "dim"))
     console.print(Text(f"{', '.join(map(' '.join, versions.items()))}; written: {path}, and its page beside it", "dim"))
@@ -79,7 +79,7 @@ def measure(
     method: str,
     known: dict[tuple[str, str], tuple[Figures, float]] | None = None,
 ) -> Row:
-    """The figures of the map of that name. What is ``known`` is not compiled again: some methods share programs."""
+    """Return the figures of one map. A ``known`` program is not compiled again: some methods share programs."""
     known = {} if known is None else known
     row = Row(topology, dtype, workload.name, name, method, choice(dtype, workload, name) if method == "auto" else None)
     try:
@@ -90,26 +90,26 @@ def measure(
             compiled = lowered.compile()
             known[key] = tpu_program.figures(compiled), time.perf_counter() - start
     except (ArgumentError, jax.errors.JaxRuntimeError) as error:
-        return row.of(refused=str(error).partition("\n")[0])
+        return row.of(unsupported=str(error).partition("\n")[0])
     figures, seconds = known[key]
     return row.of(figures=figures, compile_seconds=round(seconds, 3))
 
 
 def choice(dtype: str, workload: Workload, name: str) -> str:
-    """The method that ``auto`` takes for the map of that name."""
+    """Return the method that ``auto`` picks for one map."""
     arguments = workload.spec, workload.input_shape, workload.filters_shape
     return getattr(jconvt.choose(*arguments, dtype=dtype, platform="tpu"), MAPS[name]).method
 
 
 def function(workload: Workload, method: str) -> Callable[[Any, Any], Any]:
-    """A workload by a method, or by ``jax.lax``, as a function of input and filters."""
-    if method == RIVAL:
+    """Return a workload by a method, or by ``jax.lax``, as a function of input and filters."""
+    if method == BASELINE:
         return lax.function(workload)
     return lambda x, w: jconvt.conv_transpose(x, w, **workload.arguments, method=method)
 
 
 def lower(topology: str, dtype: str, workload: Workload, name: str, call: Callable[[Any, Any], Any]) -> Any:
-    """One of ``MAPS`` of a function of input and filters, for one chip."""
+    """Lower one of ``MAPS`` of a function of input and filters, for one chip."""
 
     def program(x: Any, w: Any, z: Any) -> Any:
         return call(x, w) if name == "T" else jax.vjp(call, x, w)[1](z)["FG".index(name)]

@@ -1,20 +1,20 @@
-"""A program compiled for a TPU that is not there, and what the compiler says of it.
+"""A program compiled for a TPU without one, and the compiler's estimates of its cost.
 
-libtpu compiles for v4, v5e, v5p and v6e on any x86-64 Linux machine, and tells four things of a program:
+libtpu compiles for v4, v5e, v5p and v6e on any x86-64 Linux machine, and reports for a program:
 
-- ``cycles``: it plans each operation's tiles by a model of the chip, and writes what the plan costs into the program:
-  ``estimated_cycles``. The figure is the sum of these over the program's operations, which a core runs one after the
-  other. It knows tiles, how they are filled up, changes of layout, and the zeros that a dilated convolution multiplies.
-- ``flops``: multiplications and additions, those with the zeros of padding and dilation not counted.
-- ``bytes``: what the operations read and write, also where it stays on the chip.
-- ``temporary`` and ``peak``: the bytes of main memory besides operands and results, and with them.
+- ``cycles``: libtpu plans each operation's tiles with a model of the chip, and writes the cost of the plan into the
+  program: ``estimated_cycles``. The figure is their sum over the program's operations, which a core runs one after the
+  other. It includes tiles, their padding, changes of layout, and the zeros that a dilated convolution multiplies.
+- ``flops``: multiplications and additions, without those with the zeros of padding and dilation.
+- ``bytes``: the bytes that the operations read and write, on the chip too.
+- ``temporary`` and ``peak``: the bytes of main memory without operands and results, and with them.
 
-None is a measurement. Transfers that run beside the computation are free in ``cycles``. So are operations that the
-compiler writes no cycles on, such as reversals and reshapes that move data: ``unpriced`` counts them. The estimate may
-be further off than two methods are apart.
+None is a measurement. Transfers that overlap computation are free in ``cycles``. So are operations without a cycle
+estimate, such as reversals and reshapes that move data: ``unpriced`` counts them. The error of the estimate may be
+larger than the difference between two methods.
 
-The ``optimal_seconds`` of ``cost_analysis()`` are not used: they are a bound from peak rates, which counts no work on
-zeros and no tiles, counts as traffic what a fusion keeps on the chip, and adds -1 second for a custom call.
+The ``optimal_seconds`` of ``cost_analysis()`` are not used: they are a bound from peak rates, which ignores zeros and
+tiles, counts data that a fusion keeps on the chip as traffic, and adds -1 second for a custom call.
 """
 
 import collections
@@ -35,19 +35,19 @@ TOPOLOGIES = {"v4": "v4:2x2x1", "v5e": "v5e:2x2", "v5p": "v5p:2x2x1", "v6e": "v6
 """The smallest part of a pod of each generation: four chips."""
 
 _ENVIRONMENT = {
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # no chip is opened, so none has to be locked
-    "TPU_SKIP_MDS_QUERY": "1",  # or libtpu asks a cloud's metadata server which TPU there is; these two say it instead
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # no chip is opened, so no lock is needed
+    "TPU_SKIP_MDS_QUERY": "1",  # or libtpu asks a cloud's metadata server for the TPU; the next two name one
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
 }
 _OPERATION = r"^  (?:ROOT )?%?[\w.-]+ = (?:\([^\n]*?\)|\S+) ([a-z][a-z-]*)\((.*)$"
-# What takes no time, or runs beside the computation; the custom calls are there to name a part of an array.
+# Operations that take no time, or overlap the computation; the custom calls only name a part of an array.
 _FREE = re.compile(r"parameter|constant|bitcast|tuple|get-tuple-element|custom-call|.*-(start|done)")
 
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What the compiler says of a program: of one device's share, where there are several."""
+    """The compiler's figures for a program; for one device's share if there are several."""
 
     cycles: int
     unpriced: dict[str, int]
@@ -57,8 +57,8 @@ class Figures:
     peak: int
 
 
-def use_compiler_alone() -> None:
-    """Has libtpu compile for a TPU that is not there, and JAX look for none. To be called before JAX computes.
+def use_only_compiler() -> None:
+    """Let libtpu compile without a TPU, and keep JAX from looking for one. Call it before JAX computes.
 
     Raises:
       ArgumentError: libtpu is not installed.
@@ -70,7 +70,7 @@ def use_compiler_alone() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Of what decides which figures there are.
+    """Return the versions that the figures depend on.
 
     Raises:
       ArgumentError: libtpu is not installed.
@@ -89,12 +89,12 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def devices(topology: str) -> tuple[Any, ...]:
-    """The chips of a topology such as ``"v5e:2x4"``: described, not there."""
+    """Return the descriptions of the chips of a topology such as ``"v5e:2x4"``."""
     return tuple(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
 
 
 def figures(compiled: Any) -> Figures:
-    """What the compiler says of a program that it made."""
+    """Return the compiler's figures for a compiled program."""
     counted, memory = compiled.cost_analysis(), compiled.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
     temporary = memory.temp_size_in_bytes
@@ -105,7 +105,7 @@ def figures(compiled: Any) -> Figures:
 
 
 def price(text: str) -> tuple[int, dict[str, int]]:
-    """The cycles of a compiled program, and how many operations it has without, by their names.
+    """Return the cycles of a compiled program, and the number of its operations without cycles, by name.
 
     >>> price('''
     ... ENTRY %main (a: f32[9]) -> f32[9] {

@@ -1,4 +1,4 @@
-"""What TPU's compiler said, as JSON, in tables and as a page."""
+"""The TPU compiler's figures as JSON, in tables and as a page."""
 
 import dataclasses
 import itertools
@@ -16,26 +16,26 @@ from .problem import Problem
 from .tpu_program import TOPOLOGIES, Figures
 
 MAPS = {"T": "transposed_convolution", "F": "forward_convolution", "G": "kernel_gradient"}
-"""The transposed convolution, and its gradients in input and filters: by their names here, and in ``jconvt.choose``."""
-RIVAL, METHODS = "jax.lax", ("auto", "dilated", "vjp", "polyphase", "gemm")
+"""The symbol of each map, and its name in ``jconvt.choose``."""
+BASELINE, METHODS = "jax.lax", ("auto", "dilated", "vjp", "polyphase", "gemm")
 DTYPES = ("float32", "bfloat16")
 
 LEGEND = (
-    "T is the transposed convolution, F its gradient in the input, G in the filters. Choice is "
-    "what auto took. Cycles are in thousands for "
-    f"{RIVAL}, and in multiples of {RIVAL}'s for the others: below 1 is faster. A star: the program has operations on "
-    "which the compiler writes no cycles. FLOPs are in multiples of those that no method does without. MB are millions "
-    "of bytes: read and written by all operations, and held in main memory besides operands and results."
+    "T is the transposed convolution, F its gradient in the input, G in the filters. Choice is the method that auto "
+    f"picked. Cycles are in thousands for {BASELINE}, and in multiples of {BASELINE}'s for the others: below 1 is "
+    "faster. A star: the compiler gives no cycles for some of the program's operations. FLOPs are in multiples of "
+    "those that every method needs. MB are millions of bytes: read and written by all operations, and held in main "
+    "memory besides operands and results."
 )
 _NAMES = ("workload", "map", "choice")
-_FIGURES = "What the figures are and are not, `benchmarks/tpu_program.py` explains."
+_FIGURES = "`benchmarks/tpu_program.py` explains what the figures mean."
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One program: a map of a workload by a method, on one chip.
 
-    ``chosen`` is the method that ``auto`` took. ``refused`` is why there are no figures.
+    ``chosen`` is the method that ``auto`` picked. ``unsupported`` says why there are no figures.
     """
 
     topology: str
@@ -46,7 +46,7 @@ class Row:
     chosen: str | None = None
     figures: Figures | None = None
     compile_seconds: float | None = None
-    refused: str | None = None
+    unsupported: str | None = None
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ class Row:
 
     @property
     def useful_flops(self) -> int:
-        """What no method does without."""
+        """The FLOPs that every method needs."""
         return Problem(workloads.load()[self.workload], "forward", self.dtype).flops
 
     def of(self, **changes: Any) -> "Row":
@@ -62,8 +62,8 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figured:
-    """A table, for the terminal and for a page. What is no name is a figure."""
+class TableData:
+    """A table, for the terminal and for a page. Columns are numbers unless they are in ``_NAMES``."""
 
     title: str
     headings: tuple[str, ...]
@@ -85,49 +85,49 @@ class Figured:
 
 
 def read(path: pathlib.Path, versions: dict[str, str]) -> list[Row]:
-    """The rows of a file of the same versions; none of another."""
+    """Return the rows of a file of the same versions, or no rows."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         rows = found["rows"] if found["versions"] == versions else []
         return [Row(**row | {"figures": row["figures"] and Figures(**row["figures"])}) for row in rows]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # or of another form
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # the last three: a file of another form
         return []
 
 
 def content(rows: Sequence[Row], versions: dict[str, str]) -> dict[str, Any]:
-    """What the JSON file holds."""
+    """Return the content of the JSON file."""
     return {"versions": versions, "rows": [dataclasses.asdict(row) for row in rows]}
 
 
 def page(rows: Sequence[Row], versions: dict[str, str]) -> str:
-    """The figures as Markdown."""
+    """Return the figures as Markdown."""
     lines = ["# What the TPU compiler says", "", f"{', '.join(map(' '.join, versions.items()))}.", "", LEGEND, _FIGURES]
     return "\n".join(itertools.chain(lines, *(table.markdown() for table in tables(rows)))) + "\n"
 
 
-def tables(rows: Sequence[Row]) -> Iterator[Figured]:
-    """For each chip and dtype: the cycles of all methods, then what else ``auto`` takes."""
+def tables(rows: Sequence[Row]) -> Iterator[TableData]:
+    """Yield two tables for each chip and dtype: the cycles of all methods; FLOPs and bytes of ``auto``."""
     cases: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in sorted(rows, key=_place):
         cases.setdefault(row.key[:-1], {})[row.method] = row
     for chip, group in itertools.groupby(cases.items(), key=lambda case: case[0][:2]):
         named = [(key[2:], found) for key, found in group]
-        methods = list(dict.fromkeys(method for _, found in named for method in found if method != RIVAL))
+        methods = list(dict.fromkeys(method for _, found in named for method in found if method != BASELINE))
         lines = [
-            [*map(Text, names), _choice(found), *(_cycles(found, method) for method in (RIVAL, *methods))]
+            [*map(Text, names), _choice(found), *(_cycles(found, method) for method in (BASELINE, *methods))]
             for names, found in named
         ]
-        yield Figured(f"TPU {' '.join(chip)}: cycles", ("workload", "map", "choice", RIVAL, *methods), lines)
+        yield TableData(f"TPU {' '.join(chip)}: cycles", ("workload", "map", "choice", BASELINE, *methods), lines)
         measured = [(names, found) for names, found in named if "auto" in found]
         if measured:
-            yield Figured(f"TPU {' '.join(chip)}: FLOPs and bytes", _BESIDES, [_besides(*case) for case in measured])
+            yield TableData(f"TPU {' '.join(chip)}: FLOPs and bytes", _BESIDES, [_besides(*case) for case in measured])
 
 
-_BESIDES = ("workload", "map", *(f"{what}\n{who}" for what in ("FLOPs", "MB", "MB held") for who in (RIVAL, "auto")))
+_BESIDES = ("workload", "map", *(f"{what}\n{who}" for what in ("FLOPs", "MB", "MB held") for who in (BASELINE, "auto")))
 
 
 def _place(row: Row) -> tuple[int, ...]:
-    orders = [*TOPOLOGIES], [*DTYPES], [*workloads.load()], [*MAPS], [RIVAL, *METHODS]
+    orders = [*TOPOLOGIES], [*DTYPES], [*workloads.load()], [*MAPS], [BASELINE, *METHODS]
     return tuple(order.index(name) for order, name in zip(orders, row.key, strict=True))
 
 
@@ -136,27 +136,27 @@ def _choice(found: dict[str, Row]) -> Text:
 
 
 def _cycles(found: dict[str, Row], method: str) -> Text:
-    row, rival = found.get(method), found[RIVAL]
-    if row is None or row.figures is None or rival.figures is None:
+    row, baseline = found.get(method), found[BASELINE]
+    if row is None or row.figures is None or baseline.figures is None:
         return Text("-")
     star = "*" if row.figures.unpriced else ""
-    if method == RIVAL:
+    if method == BASELINE:
         return Text(f"{row.figures.cycles / 1000:,.1f}{star}")
-    ratio = row.figures.cycles / rival.figures.cycles
+    ratio = row.figures.cycles / baseline.figures.cycles
     return Text(f"{ratio:.2f}{star}", _style(ratio, 1))
 
 
 def _besides(names: tuple[str, ...], found: dict[str, Row]) -> list[Text]:
     cells = [Text(name) for name in names]
-    rival, auto = found[RIVAL], found["auto"]
-    if rival.figures is None or auto.figures is None:
+    baseline, auto = found[BASELINE], found["auto"]
+    if baseline.figures is None or auto.figures is None:
         return cells + [Text("-")] * 6
-    for name, unit, digits in (("flops", rival.useful_flops, 2), ("bytes", 1e6, 1), ("temporary", 1e6, 1)):
-        values = getattr(rival.figures, name), getattr(auto.figures, name)
+    for name, unit, digits in (("flops", baseline.useful_flops, 2), ("bytes", 1e6, 1), ("temporary", 1e6, 1)):
+        values = getattr(baseline.figures, name), getattr(auto.figures, name)
         shown = [f"{value / unit:,.{digits}f}" for value in values]
         cells += [Text(shown[0]), Text(shown[1], _style(values[1], values[0]))]
     return cells
 
 
-def _style(value: float, rival: float) -> str:
-    return "green" if value < rival else "red" if value > rival else ""
+def _style(value: float, baseline: float) -> str:
+    return "green" if value < baseline else "red" if value > baseline else ""

@@ -1,4 +1,4 @@
-"""Transposed convolutions of published models: what speed is measured on."""
+"""Transposed convolutions of published models, to measure speed on."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from jconvt._geometry.spec import Spec
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """One layer: its geometry in TensorFlow's vocabulary, channels last, and the model that it is from."""
+    """One layer: its geometry in TensorFlow's vocabulary, channels last, and the model that it comes from."""
 
     name: str
     source: str
@@ -47,7 +47,7 @@ class Workload:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What ``jconvt.conv_transpose`` takes beside the operands."""
+        """The arguments of ``jconvt.conv_transpose`` besides the operands."""
         return {
             "output_shape": self.output_shape,
             "strides": self.stride,
@@ -62,7 +62,7 @@ class Workload:
 
 @functools.cache
 def load() -> dict[str, Workload]:
-    """Every workload, by its name.
+    """Return every workload by its name.
 
     >>> print(load()["tiny"].spec)
     transposed convolution, 2-D, groups 1

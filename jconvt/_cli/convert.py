@@ -3,7 +3,6 @@
 import argparse
 import pathlib
 import sys
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,17 +13,13 @@ from .. import weights
 from ..errors import ArgumentError, ArgumentTypeError
 
 
-def add(commands: Any) -> None:
-    """Adds the command."""
-    text = "the weights of one framework as those of another"
-    parser = commands.add_parser(
-        "convert",
-        help=text,
-        description=f"Writes {text}: transposed convolutions, convolutions, dense layers and norms. Formats are told "
-        "by the names: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. PATTERN is a path in which * stands "
-        "for anything; options with an = may be repeated.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.description = (
+        "Writes the weights of one framework as those of another: transposed convolutions, convolutions, dense layers "
+        "and norms. Formats are told by the names: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. PATTERN is "
+        "a path in which * stands for anything; options with an = may be repeated."
     )
-    parser.set_defaults(command=_convert)
     parser.add_argument("source", type=pathlib.Path, metavar="IN", help="the file to read")
     parser.add_argument("target", type=pathlib.Path, metavar="OUT", help="the file to write; it is replaced")
     parser.add_argument(
@@ -70,7 +65,7 @@ def _number(text: str) -> tuple[str, int]:
     return pattern, int(number)
 
 
-def _convert(arguments: argparse.Namespace, console: Console) -> int:
+def run(arguments: argparse.Namespace, console: Console) -> int:
     try:
         if arguments.partial and arguments.like is None:
             raise ArgumentError(

@@ -1,6 +1,6 @@
-"""The five-by-five example by every method, compared, timed, and shown to be a gradient."""
+"""``jconvt demo``: the five-by-five example by every method, compared, timed, and shown to be a gradient."""
 
-import dataclasses
+import argparse
 from collections.abc import Callable
 from statistics import median
 from typing import Any
@@ -9,145 +9,110 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import Box
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
-from .._conventions import tensorflow as convention
 from .._core import timing
 from .._methods import METHODS
-from .._methods.vjp import forward_convolution
 from .._testing import example, goldens
 from .._testing.cases import PRECISION
 from ..tensorflow import conv2d_transpose
+from . import terminal
 
-_TIMED_RUNS = 30
-
-
-@dataclasses.dataclass(frozen=True)
-class Device:
-    """What JAX computes on, by default."""
-
-    platform: str
-    kind: str
-    jax: str
-
-    def __str__(self) -> str:
-        return f"platform {self.platform}, device {self.kind}, JAX {self.jax}"
+_BRACKETS = Box("┌  ┐\n│  │\n    \n│  │\n    \n    \n│  │\n└  ┘\n")
+_X, _W = example.INPUT, example.FILTERS
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What one method answers to the example. ``error`` is its largest difference from TensorFlow's stored answer."""
-
-    method: str
-    how: str
-    output: NDArray[Any]
-    error: float
-    microseconds: float
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add no options: the example is fixed."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Gradient:
-    """Transposed convolution T(x) as a gradient, in numbers: F is the forward convolution, ``z`` fixed."""
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Compute and print the example. All its numbers are small integers, so the methods' outputs must be equal."""
+    device = terminal.default_device()
+    expected = next(golden for golden in goldens.load() if golden.name == "example").output[0, :, :, 0]
+    outputs, times = _outputs_and_times()
+    spread = np.ptp([*outputs.values()], axis=0).max()
+    errors = {method: abs(output - expected).max() for method, output in outputs.items()}
+    forward, transpose, gradient_error = _gradient()
+    is_gradient = forward == transpose and gradient_error == 0
 
-    z: NDArray[Any]
-    forward_product: float
-    """<F(z), x>"""
-    transpose_product: float
-    """<z, T(x)>"""
-    gradient_error: float
-    """The largest difference of the gradient of <F(z), x> in z, as ``jax.grad`` computes it, from T(x)."""
-
-    @property
-    def agrees(self) -> bool:
-        return self.forward_product == self.transpose_product and self.gradient_error == 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Demo:
-    """The example, each method's answer, and the gradient. All numbers are small integers, so equality is exact."""
-
-    input: NDArray[Any]
-    filters: NDArray[Any]
-    output: NDArray[Any]
-    tensorflow: str
-    results: list[Result]
-    gradient: Gradient
-
-    @property
-    def spread(self) -> float:
-        """The largest difference between any two methods."""
-        return float(np.ptp([result.output for result in self.results], axis=0).max())
-
-    @property
-    def agrees(self) -> bool:
-        return self.spread == 0 and all(result.error == 0 for result in self.results) and self.gradient.agrees
-
-
-def device() -> Device:
-    """The device that JAX computes on by default."""
-    first = jax.devices()[0]
-    return Device(first.platform, first.device_kind, jax.__version__)
-
-
-def run() -> Demo:
-    """Computes the example by every method.
-
-    >>> shown = run()
-    >>> shown.agrees, shown.output[0].tolist()
-    (True, [67.0, -134.0, 278.0, -154.0, 231.0])
-    """
-    golden = next(golden for golden in goldens.load() if golden.name == "example")
-    output = golden.output[0, :, :, 0]
-    return Demo(
-        input=golden.input[0, :, :, 0],
-        filters=golden.filters[:, :, 0, 0],
-        output=output,
-        tensorflow=goldens.manifest()["tensorflow"],
-        results=_results(output),
-        gradient=_gradient(),
+    title = "output, stride 2, padding VALID"
+    matrices = [_matrix("input", _X[0, :, :, 0]), _matrix("kernel", _W[:, :, 0, 0]), _matrix(title, expected)]
+    first, last, pixel = (int(value) for value in (_W.flat[0], _W.flat[-1], _X.flat[0]))
+    text = (
+        f"The corner is {expected[0, 0]:g} = {pixel} * {first}, not {pixel * last} = {pixel} * {last}: each input "
+        "pixel stamps the whole kernel, scaled by the pixel and not flipped, so the first pixel multiplies the first "
+        "tap in the corner. Sliding the kernel over the zero-filled input gives the same output only if the kernel is "
+        "flipped."
     )
+    table = terminal.table("method")
+    table.add_column("how it computes")
+    for name in ("corner", f"error vs\nTensorFlow\n{goldens.manifest()['tensorflow']}", "time\nmicro-\nseconds"):
+        table.add_column(name, justify="right")
+    summaries = {name: method.summary for name, method in METHODS.items()}
+    for method, output in outputs.items():
+        summary = summaries.get(method, "the method that jconvt predicts to be fastest").replace("`", "")
+        error = Text(f"{errors[method]:g}", terminal.BAD if errors[method] else terminal.GOOD)
+        time = f"{median(times[method]) * 1e6:,.0f}"
+        table.add_row(Text(method, "bold"), Text(summary), f"{output[0, 0]:g}", error, time)
+    difference = Text.assemble("Largest difference between any two methods: ", f"{spread:g}  ", _verdict(spread == 0))
+    heading = Text.assemble(("Transposed convolution is a gradient", "bold"), "  ", _verdict(is_gradient))
+    relation = Table.grid(padding=(0, 2))
+    relation.add_row("<F(z), x>", f"= {forward:g}", "F: the forward convolution, 5x5 to 2x2; z fixed")
+    relation.add_row("<z, T(x)>", f"= {transpose:g}", "T: the transposed convolution, 2x2 to 5x5")
+    relation.add_row("d<F(z), x>/dz - T(x)", f"= {gradient_error:g}", "largest entry; the gradient by jax.grad")
+    parts = [Columns(matrices, padding=(0, 2)), Text(text), table, difference, Group(heading, relation)]
+    for part in parts:
+        console.print(Padding(part, (1, 2, 0, 2)))
+    console.print(Padding(terminal.ran_on(device), (1, 2)))
+    return 0 if spread == 0 and is_gradient and not any(errors.values()) else 1
 
 
-def _results(expected: NDArray[Any]) -> list[Result]:
-    """What each method answers. All are timed once all have answered, side by side."""
-    x, w = jnp.asarray(example.INPUT), jnp.asarray(example.FILTERS)
-    outputs, calls = {}, {}
-    for method in ("auto", *METHODS):
-        compute = _compute(method)
-        outputs[method] = np.asarray(compute(x, w))[0, :, :, 0]
-        calls[method] = lambda compute=compute: compute(x, w).block_until_ready()
-    return [
-        Result(method, _how(method), outputs[method], float(abs(outputs[method] - expected).max()), median(each) * 1e6)
-        for method, each in timing.race(calls, rounds=_TIMED_RUNS).items()
-    ]
+def _outputs_and_times() -> tuple[dict[str, NDArray[Any]], dict[str, list[float]]]:
+    """Return every method's output for the example, and the seconds that it takes."""
+    x, w = jnp.asarray(_X), jnp.asarray(_W)
+    calls = {method: _call(method, x, w) for method in ("auto", *METHODS)}
+    outputs = {method: np.asarray(call())[0, :, :, 0] for method, call in calls.items()}
+    return outputs, timing.race(calls, rounds=30)  # interleaved, and after all are compiled
 
 
-def _compute(method: str) -> Callable[[Any, Any], jax.Array]:
-    def call(x: Any, w: Any) -> jax.Array:
+def _call(method: str, x: jax.Array, w: jax.Array) -> Callable[[], jax.Array]:
+    def compute(x: jax.Array, w: jax.Array) -> jax.Array:
         return conv2d_transpose(x, w, **example.ARGUMENTS, method=method, precision=PRECISION)
 
-    # NumPy loops cannot be traced: they are timed as they are.
-    return call if method == "reference" else jax.jit(call)
+    traceable = method not in METHODS or METHODS[method].traceable
+    compiled = jax.jit(compute) if traceable else compute
+    return lambda: compiled(x, w).block_until_ready()
 
 
-def _how(method: str) -> str:
-    """How a method computes: the first line of its file."""
-    if method == "auto":
-        return "the method that jconvt chooses"
-    return METHODS[method].summary
-
-
-def _gradient() -> Gradient:
-    x, w = jnp.asarray(example.INPUT), jnp.asarray(example.FILTERS)
-    spec, layout = convention.resolve(x.shape, w.shape, **example.ARGUMENTS)
+def _gradient() -> tuple[float, float, float]:
+    """Return <F(z), x>, <z, T(x)>, and the largest difference between T(x) and the gradient of <F(z), x> in z."""
+    x, w = jnp.asarray(_X), jnp.asarray(_W)
     z = jnp.asarray(np.arange(25) % 7 - 3, x.dtype).reshape(example.ARGUMENTS["output_shape"])
 
     def forward(z: jax.Array) -> jax.Array:
-        return forward_convolution(z, w, spec, layout, z.dtype, PRECISION)
+        order = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(z, w, (2, 2), "VALID", dimension_numbers=order, precision=PRECISION)
 
-    y = np.asarray(conv2d_transpose(x, w, **example.ARGUMENTS, precision=PRECISION))
-    return Gradient(
-        z=np.asarray(z)[0, :, :, 0],
-        forward_product=float(np.vdot(forward(z), x)),
-        transpose_product=float(np.vdot(z, y)),
-        gradient_error=float(np.abs(jax.grad(lambda z: jnp.sum(forward(z) * x))(z) - y).max()),
-    )
+    y = conv2d_transpose(x, w, **example.ARGUMENTS, precision=PRECISION)
+    error = jnp.abs(jax.grad(lambda z: jnp.sum(forward(z) * x))(z) - y).max()
+    return float(np.vdot(forward(z), x)), float(np.vdot(z, y)), float(error)
+
+
+def _matrix(title: str, values: NDArray[Any]) -> Group:
+    """Return a matrix in brackets. Its first entry, a factor or the product in the corner, is marked."""
+    table = Table(box=_BRACKETS, show_header=False)
+    for column in values.T:
+        table.add_column(justify="right", min_width=max(len(f"{value:g}") for value in column))
+    for i, row in enumerate(values):
+        table.add_row(*(Text(f"{value:g}", "bold cyan" if i == j == 0 else "") for j, value in enumerate(row)))
+    return Group(Text(title, "bold"), table)
+
+
+def _verdict(agrees: bool) -> Text:
+    return Text("agrees", terminal.GOOD) if agrees else Text("DISAGREES", terminal.BAD)

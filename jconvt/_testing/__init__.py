@@ -1,1 +1,1 @@
-"""What ``python -m jconvt check`` and the tests compare with: stored results and cases."""
+"""The data and checks of ``jconvt check`` and of the tests: TensorFlow's stored outputs, and cases."""

@@ -1,7 +1,7 @@
-"""The five-by-five example that jconvt began with, and what TensorFlow answers.
+"""The five-by-five example that jconvt began with.
 
-A person slid the kernel over the zero-filled input, expected -67 * -9 = 603 in the corner, and got -67 * -1 = 67:
-each input pixel *stamps* the kernel, so its first tap lands first.
+A person slid the kernel over the zero-filled input, expected -67 * -9 = 603 in the corner, and got -67 * -1 = 67 from
+TensorFlow: each input pixel *stamps* the kernel, so the first tap falls on the corner.
 """
 
 import numpy as np

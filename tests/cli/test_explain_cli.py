@@ -1,4 +1,4 @@
-"""``jconvt explain``: what the command shows and writes, and the options and files that it refuses."""
+"""``jconvt explain``: what the command shows and writes, and the options and files that it rejects."""
 
 import re
 
@@ -17,7 +17,7 @@ def command(*options):
         return stop.code
 
 
-def test_the_command_shows_the_example(capsys):
+def test_explain__shows_the_example(capsys):
     assert command() == 0
     shown = capsys.readouterr()
     assert "out[0,0] = -67*-1 = 67" in shown.out
@@ -26,7 +26,7 @@ def test_the_command_shows_the_example(capsys):
 
 
 @pytest.mark.parametrize("convention", jconvt._conventions.registry.CONVENTIONS)
-def test_the_command_shows_the_example_in_every_convention(capsys, convention):
+def test_explain__shows_the_example_in_every_convention(capsys, convention):
     assert command("--convention", convention, "--cell", "0,0", "--view", "all") == 0
     shown = capsys.readouterr().out
     backwards = convention in ("lax", "flax")
@@ -49,12 +49,12 @@ def test_the_command_shows_the_example_in_every_convention(capsys, convention):
         ),
     ],
 )
-def test_the_command_takes_arguments(capsys, options, line):
+def test_explain__shows_a_call_stated_by_options(capsys, options, line):
     assert command(*options.split()) == 0
     assert line in capsys.readouterr().out
 
 
-def test_the_command_reads_arrays_and_writes_files(capsys, tmp_path):
+def test_explain__reads_arrays_and_writes_files(capsys, tmp_path):
     pytest.importorskip("matplotlib")
     x, w = np.random.default_rng(0).integers(-9, 9, (2, 2, 3, 3, 2)).astype(np.float32)[0], np.ones((2, 2, 3, 2))
     np.save(tmp_path / "x.npy", x)
@@ -103,7 +103,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG)
-def test_a_wrong_option_is_refused(capsys, tmp_path, monkeypatch, options, message):
+def test_explain__wrong_option_ends_with_2(capsys, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     assert command(*options.split()) == 2
     shown = capsys.readouterr()
@@ -114,7 +114,7 @@ def test_a_wrong_option_is_refused(capsys, tmp_path, monkeypatch, options, messa
 
 
 @pytest.mark.parametrize("content", ["archive", "pickle", "nothing", "cut"])
-def test_a_file_that_holds_no_array_is_refused(capsys, tmp_path, content):
+def test_explain__file_without_an_array_ends_with_2(capsys, tmp_path, content):
     path = tmp_path / "x.npy"
     with path.open("wb") as file:
         if content == "archive":
@@ -128,7 +128,7 @@ def test_a_file_that_holds_no_array_is_refused(capsys, tmp_path, content):
     assert "--input is no array of numbers" in capsys.readouterr().err
 
 
-def test_the_command_says_where_the_library_is_wrong(capsys, monkeypatch):
+def test_explain__ends_with_1_if_the_library_is_wrong(capsys, monkeypatch):
     monkeypatch.setattr(jconvt.Explanation, "agrees", False)
     assert command() == 1
     assert "DISAGREES" in capsys.readouterr().out

@@ -1,6 +1,6 @@
 """Programs of the TPU compiler, which needs no TPU: methods, maps, dtypes, layers, and a training step.
 
-Install ``jconvt[tpu-compile]`` and run ``python -m pytest -m tpu_compile``. These tests compile a sample. The sweep over
+Install ``jconvt[tpu-compile]`` and run ``python -m pytest -m tpu_compile``. These tests compile a sample. The sweep of
 all published layers, dtypes and methods takes an hour: run ``python -m benchmarks --tpu-compile`` by hand, for each
 ``--topology``. ``test_tpu_results`` checks its stored results against the same limits.
 """
@@ -52,7 +52,7 @@ def _compiler():
 
 def figures(workload, map, method, dtype, topology="v5e"):
     row = tpu.measure(topology, dtype, workload, map, method)
-    assert row.figures is not None, row.refused
+    assert row.figures is not None, row.unsupported
     return row.figures
 
 
@@ -73,7 +73,7 @@ def compile_all_maps(workload, method, dtype):
 @pytest.mark.parametrize("map", MAPS)
 def test_methods__flops_memory_and_cycles(map):
     useful = Problem(SMALL, "forward", "float32").flops
-    rival = figures(SMALL, map, tpu.RIVAL, "bfloat16")
+    rival = figures(SMALL, map, tpu.BASELINE, "bfloat16")
     for method in METHODS:
         found = figures(SMALL, map, method, "bfloat16")
         assert found.cycles > 0
@@ -90,14 +90,14 @@ GENERATIONS = [("v5e", "float32"), *((each, "bfloat16") for each in tpu_program.
 @pytest.mark.parametrize(("topology", "dtype"), GENERATIONS)
 @pytest.mark.parametrize("map", MAPS)
 def test_auto__no_slower_than_jax_lax_on_every_generation(topology, dtype, map):
-    rival, found = (figures(SMALL, map, method, dtype, topology) for method in (tpu.RIVAL, "auto"))
+    rival, found = (figures(SMALL, map, method, dtype, topology) for method in (tpu.BASELINE, "auto"))
     assert found.cycles <= 1.05 * rival.cycles
     assert found.flops <= 1.05 * max(Problem(SMALL, "forward", "float32").flops, rival.flops)
 
 
 def test_auto__no_worse_than_jax_lax_for_a_published_layer():
     workload = workloads.load()["unet3d-up"]
-    rival, found = (figures(workload, "T", method, "bfloat16") for method in (tpu.RIVAL, "auto"))
+    rival, found = (figures(workload, "T", method, "bfloat16") for method in (tpu.BASELINE, "auto"))
     assert not tpu_limits.missed(found, rival, Problem(workload, "forward", "bfloat16").flops)
 
 
@@ -120,11 +120,11 @@ def test_floats__emulated_dtypes_compile(dtype):
     assert compile_all_maps(SMALL, "auto", dtype).flops > 0
 
 
-@pytest.mark.parametrize("method", ["auto", "gemm", tpu.RIVAL])
+@pytest.mark.parametrize("method", ["auto", "gemm", tpu.BASELINE])
 def test_int64__is_not_supported_by_the_compiler(method):
     row = tpu.measure("v5e", "int64", SMALL, "T", method)
-    assert "UNIMPLEMENTED" in row.refused
-    assert "element types" in row.refused
+    assert "UNIMPLEMENTED" in row.unsupported
+    assert "element types" in row.unsupported
 
 
 @pytest.mark.parametrize("map", MAPS)

@@ -1,8 +1,8 @@
-"""Results that TensorFlow computed once, stored so that they can be compared with where TensorFlow is not installed.
+"""Outputs that TensorFlow computed once, stored to compare with on machines without TensorFlow.
 
-``manifest.json`` holds TensorFlow's version, the script that asked it, and the arguments of each call; ``arrays.npz``
-its operands and results. Where ``exact`` is set, operands are small integers, and any correct method gives the same
-digits.
+``manifest.json`` holds TensorFlow's version, the script that called it, and the arguments of each call; ``arrays.npz``
+holds the operands and outputs. If ``exact`` is set, operands are small integers, and every correct method gives the
+same digits.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from ... import tensorflow
 
 @dataclasses.dataclass(frozen=True)
 class Golden:
-    """One call and what TensorFlow answered. ``function`` is of ``jconvt.tensorflow``."""
+    """One call of ``jconvt.tensorflow``'s ``function``, and TensorFlow's output."""
 
     name: str
     function: str
@@ -32,7 +32,7 @@ class Golden:
     output: NDArray[Any]
 
     def compute(self, **options: Any) -> jax.Array:
-        """What jconvt answers to the same call, with ``options`` of its own such as ``method``."""
+        """Return jconvt's output for the same call, with jconvt's ``options``, such as ``method``."""
         if self.function == "conv2d_backprop_input":
             operands = {"out_backprop": self.input, "filter": self.filters}
             return tensorflow.conv2d_backprop_input(**operands, **self.arguments, **options)
@@ -41,12 +41,12 @@ class Golden:
 
 @functools.cache
 def manifest() -> dict[str, Any]:
-    """The versions and the script that made the goldens, and the calls."""
+    """Return the versions and the script that made the goldens, and the calls."""
     return json.loads(importlib.resources.files(__name__).joinpath("manifest.json").read_text())
 
 
 def load() -> list[Golden]:
-    """All goldens, the five-by-five example first.
+    """Return all goldens, the five-by-five example first.
 
     >>> corner = load()[0]
     >>> corner.name, corner.output[0, 0, :, 0].tolist()

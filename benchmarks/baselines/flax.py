@@ -5,19 +5,19 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen
 
-from ..bench import Contender, Program, Unserved, jax_program
+from ..measurement import Candidate, Program, Unsupported, jax_program
 from ..problem import Problem
 from .lax import padding
 
 
-def contenders() -> dict[str, Contender]:
+def candidates() -> dict[str, Candidate]:
     return {"flax": _prepare}
 
 
 def _prepare(problem: Problem) -> Program:
     workload = problem.workload
     if workload.groups > 1:
-        raise Unserved("flax.linen.ConvTranspose has no groups")
+        raise Unsupported("flax.linen.ConvTranspose has no groups")
     dtype = jnp.dtype(problem.array_dtype)
     layer = linen.ConvTranspose(
         workload.output_channels,

@@ -1,4 +1,4 @@
-"""``jax.lax.conv_transpose``; where there are groups, which it has not, the convolution that it stands for."""
+"""``jax.lax.conv_transpose``; with groups, which it does not support, the convolution that it would call."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from ..bench import Contender, Program, jax_program
+from ..measurement import Candidate, Program, jax_program
 from ..problem import Problem
 from ..workloads import Workload
 
 
-def contenders() -> dict[str, Contender]:
+def candidates() -> dict[str, Candidate]:
     return {"lax": _prepare}
 
 
 def padding(workload: Workload) -> list[tuple[int, int]]:
-    """What ``jax.lax`` pads the dilated input with, to crop the canvas by ``lo`` and ``hi``."""
+    """Return the padding of the dilated input that crops the canvas by ``lo`` and ``hi``."""
     return [(axis.extent - 1 - axis.lo, axis.extent - 1 - axis.hi) for axis in workload.spec.axes]
 
 
 def function(workload: Workload, precision: Any = None) -> Callable[[Any, Any], Any]:
-    """A workload as a function of input and filters."""
+    """Return a workload as a function of input and filters."""
     return _grouped(workload, precision) if workload.groups > 1 else _plain(workload, precision)
 
 

@@ -1,6 +1,6 @@
 """``tf.nn.conv1d_transpose`` to ``conv3d_transpose``, channels last, as a ``tf.function``.
 
-TensorFlow has no groups there; where each channel has its own kernel, it is the gradient of its depthwise convolution.
+TensorFlow has no groups there. A depthwise layer is the gradient of its depthwise convolution.
 """
 
 import os
@@ -9,17 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
-# TensorFlow's start-up notes would go between the rows of the progress bar.
+# TensorFlow's start-up messages would break the progress bar.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
-from ..bench import Contender, Program, Unserved
+from ..measurement import Candidate, Program, Unsupported
 from ..problem import Problem
 
 tf.get_logger().setLevel("ERROR")
 
 
-def contenders() -> dict[str, Contender]:
+def candidates() -> dict[str, Candidate]:
     here = {"cpu": "CPU", "gpu": "GPU"}.get(jax.default_backend())
     if here is None or not tf.config.list_physical_devices(here):
         raise ImportError(f"TensorFlow does not see the {jax.default_backend()} that JAX computes on")
@@ -69,11 +69,11 @@ def _transpose(problem: Problem) -> Any:
         function = getattr(tf.nn, f"conv{workload.rank}d_transpose")
         return lambda x, w: function(x, w, workload.output_shape, workload.stride, workload.padding)
     if workload.rank != 2 or not workload.groups == workload.input_channels == workload.output_channels:
-        raise Unserved("TensorFlow has no transposed convolution in groups")
+        raise Unsupported("TensorFlow has no transposed convolution in groups")
     strides = [1, workload.stride, workload.stride, 1]
     return lambda x, w: tf.nn.depthwise_conv2d_backprop_input(workload.output_shape, w, x, strides, workload.padding)
 
 
 def _kernel(problem: Problem, w: Any) -> Any:
-    """(k, k, 1, c) as (k, k, c, 1) and back, where the kernel is a depthwise one."""
+    """Convert a depthwise kernel from (k, k, 1, c) to (k, k, c, 1), or back."""
     return w if problem.workload.groups == 1 else np.swapaxes(w, -1, -2)

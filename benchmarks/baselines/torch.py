@@ -1,8 +1,8 @@
 """``torch.nn.functional.conv_transpose1d`` to ``conv_transpose3d``, contiguous and channels last.
 
 PyTorch crops as much before as after, or more before; TensorFlow crops more after. Along an axis where the two differ,
-PyTorch gets input and kernel mirrored, and gives the output mirrored, so that it answers the same question in one call.
-Operands are laid out and mirrored before the time is taken, and results after it.
+PyTorch gets input and kernel mirrored, and computes the mirrored output in one call. Operands are transposed and
+mirrored before the timing, and results after it.
 """
 
 from collections.abc import Callable
@@ -12,13 +12,13 @@ import jax
 import numpy as np
 import torch
 
-from ..bench import Contender, Program, Unserved
+from ..measurement import Candidate, Program, Unsupported
 from ..problem import Problem, array_dtype
 
 _LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def contenders() -> dict[str, Contender]:
+def candidates() -> dict[str, Candidate]:
     platform = jax.default_backend()
     if platform != "cpu" and not (platform == "gpu" and torch.cuda.is_available()):
         raise ImportError(f"PyTorch does not see the {platform} that JAX computes on")
@@ -26,7 +26,7 @@ def contenders() -> dict[str, Contender]:
 
 
 def product(size: int, dtype: str) -> Callable[[], Any]:
-    """One product of two square matrices."""
+    """Prepare one product of two square matrices."""
     matrix = torch.randn(size, size).to(device(), getattr(torch, array_dtype(dtype)))
 
     def call() -> None:
@@ -39,12 +39,12 @@ def product(size: int, dtype: str) -> Callable[[], Any]:
 
 
 def device() -> str:
-    """Where PyTorch is to compute: where JAX does."""
+    """Return the device for PyTorch: the one of JAX."""
     return "cpu" if jax.default_backend() == "cpu" else "cuda"
 
 
 def allow(dtype: str) -> None:
-    """Lets PyTorch multiply float32 with fewer bits, or not; on CPU it never does. cuDNN may try out its algorithms."""
+    """Let PyTorch multiply float32 in TF32, or not; on CPU it never does. cuDNN may time its algorithms first."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
     torch.backends.cudnn.benchmark = True
 
@@ -57,13 +57,13 @@ def synchronize() -> None:
 def _prepare(problem: Problem, last: bool) -> Program:
     workload = problem.workload
     if last and workload.rank not in _LAST:
-        raise Unserved(f"PyTorch has no channels-last layout in {workload.rank}-D")
+        raise Unsupported(f"PyTorch has no channels-last layout in {workload.rank}-D")
     axes = workload.spec.axes
     mirrored = tuple(axis for axis, geometry in enumerate(axes) if geometry.hi > geometry.lo)
     before = [max(axis.lo, axis.hi) for axis in axes]
     after = [min(axis.lo, axis.hi) for axis in axes]
     if any(not 0 <= a - b < axis.stride for a, b, axis in zip(before, after, axes, strict=True)):
-        raise Unserved("PyTorch has no output_padding as large as the stride")
+        raise Unsupported("PyTorch has no output_padding as large as the stride")
     allow(problem.dtype)
     function = getattr(torch.nn.functional, f"conv_transpose{workload.rank}d")
     x, w, z = problem.operands
@@ -105,7 +105,7 @@ def _tensor(problem: Problem, array: Any, last: bool) -> Any:
 
 
 def _images(array: Any, mirrored: tuple[int, ...]) -> Any:
-    """(batch, spatial..., c) as (batch, c, spatial...)."""
+    """Convert (batch, spatial..., c) to (batch, c, spatial...)."""
     return np.moveaxis(np.flip(array, tuple(axis + 1 for axis in mirrored)), -1, 1)
 
 
@@ -114,7 +114,7 @@ def _images_back(array: Any, mirrored: tuple[int, ...]) -> Any:
 
 
 def _kernels(w: Any, mirrored: tuple[int, ...]) -> Any:
-    """(k..., o / groups, c) as (c, o / groups, k...); the groups are in c in both."""
+    """Convert (k..., o / groups, c) to (c, o / groups, k...)."""
     return np.moveaxis(np.flip(w, mirrored), (-1, -2), (0, 1))
 
 
