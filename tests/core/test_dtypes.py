@@ -37,9 +37,9 @@ def test_dtypes__each_is_kept_and_exact_on_small_integers(method, dtype):
             raise
         pytest.skip(f"no {dtype} by {method} on {jax.default_backend()}: {error}".partition("\n")[0])
     assert y.dtype == dtype
-    wide = np.complex128 if dtype.startswith("complex") else np.float64
+    exact = np.complex128 if dtype.startswith("complex") else np.float64
     np.testing.assert_array_equal(
-        laws.rounded(y).astype(wide), laws.definition(CALL, np.asarray(x, wide), np.asarray(w, wide))
+        laws.rounded(y).astype(exact), laws.definition(CALL, np.asarray(x, exact), np.asarray(w, exact))
     )
 
 
@@ -64,21 +64,25 @@ def test_half_precision__gradients_are_summed_in_float32_and_rounded_once(method
     y, pull = jax.vjp(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2, method=method), x, w)
     z = jnp.asarray(rng.standard_normal(y.shape), dtype)
     spec = laws.spec_of(call)
-    wide = [np.asarray(array, np.float64) for array in (x, w, z)]
-    exact = reference.forward(wide[2], wide[1], spec), reference.kernel_gradient(wide[0], wide[2], spec)
+    x64, w64, z64 = (np.asarray(array, np.float64) for array in (x, w, z))
+    exact = reference.forward(z64, w64, spec), reference.kernel_gradient(x64, z64, spec)
     for found, wanted in zip(pull(z), exact, strict=True):
         error = np.abs(np.asarray(found, np.float64) - wanted)
         assert (error <= 0.51 * float(jnp.finfo(dtype).eps) * np.abs(wanted) + 1e-3).all()
 
 
 @pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
-@pytest.mark.parametrize(("dtype", "wide"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")])
-def test_preferred_element_type__widens_sums_and_result(method, dtype, wide):
+@pytest.mark.parametrize(
+    ("dtype", "preferred"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")]
+)
+def test_preferred_element_type__is_that_of_sums_and_result(method, dtype, preferred):
     x, w = (jnp.asarray(operand / 7).astype(dtype) for operand in CALL.operands())
-    y = jconvt.conv_transpose(x, w, method=method, precision="highest", preferred_element_type=wide, **CALL.arguments)
-    assert y.dtype == wide
+    y = jconvt.conv_transpose(
+        x, w, method=method, precision="highest", preferred_element_type=preferred, **CALL.arguments
+    )
+    assert y.dtype == preferred
     exact = laws.definition(CALL, np.asarray(x, np.float64), np.asarray(w, np.float64))
-    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0, atol=40 * jnp.finfo(wide).eps)
+    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0, atol=40 * jnp.finfo(preferred).eps)
 
 
 @pytest.mark.parametrize("method", laws.TRACED)
