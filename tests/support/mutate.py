@@ -30,6 +30,7 @@ STORED, PAGE = ROOT / "build" / "mutants.jsonl", ROOT / "docs" / "mutation_score
 COPIED = ("jconvt", "tests", "benchmarks", "docs", "examples", "conftest.py", "pyproject.toml", "README.md")
 
 GEOMETRY = ("tests/core/test_spec.py", "tests/conventions/test_bad_input.py")
+POLYPHASE = ("-k", "polyphase or gemm or matmul or spmd")
 TESTS: dict[str, tuple[str, ...]] = {
     "jconvt/_geometry/arguments.py": (*GEOMETRY, "tests/conventions/test_onnx.py"),
     "jconvt/_geometry/axis.py": GEOMETRY,
@@ -43,7 +44,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "jconvt/_conventions/torch.py": ("tests/conventions/test_torch.py",),
     "jconvt/_conventions/flax.py": ("tests/conventions/test_flax.py", "tests/layers/test_flax.py"),
     "jconvt/_conventions/equinox.py": ("tests/layers/test_equinox.py",),
-    "jconvt/_methods/_phases.py": ("tests/core/test_primitives.py", "tests/core/test_methods.py", "-k", "not dilated"),
+    "jconvt/_methods/_phases.py": ("tests/core/test_methods.py", "tests/core/test_primitives.py", *POLYPHASE),
     "jconvt/_core/halo.py": ("tests/sharding/test_sharding.py",),
 }
 """The tests of each file, the quickest first."""
@@ -261,10 +262,9 @@ def main() -> int:
     parser.add_argument("files", nargs="*", metavar="FILE", help=f"some of {', '.join(TESTS)}; all by default")
     parser.add_argument("--count", type=int, default=25, help="mutants of each file")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=600, help="start no mutant after this time")
+    parser.add_argument("--minutes", type=float, default=600, help="start no mutant later, after one run of the tests")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    end = time.monotonic() + 60 * options.minutes
     files = options.files or [file for file in TESTS if (ROOT / file).exists()]
     chosen, totals = {}, {}
     for file in files:
@@ -287,6 +287,8 @@ def main() -> int:
                 parser.error(f"the tests of {file} fail without a mutant")
             trees.put(tree)
             limits[file] = 60 + 3 * (time.monotonic() - start)
+
+        end = time.monotonic() + 60 * options.minutes
 
         def test(mutant: Mutant) -> None:
             if time.monotonic() > end:
