@@ -31,7 +31,7 @@ _NEEDS = {
     "tests/support/make_goldens.py": ["tensorflow"],
     "tests/support/onnxruntime_calls.py": ["onnx", "onnxruntime"],
 }
-"""What the code of a file needs beyond jconvt. The cells of notebooks are run by the documentation's build instead."""
+"""The packages that the code of a file needs besides jconvt. The documentation's build runs the cells of notebooks."""
 
 
 def installed(*names: str) -> bool:

@@ -1,4 +1,4 @@
-"""How methods are chosen, printed and measured, and which one a lowered program contains."""
+"""Methods are chosen, printed and measured, and lowered programs contain the chosen one."""
 
 import functools
 

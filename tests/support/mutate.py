@@ -102,7 +102,7 @@ def _header(statement: ast.stmt) -> str:
 
 
 def _difference(before: str, after: str, around: int = 30) -> str:
-    """What two texts differ in, with some characters around it."""
+    """The parts in which two texts differ, with some characters around them."""
 
     def shared(one: str, other: str) -> int:
         pairs = zip(one, other, strict=False)
