@@ -1,4 +1,4 @@
-"""The code in the README and in the documentation is run as tests."""
+"""The code in the README and in the documentation runs as tests, and programs compile quickly."""
 
 import importlib.util
 import os
@@ -6,7 +6,10 @@ import os
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")  # one CPU pretends to be eight, for what is split over devices
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")  # one CPU acts as eight devices, for the tests of sharding
+# Most of the time of the tests is XLA compiling small programs that run once. Processes that tests start inherit this.
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 collect_ignore = ["docs/conf.py", "docs/picture.py"]  # they need what only the documentation's build needs
 _NEEDS = {
@@ -28,7 +31,7 @@ _NEEDS = {
     "tests/support/make_goldens.py": ["tensorflow"],
     "tests/support/onnxruntime_calls.py": ["onnx", "onnxruntime"],
 }
-"""What the code of a file needs beyond jconvt. The cells of notebooks are run by the documentation's build instead."""
+"""The packages that the code of a file needs besides jconvt. The documentation's build runs the cells of notebooks."""
 
 
 def installed(*names: str) -> bool:

@@ -1,11 +1,11 @@
-"""What holds in every test: no silent promotion, 64-bit numbers where asked for, products in full, and quick keys."""
+"""The numerics of every test: strict promotion, 64-bit numbers, products in full precision, and quick random keys."""
 
 import os
 
 import jax
 import pytest
 
-# TensorFlow's own kernels on every CPU: those of oneDNN, which some CPUs get, check fewer sizes.
+# Use TensorFlow's own kernels on every CPU: those of oneDNN, which some CPUs get, accept fewer sizes.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
@@ -15,7 +15,7 @@ def _numerics():
         jax.enable_x64(True),
         jax.numpy_dtype_promotion("strict"),
         jax.numpy_rank_promotion("raise"),
-        jax.default_prng_impl("rbg"),  # it compiles much faster, and no test asks for certain numbers
-        jax.default_matmul_precision("highest"),  # GPUs multiply float32 as TF32 and TPUs as bfloat16 if not told
+        jax.default_prng_impl("rbg"),  # it compiles much faster, and no test needs particular numbers
+        jax.default_matmul_precision("highest"),  # by default GPUs multiply float32 as TF32, and TPUs as bfloat16
     ):
         yield

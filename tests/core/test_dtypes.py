@@ -21,14 +21,14 @@ DTYPES = ("float32", "float64", "bfloat16", "float16", "int32", "complex64")
 
 @pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
 @pytest.mark.parametrize("dtype", [*DTYPES, "int8", "uint8", "int64", "complex128"])
-def test_every_dtype_is_kept_and_exact_on_small_integers(method, dtype):
+def test_dtypes__each_is_kept_and_exact_on_small_integers(method, dtype):
     x, w = CALL.operands(np.complex128 if dtype.startswith("complex") else np.float64)
     if method == "vjp" and "int" in dtype:
         with pytest.raises(jconvt.ArgumentTypeError, match="leave method out for 'auto'"):
             jconvt.conv_transpose(x.astype(dtype), w.astype(dtype), method=method, **CALL.arguments)
         return
     if dtype in ("bfloat16", "int8", "uint8"):
-        x, w = abs(x) % 3, abs(w) % 2  # the result is to fit, too
+        x, w = abs(x) % 3, abs(w) % 2  # the result must fit, too
     x, w = jnp.asarray(x).astype(dtype), jnp.asarray(w).astype(dtype)
     try:
         y = jconvt.conv_transpose(x, w, method=method, **CALL.arguments)
@@ -37,15 +37,15 @@ def test_every_dtype_is_kept_and_exact_on_small_integers(method, dtype):
             raise
         pytest.skip(f"no {dtype} by {method} on {jax.default_backend()}: {error}".partition("\n")[0])
     assert y.dtype == dtype
-    wide = np.complex128 if dtype.startswith("complex") else np.float64
+    exact = np.complex128 if dtype.startswith("complex") else np.float64
     np.testing.assert_array_equal(
-        laws.whole(y).astype(wide), laws.definition(CALL, np.asarray(x, wide), np.asarray(w, wide))
+        laws.rounded(y).astype(exact), laws.definition(CALL, np.asarray(x, exact), np.asarray(w, exact))
     )
 
 
 @pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_is_summed_in_float32_and_rounded_once(method, dtype):
+def test_half_precision__is_summed_in_float32_and_rounded_once(method, dtype):
     rng = np.random.default_rng(0)
     x, w = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in ((1, 5, 5, 512), (5, 5, 4, 512)))
     y = np.asarray(jconvt.conv2d_transpose(x, w, strides=2, method=method), np.float64)
@@ -57,32 +57,36 @@ def test_half_precision_is_summed_in_float32_and_rounded_once(method, dtype):
 
 @pytest.mark.parametrize("method", laws.TRACED)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_gradients_in_half_precision_are_summed_in_float32_and_rounded_once(method, dtype):
+def test_half_precision__gradients_are_summed_in_float32_and_rounded_once(method, dtype):
     rng = np.random.default_rng(1)
     call = Call((2, 5, 5, 32), (5, 5, 16, 32), {"strides": 2})
     x, w = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in (call.input, call.filters))
     y, pull = jax.vjp(lambda x, w: jconvt.conv2d_transpose(x, w, strides=2, method=method), x, w)
     z = jnp.asarray(rng.standard_normal(y.shape), dtype)
     spec = laws.spec_of(call)
-    wide = [np.asarray(array, np.float64) for array in (x, w, z)]
-    exact = reference.forward(wide[2], wide[1], spec), reference.kernel_gradient(wide[0], wide[2], spec)
+    x64, w64, z64 = (np.asarray(array, np.float64) for array in (x, w, z))
+    exact = reference.forward(z64, w64, spec), reference.kernel_gradient(x64, z64, spec)
     for found, wanted in zip(pull(z), exact, strict=True):
         error = np.abs(np.asarray(found, np.float64) - wanted)
         assert (error <= 0.51 * float(jnp.finfo(dtype).eps) * np.abs(wanted) + 1e-3).all()
 
 
 @pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
-@pytest.mark.parametrize(("dtype", "wide"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")])
-def test_preferred_element_type_widens_sums_and_result(method, dtype, wide):
+@pytest.mark.parametrize(
+    ("dtype", "preferred"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")]
+)
+def test_preferred_element_type__is_that_of_sums_and_result(method, dtype, preferred):
     x, w = (jnp.asarray(operand / 7).astype(dtype) for operand in CALL.operands())
-    y = jconvt.conv_transpose(x, w, method=method, precision="highest", preferred_element_type=wide, **CALL.arguments)
-    assert y.dtype == wide
+    y = jconvt.conv_transpose(
+        x, w, method=method, precision="highest", preferred_element_type=preferred, **CALL.arguments
+    )
+    assert y.dtype == preferred
     exact = laws.definition(CALL, np.asarray(x, np.float64), np.asarray(w, np.float64))
-    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0, atol=40 * jnp.finfo(wide).eps)
+    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0, atol=40 * jnp.finfo(preferred).eps)
 
 
 @pytest.mark.parametrize("method", laws.TRACED)
-def test_gradients_keep_the_operands_dtypes_under_preferred_element_type(method):
+def test_preferred_element_type__gradients_keep_the_dtypes_of_the_operands(method):
     x, w = (jnp.asarray(operand).astype(jnp.bfloat16) for operand in CALL.operands())
 
     def loss(x, w):
@@ -93,7 +97,7 @@ def test_gradients_keep_the_operands_dtypes_under_preferred_element_type(method)
     assert in_x.shape == x.shape
 
 
-def test_preferred_element_type_of_integers():
+def test_preferred_element_type__of_integers():
     x = jnp.full((1, 3, 1), 100, jnp.int8)
     w = jnp.full((3, 1, 1), 100, jnp.int8)
     y = jconvt.conv1d_transpose(x, w, preferred_element_type=jnp.int32)
@@ -109,7 +113,7 @@ def test_preferred_element_type_of_integers():
         )
     ],
 )
-def test_preferred_element_type_is_what_lax_allows(dtype, preferred):
+def test_preferred_element_type__accepts_what_lax_accepts(dtype, preferred):
     x, w = jnp.ones((1, 3, 1), dtype), jnp.ones((2, 1, 1), dtype)
     try:
         expected = lax.conv_general_dilated(
@@ -126,7 +130,7 @@ def test_preferred_element_type_is_what_lax_allows(dtype, preferred):
     "precision",
     [None, "default", "high", "highest", lax.Precision.HIGHEST, ("high", "highest"), ["highest", "highest"]],
 )
-def test_precision_reaches_the_program(precision):
+def test_precision__reaches_the_program(precision):
     x, w = CALL.operands(np.float32)
     each = precision if isinstance(precision, tuple | list) else (precision, precision)
     names = [str(one.name if isinstance(one, lax.Precision) else one or "default").upper() for one in each]
@@ -143,7 +147,7 @@ def test_precision_reaches_the_program(precision):
             assert re.findall(r"(DEFAULT|HIGHEST|HIGH)", config) == names
 
 
-def test_operands_of_two_dtypes_are_promoted_unless_promotion_is_strict():
+def test_promotion__of_two_dtypes_raises_if_strict():
     x, w = jnp.ones((1, 3, 1), jnp.float32), jnp.ones((2, 1, 1), jnp.int32)
     with jax.numpy_dtype_promotion("standard"):
         assert jconvt.conv1d_transpose(x, w).dtype == jnp.float32
@@ -152,14 +156,14 @@ def test_operands_of_two_dtypes_are_promoted_unless_promotion_is_strict():
         jconvt.conv1d_transpose(x, w)
 
 
-def test_nested_lists_and_numpy_arrays_are_operands():
+def test_operands__may_be_nested_lists_and_numpy_arrays():
     y = jconvt.conv1d_transpose([[[1.0], [2.0]]], np.array([[[1.0]], [[10.0]]]), strides=2)
     assert y.ravel().tolist() == [1, 10, 2, 20]
 
 
 @pytest.mark.parametrize("method", laws.TRACED)
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
-def test_the_precision_in_force_at_the_call_holds_when_it_is_lowered(method, platform):
+def test_precision__default_at_the_call_is_used_for_every_platform(method, platform):
     x, w = CALL.operands(np.float32)
 
     def f(x, w):
@@ -172,7 +176,7 @@ def test_the_precision_in_force_at_the_call_holds_when_it_is_lowered(method, pla
 
 
 @pytest.mark.parametrize("method", ["vjp", "polyphase", "gemm"])
-def test_a_wide_cotangent_is_not_narrowed_before_its_product(method):
+def test_half_precision__float32_cotangent_is_not_rounded_before_its_product(method):
     z, w = jnp.full((1, 2, 1), 1e6, jnp.float32), jnp.full((2, 1, 1), 1e-4, jnp.float16)
     spec = jconvt.Spec((jconvt.Axis(2, 2),))
     x = METHODS[method].forward(z, w, spec, Layout(1), jnp.dtype(jnp.float16), None)

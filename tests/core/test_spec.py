@@ -1,4 +1,4 @@
-"""The resolved geometry, against first principles: counted windows and counted stamps."""
+"""``Spec`` and ``Axis``, compared with counted windows and counted stamps."""
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ def spec_of(n, k, s, d, padding, **arguments):
 
 
 @given(st.integers(0, 5), numbers, numbers, st.integers(1, 3), paddings)
-def test_legal_sizes_are_those_that_the_forward_convolution_takes_back(n, k, s, d, padding):
+def test_output_shape__is_legal_where_the_forward_convolution_maps_it_back(n, k, s, d, padding):
     legal = legal_sizes(n, k, s, d, padding)
     for out in range((n + 1) * s + k * d + 3):
         if out in legal:
@@ -34,7 +34,7 @@ def test_legal_sizes_are_those_that_the_forward_convolution_takes_back(n, k, s, 
 
 @given(st.integers(1, 5), numbers, numbers, st.integers(1, 3), paddings)
 @example(1, 2, 2, 1, (0, 3))  # the last stamp ends before the padding begins
-def test_the_default_size_is_legal_and_keras_has_it(n, k, s, d, padding):
+def test_output_shape__default_is_legal_and_that_of_keras(n, k, s, d, padding):
     legal = legal_sizes(n, k, s, d, padding)
     if not legal:
         return
@@ -46,7 +46,7 @@ def test_the_default_size_is_legal_and_keras_has_it(n, k, s, d, padding):
 
 
 @given(st.integers(1, 5), numbers, numbers, st.integers(1, 3), paddings, st.integers(0, 6))
-def test_output_padding_adds_to_keras_smallest_size(n, k, s, d, padding, p):
+def test_output_padding__adds_to_the_smallest_size_of_keras(n, k, s, d, padding, p):
     e = (k - 1) * d + 1
     out = (n - 1) * s + e + p - (2 * (e // 2) if padding == "SAME" else 0 if padding == "VALID" else sum(padding))
     if out in legal_sizes(n, k, s, d, padding):
@@ -57,7 +57,7 @@ def test_output_padding_adds_to_keras_smallest_size(n, k, s, d, padding, p):
 
 
 @given(st.integers(1, 5), numbers, numbers, st.integers(1, 3))
-def test_same_padding_splits_as_tensorflows_notes_say(n, k, s, d):
+def test_same_padding__puts_the_smaller_half_first(n, k, s, d):
     # The forward convolution pads max((n-1) s + e - out, 0) in all, the smaller half first.
     for out in legal_sizes(n, k, s, d, "SAME"):
         (axis,) = spec_of(n, k, s, d, "SAME", output_shape=[out]).axes
@@ -66,14 +66,14 @@ def test_same_padding_splits_as_tensorflows_notes_say(n, k, s, d):
         assert max(axis.hi, 0) == total - total // 2
 
 
-def test_another_legal_size_moves_the_alignment():
+def test_output_shape__of_another_size_moves_the_alignment():
     # So output_shape and output_padding are not interchangeable.
     crops = [(a.lo, a.hi) for out in (7, 8) for a in spec_of(4, 3, 2, 1, "SAME", output_shape=[out]).axes]
     assert crops == [(1, 1), (0, 1)]
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", (1, 2)])
-def test_symbolic_sizes_give_the_same_spec(padding):
+def test_from_tensorflow__symbolic_sizes_give_the_same_spec(padding):
     (n,) = jax.export.symbolic_shape("n")
     spec = spec_of(n, 4, 3, 2, padding)
     assert spec == spec_of(5, 4, 3, 2, padding)
@@ -83,7 +83,7 @@ def test_symbolic_sizes_give_the_same_spec(padding):
     assert spec.input_sizes([out]) == (n,)
 
 
-def test_layouts_strides_and_paddings_of_the_whole_array_are_read_in_its_order():
+def test_from_tensorflow__reads_arguments_of_all_axes_in_the_order_of_data_format():
     last = Spec.from_tensorflow(
         (2, 5, 6, 3), (4, 3, 2, 3), strides=[1, 2, 3, 1], padding=[(0, 0), (1, 0), (0, 2), (0, 0)]
     )
@@ -94,21 +94,21 @@ def test_layouts_strides_and_paddings_of_the_whole_array_are_read_in_its_order()
     assert last.axes == (Axis(4, 2, 1, 1, 0), Axis(3, 3, 1, 0, 2))
 
 
-def test_one_number_serves_every_axis():
+def test_from_tensorflow__one_number_is_for_every_axis():
     assert Spec.from_tensorflow((1, 4, 4, 1), (3, 3, 1, 1), strides=[2], dilations=(3,)) == Spec.from_tensorflow(
         (1, 4, 4, 1), (3, 3, 1, 1), strides=(2, 2), dilations=3
     )
     assert Spec.from_tensorflow((1, 4, 4, 1), (3, 3, 1, 1), strides=None).axes[0].stride == 1
 
 
-def test_groups_are_given_or_implied_by_the_output_shape():
+def test_from_tensorflow__groups_may_follow_from_the_output_shape():
     assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), [1, 4, 6]).groups == 3
     assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), [1, 4, 2]).groups == 1
     assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), [1, 4, 6], groups=3).groups == 3
     assert Spec.from_tensorflow((1, 4, 6), (3, 2, 6), groups=6).groups == 6
 
 
-def test_it_prints_itself():
+def test_spec__str_is_a_table():
     spec = Spec((Axis(3, 2), Axis(5, 1, 2, 3, 4), Axis(1, 4, hi=-3)), groups=2)
     assert str(spec).splitlines() == [
         "transposed convolution, 3-D, groups 2",
@@ -120,7 +120,7 @@ def test_it_prints_itself():
     assert eval(repr(spec)) == spec
 
 
-def test_numbers_of_numpy_become_integers():
+def test_axis__numpy_integers_become_int():
     assert Spec.from_tensorflow(np.array([1, 4, 1]), np.array([3, 1, 1]), np.array([4])).output_sizes(
         np.array([4])
     ) == (4,)

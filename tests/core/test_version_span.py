@@ -1,4 +1,4 @@
-"""The versions that jconvt supports are stated in ``pyproject.toml``, and all else that names them says the same."""
+"""Every file that names the versions that jconvt supports agrees with ``pyproject.toml``."""
 
 import importlib.metadata
 import pathlib
@@ -21,13 +21,13 @@ PYTHON = SpecifierSet(PROJECT["requires-python"])
 
 
 def oldest(span):
-    """The version that a span begins with. It has no end: CI tries what is newest."""
+    """The first version of a span. It has no last one: CI tests the newest release."""
     (bound,) = span
     assert bound.operator == ">="
     return bound.version
 
 
-def test_what_runs_the_tests_is_within_the_span():
+def test_versions__running_ones_are_supported():
     running = {"jax": jax.__version__, "jaxlib": jaxlib.__version__, "numpy": np.__version__}
     assert running.keys() == SPANS.keys()
     for name, version in running.items():
@@ -35,32 +35,32 @@ def test_what_runs_the_tests_is_within_the_span():
     assert PYTHON.contains(f"{sys.version_info.major}.{sys.version_info.minor}")
 
 
-def test_what_is_installed_asks_for_the_span():
+def test_versions__installed_metadata_agree():
     try:
         requires = importlib.metadata.requires("jconvt")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("jconvt is not installed: it is imported from a checkout")
-    asked = [each for each in map(Requirement, requires) if each.marker is None]
-    assert {each.name: each.specifier for each in asked} == SPANS
+    required = [each for each in map(Requirement, requires) if each.marker is None]
+    assert {each.name: each.specifier for each in required} == SPANS
 
 
-def test_jax_and_jaxlib_begin_together():
+def test_versions__jax_and_jaxlib_are_equal():
     assert SPANS["jax"] == SPANS["jaxlib"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/get_started.md"])
-def test_the_pages_say_the_same(page):
-    said = re.findall(r"Python ([\d.]+) or newer, JAX ([\d.]+) or newer", (ROOT / page).read_text())
-    assert said == [(oldest(PYTHON), oldest(SPANS["jax"]))]
+def test_versions__pages_agree(page):
+    stated = re.findall(r"Python ([\d.]+) or newer, JAX ([\d.]+) or newer", (ROOT / page).read_text())
+    assert stated == [(oldest(PYTHON), oldest(SPANS["jax"]))]
 
 
-def test_no_extra_states_another_span():
+def test_versions__no_extra_states_its_own():
     for extra, requirements in PROJECT["optional-dependencies"].items():
         for each in map(Requirement, requirements):
             assert each.name not in SPANS or not each.specifier, f"{extra}: {each}"
 
 
-def test_the_tools_are_set_to_the_oldest_python():
+def test_versions__tools_target_the_oldest_python():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     assert tools["pyright"]["pythonVersion"] == oldest(PYTHON)
     assert Version(tools["ruff"]["target-version"].replace("py3", "3.")) == Version(oldest(PYTHON))

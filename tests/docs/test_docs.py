@@ -1,6 +1,6 @@
-"""The documentation's own checks can fail, and what its pages repeat is what it is elsewhere.
+"""The checks of the documentation's build can fail, and pages that repeat something agree with its source.
 
-What is built with Sphinx here is skipped without it.
+Tests that build pages are skipped without Sphinx.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ def module(name):
 
 
 def build(tmp_path, suppressed="toc.not_included", builder="dummy", **pages):
-    """Sphinx's exit status, and what it says, of pages built strictly with the documentation's configuration."""
+    """Build pages strictly, with the documentation's configuration; return Sphinx's exit status and output."""
     pytest.importorskip("sphinx_book_theme")
     source = tmp_path / "source"
     source.mkdir()
@@ -39,7 +39,7 @@ def build(tmp_path, suppressed="toc.not_included", builder="dummy", **pages):
 API = (DOCS / "api.md").read_text()
 
 
-def test_the_api_page_is_complete(tmp_path):
+def test_build__api_page_is_complete(tmp_path):
     status, said = build(tmp_path, api=API)
     assert status == 0, said
 
@@ -52,7 +52,7 @@ ENTRIES = (
 )
 
 
-def test_public_names_without_an_entry_fail_the_build(tmp_path):
+def test_build__public_names_without_an_entry_fail(tmp_path):
     page = API
     for entry in ENTRIES:
         assert entry in page
@@ -63,7 +63,7 @@ def test_public_names_without_an_entry_fail_the_build(tmp_path):
         assert f"public, but has no entry: {entry.split()[2]} [" in said
 
 
-def test_a_method_without_an_entry_is_missed():
+def test_undocumented__finds_methods_without_an_entry():
     names = module("public_names")
     entries = {"jconvt.Spec", "jconvt.Spec.rank", "jconvt.initializers"}
     missing = names.undocumented(entries)
@@ -71,7 +71,7 @@ def test_a_method_without_an_entry_is_missed():
         *missing
     }
     assert not entries & {*missing}
-    # An entry of the same function under another name will do; that of another class's method will not.
+    # An entry of the same function under another name counts; one of another class's method does not.
     assert "jconvt.tensorflow.conv2d_transpose" in missing
     assert "jconvt.tensorflow.conv2d_transpose" not in names.undocumented({"jconvt.conv2d_transpose"})
     assert "jconvt.Axis.input_size" in names.undocumented({"jconvt.Axis", "jconvt.Spec.input_sizes"})
@@ -91,7 +91,7 @@ assert 67 == 603
 """
 
 
-SUPPRESSED = "toc.not_included,jconvt.undocumented"  # no page of these tests is the API's
+SUPPRESSED = "toc.not_included,jconvt.undocumented"  # these tests have no page of the API
 
 
 WRONG = {
@@ -102,20 +102,20 @@ WRONG = {
 }
 
 
-def test_pages_that_are_wrong_fail_the_build(tmp_path):
+def test_build__wrong_pages_fail(tmp_path):
     status, said = build(tmp_path, SUPPRESSED, **{name: page for name, (page, _) in WRONG.items()})
     assert status != 0
     for name, (_, complaint) in WRONG.items():
-        assert re.search(rf"{name}\.md\b.* (WARNING|ERROR): ", said), said  # each of which fails it: it is strict
+        assert re.search(rf"{name}\.md\b.* (WARNING|ERROR): ", said), said  # a strict build fails on any of them
         assert complaint in said
 
 
-def test_a_page_that_is_right_does_not(tmp_path):
+def test_build__correct_page_passes(tmp_path):
     status, said = build(tmp_path, SUPPRESSED, page=NOTEBOOK.replace("67 == 603", "67 != 603"))
     assert status == 0, said
 
 
-def test_a_link_that_sphinx_does_not_make_fails_the_build_if_it_is_dead(tmp_path):
+def test_build__dead_links_in_raw_html_fail(tmp_path):
     page = '# Page\n\n```{raw} html\n<a href="_static/none.html">nowhere</a>\n```\n'
     status, said = build(tmp_path, SUPPRESSED, "html", page=page)
     assert status != 0
@@ -123,7 +123,7 @@ def test_a_link_that_sphinx_does_not_make_fails_the_build_if_it_is_dead(tmp_path
     assert "index.html:" not in said
 
 
-def test_dead_links(tmp_path):
+def test_dead_links__finds_missing_files_and_anchors(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "there.html").write_text('<p id="place"><a href="../here.html">back</a>')
     links = ["folder/there.html#place", "folder/there.html#", "#", "https://example.org/none", "mailto:nobody"]
@@ -132,7 +132,7 @@ def test_dead_links(tmp_path):
     assert module("dead_links").dead_links(tmp_path) == sorted(f"here.html: {link}" for link in dead)
 
 
-def test_measured_numbers_are_those_of_the_results():
+def test_pages__measured_numbers_are_those_of_the_results():
     page = (DOCS / "why_not_lax.md").read_text()
     (results,) = (ROOT / "benchmarks" / "results").glob("amd-epyc-2-cores-*-float32.md")
     measured = [
@@ -149,7 +149,7 @@ def cells(text):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
-def test_the_chinese_page_runs_the_same_code():
+def test_pages__chinese_page_has_the_same_code():
     def code(page):
         found = re.findall(r"^```\{code-cell\}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
         return [re.sub(r" +#.*", "", cell) for cell in found]
@@ -158,6 +158,12 @@ def test_the_chinese_page_runs_the_same_code():
 
 
 @pytest.mark.parametrize("page", ["why_67.md", "why_67.zh.md"])
-def test_the_page_to_play_with_is_the_one_that_is_written(page):
+def test_pages__interactive_page_is_the_one_that_is_written(page):
     (name,) = re.findall(r'^INTERACTIVE = "(.+)"$', (DOCS / "conf.py").read_text(), re.MULTILINE)
     assert {*re.findall(r'(?:src|href)="(.+?)"', (DOCS / page).read_text())} == {f"_static/{name}"}
+
+
+def test_readme__commands_are_those_of_ci():
+    commands = re.findall(r"<!-- command: \w+ -->\n```bash\n(.+)\n```", (ROOT / "README.md").read_text())
+    assert len(commands) == 2
+    assert {*commands} <= {*(ROOT / ".ci" / "run").read_text().splitlines()}

@@ -1,4 +1,4 @@
-"""The example programs print what they claim."""
+"""The example programs run, and print what the documentation says."""
 
 import base64
 import copy
@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def printed(program: str, *arguments: str) -> str:
-    """What an example prints. A failure shows its traceback."""
+    """Run an example and return its output. A failure shows its traceback."""
     path = ROOT / "examples" / program
     done = subprocess.run([sys.executable, path, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -23,7 +23,7 @@ def printed(program: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("method", ["dilated", "vjp"])
-def test_learning_recovers_the_kernel(method):
+def test_learn_upsampling__recovers_the_kernel(method):
     output = printed("learn_upsampling.py", "--method", method, "--size", "16", "--steps", "100")
     assert f"low (1, 16, 16, 1) to high (1, 32, 32, 1), method {method}" in output
     losses = [float(loss) for loss in re.findall(r"loss (\S+)", output)]
@@ -35,7 +35,7 @@ def test_learning_recovers_the_kernel(method):
     assert float(error) < 1e-5
 
 
-def test_export_serves_every_platform_and_size():
+def test_export_everywhere__works_for_every_platform_and_size():
     output = printed("export_everywhere.py", "2x5x6", "1x3x4")
     for function in ("upsample", "gradient"):
         assert re.search(rf"{function}: \d+ bytes for cpu, cuda, tpu\n", output)
@@ -52,14 +52,14 @@ def test_export_serves_every_platform_and_size():
 
 
 def needs(*packages: str) -> None:
-    """Skips where a package of the examples is not installed."""
+    """Skip the test if a package of the examples is not installed."""
     for package in ("matplotlib", *packages):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
 
 
-def drawn(path: pathlib.Path) -> None:
-    """The picture is there, can be read, is of a size to be looked at, and shows something in each of its quarters."""
+def assert_is_picture(path: pathlib.Path) -> None:
+    """The picture can be read, has a size that fits a screen, and shows something in each of its quarters."""
     image = pytest.importorskip("matplotlib.image").imread(path)
     height, width = image.shape[:2]
     assert 300 <= height <= 1000
@@ -70,12 +70,12 @@ def drawn(path: pathlib.Path) -> None:
 
 
 def number(pattern: str, output: str) -> float:
-    """The only number that stands in place of the pattern's group."""
+    """The only number that matches the group of the pattern."""
     (found,) = re.findall(pattern, output)
     return float(found)
 
 
-def test_unet_of_keras_answers_alike_in_flax(tmp_path):
+def test_keras_unet__has_the_same_outputs_in_flax(tmp_path):
     needs("tensorflow", "h5py", "flax")
     picture = tmp_path / "unet.png"
     output = printed("keras_unet_to_flax.py", "--steps", "8", "--width", "3", "--output", str(picture))
@@ -84,10 +84,10 @@ def test_unet_of_keras_answers_alike_in_flax(tmp_path):
     assert len(re.findall(r"up_\w+ +up_\w+ +conv_transpose .*\[::-1, ::-1\] +path", output)) == 2
     assert not re.search("^(not used|not filled|note)", output, re.MULTILINE)
     assert number(r"largest relative difference of the outputs: (\S+)", output) < 1e-5
-    drawn(picture)
+    assert_is_picture(picture)
 
 
-def test_generator_of_torch_makes_the_same_images_in_nnx(tmp_path):
+def test_torch_dcgan__makes_the_same_images_in_nnx(tmp_path):
     needs("torch", "flax", "sklearn")
     picture = tmp_path / "dcgan.png"
     output = printed("torch_dcgan_to_nnx.py", "--steps", "3", "--width", "2", "--output", str(picture))
@@ -97,10 +97,10 @@ def test_generator_of_torch_makes_the_same_images_in_nnx(tmp_path):
     assert len(re.findall(r"\d+ +layers\.\d+ +norm ", output)) == 4
     assert "images (6, 64, 64, 3)\n" in output
     assert number(r"largest relative difference of the images: (\S+)", output) < 1e-5
-    drawn(picture)
+    assert_is_picture(picture)
 
 
-def test_autoencoder_learns_the_same_with_each_method(tmp_path):
+def test_train_autoencoder__has_the_same_losses_with_each_method(tmp_path):
     needs("flax", "optax", "orbax", "sklearn")
     picture = tmp_path / "autoencoder.png"
     output = printed("train_autoencoder.py", "--steps", "6", "--width", "4", "--output", str(picture))
@@ -113,10 +113,10 @@ def test_autoencoder_learns_the_same_with_each_method(tmp_path):
     assert number(r"difference of the losses, over all steps: (\S+)", output) < 1e-5
     assert "restored parameters equal to the trained ones: True\n" in output
     assert (tmp_path / "autoencoder.orbax").is_dir()
-    drawn(picture)
+    assert_is_picture(picture)
 
 
-def test_bilinear_layer_resizes_as_jax_does(tmp_path):
+def test_bilinear_upsampling__resizes_as_jax_does(tmp_path):
     needs("flax", "sklearn")
     picture = tmp_path / "bilinear.png"
     output = printed("bilinear_upsampling.py", "--factor", "3", "--output", str(picture))
@@ -125,10 +125,10 @@ def test_bilinear_layer_resizes_as_jax_does(tmp_path):
     assert number(r"bilinear: relative difference from jax.image.resize inside (\S+)", output) < 1e-5
     nearest, bilinear = re.findall(r"nearest (\S+) dB, bilinear (\S+) dB", output)[0]
     assert float(bilinear) > float(nearest) > 20
-    drawn(picture)
+    assert_is_picture(picture)
 
 
-def test_checkerboard_is_gone_with_icnr(tmp_path):
+def test_checkerboard__is_gone_with_icnr(tmp_path):
     needs("flax")
     picture = tmp_path / "checkerboard.png"
     output = printed("checkerboard.py", "--output", str(picture))
@@ -139,11 +139,11 @@ def test_checkerboard_is_gone_with_icnr(tmp_path):
     assert list(sums) == ["k = 3, normal", "k = 4, normal", "k = 4, ICNR"]
     assert min(spreads[:2]) > 1
     assert spreads[2] < 1e-5
-    drawn(picture)
+    assert_is_picture(picture)
 
 
 @pytest.mark.filterwarnings("ignore")  # of the packages that run notebooks, not of jconvt
-def test_notebook_prints_what_is_stored_in_it(tmp_path):
+def test_notebook__prints_its_stored_output(tmp_path):
     needs("ipykernel")
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     stored = nbformat.read(ROOT / "examples" / "transpose_is_the_gradient.ipynb", as_version=4)
@@ -157,4 +157,4 @@ def test_notebook_prints_what_is_stored_in_it(tmp_path):
     assert "False" not in "".join(said)
     (picture,) = [o.data["image/png"] for o in run.cells[-1].outputs if "data" in o]
     (tmp_path / "notebook.png").write_bytes(base64.b64decode(picture))
-    drawn(tmp_path / "notebook.png")
+    assert_is_picture(tmp_path / "notebook.png")

@@ -1,4 +1,4 @@
-"""The example that upsamples a volume: equal to one call, and it goes on where it was stopped."""
+"""The example that upsamples a volume: it equals one call, and continues where it was stopped."""
 
 import importlib
 import os
@@ -28,7 +28,7 @@ def array(path: pathlib.Path, **options) -> "ts.TensorStore":
     return ts.open(place, open=not options, create=bool(options), **options).result()
 
 
-def test_large_block_of_zeros_is_one_chunk(monkeypatch, tmp_path):
+def test_volume_store__large_block_of_zeros_is_one_chunk(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(EXAMPLES)
     volume_store = importlib.import_module("volume_store")
     store = volume_store.created(tmp_path / "result.zarr", {}, (200, 150, 130, 1), (100, 150, 130))
@@ -42,7 +42,7 @@ def test_large_block_of_zeros_is_one_chunk(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A volume of integers, filters that mix its two channels into three, one call's result, and the program's."""
+    """A volume of integers, filters from two channels to three, the result of one call, and that of the program."""
     files = tmp_path_factory.mktemp("finished")
     x = RNG.integers(-9, 10, (23, 18, 13, 2)).astype(np.float32)
     filters = RNG.integers(-9, 10, (4, 4, 4, 3, 2)).astype(np.float32)
@@ -56,16 +56,16 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def files(finished, tmp_path):
-    """A copy of all that, with the times of the files."""
+    """A copy of those files, with their times."""
     return shutil.copytree(finished, tmp_path / "files")
 
 
 SMALL = "--budget", "0.015"
-"""Makes hundreds of blocks."""
+"""A budget that makes hundreds of blocks."""
 
 
 def command(files: pathlib.Path, *more: str) -> list[str]:
-    """With a budget that makes dozens of blocks."""
+    """The command line, with a budget that makes dozens of blocks."""
     places = [files / "volume.zarr", files / "result.zarr", "--filters", files / "filters.npy"]
     options = ["--output", files / "picture.png", "--devices", "3", "--budget", "0.03", *more]
     return [sys.executable, *map(str, (PROGRAM, *places, *options))]
@@ -79,13 +79,13 @@ def run(arguments: list[str], status: int = 0, **options) -> subprocess.Complete
 
 
 def chunks(files: pathlib.Path) -> dict[pathlib.Path, int]:
-    """The blocks of the result that are there, and when each was written."""
+    """The written blocks of the result, with the time of each."""
     found = (files / "result.zarr" / "c").rglob("*")
     return {path: path.stat().st_mtime_ns for path in found if path.is_file() and not path.name.endswith("lock")}
 
 
 def counted(output: str) -> list[int]:
-    """How many blocks there are in all, were there before, and were written."""
+    """The number of blocks in all, of those that were there before, and of those written now."""
     (line,) = re.findall(r"upsampling: of (\d+) blocks (\d+) were there, (\d+) written now", output)
     return [int(count) for count in line]
 
@@ -95,7 +95,7 @@ def equal_to_one_call(files: pathlib.Path) -> None:
     np.testing.assert_array_equal(found, np.load(files / "expected.npy"))
 
 
-def test_scan_without_channels_is_interpolated(tmp_path):
+def test_upsample_volume__interpolates_a_scan_without_channels(tmp_path):
     x = RNG.integers(-99, 100, (9, 20, 12)).astype(np.int16)
     array(tmp_path / "scan.zarr", dtype=ts.int16, shape=x.shape).write(x).result()
     output = run([sys.executable, str(PROGRAM), "scan.zarr", "--output", "picture.png"], cwd=tmp_path).stdout
@@ -111,7 +111,7 @@ def test_scan_without_channels_is_interpolated(tmp_path):
 
 
 def stopped_by(number: int, files: pathlib.Path, blocks: int) -> tuple[int, str]:
-    """Starts the program, and sends it a signal once it has written so many blocks more."""
+    """Start the program, and send it a signal after it has written this many more blocks."""
     before = len(chunks(files))
     with subprocess.Popen(
         command(files, *SMALL), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -123,7 +123,7 @@ def stopped_by(number: int, files: pathlib.Path, blocks: int) -> tuple[int, str]
     return process.returncode, said
 
 
-def test_goes_on_after_it_was_stopped_and_killed(files):
+def test_upsample_volume__continues_after_signals(files):
     shutil.rmtree(files / "result.zarr")
     status, said = stopped_by(signal.SIGINT, files, 3)
     assert (status, said) == (130, "upsample_volume: stopped; the same command goes on from here\n")
@@ -132,7 +132,7 @@ def test_goes_on_after_it_was_stopped_and_killed(files):
     before = chunks(files)
     assert len(before) >= 6
 
-    # What a kill in the middle of a write leaves behind: a part of a block, under a name of its own.
+    # A kill in the middle of a write leaves a part of a block, under another name.
     written = sorted(before)[-1]
     before.pop(written)
     written.rename(written.with_name(f"{written.name}.__lock"))
@@ -148,7 +148,7 @@ def test_goes_on_after_it_was_stopped_and_killed(files):
 
 
 def lose(files: pathlib.Path, count: int) -> None:
-    """Deletes so many blocks, far from each other."""
+    """Delete this many blocks, far from each other."""
     for path in sorted(chunks(files))[::7][:count]:
         path.unlink()
 
@@ -158,10 +158,10 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Runs a command that may write no file larger than the limit. Python ignores the signal, so the write fails."""
+"""Runs a command that cannot write files above the limit. Python ignores the signal, so the write fails."""
 
 
-def test_goes_on_after_writes_have_failed(files):
+def test_upsample_volume__continues_after_failed_writes(files):
     total = len(chunks(files))
     lose(files, 5)
     before = chunks(files)
@@ -184,7 +184,7 @@ cp -r "$(dirname "$0")/result.zarr" "$(dirname "$0")/kept.zarr"
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
-def test_goes_on_after_a_full_disk(files):
+def test_upsample_volume__continues_after_a_full_disk(files):
     script = files / "full.sh"
     script.write_text(FULL)
     inside = ["unshare", "--map-root-user", "--mount", "sh", script, files / "result.zarr", *command(files)]
@@ -202,7 +202,7 @@ def test_goes_on_after_a_full_disk(files):
     equal_to_one_call(files)
 
 
-REFUSED = """
+REJECTED = """
 import contextlib, io, sys
 sys.path.insert(0, sys.argv[1])
 import upsample_volume
@@ -216,7 +216,7 @@ for line in sys.stdin:
 """
 
 
-def test_bad_input_is_refused_and_told_what_to_do(files):
+def test_upsample_volume__rejects_bad_input_with_a_fix(files):
     made = run([sys.executable, str(PROGRAM), "made.zarr", "--make", "50x8x8", "--output", "made.png"], cwd=files)
     assert "making: of 2 blocks 0 were there, 2 written now" in made.stdout
     (files / "made.zarr" / "c" / "1" / "0" / "0" / "0").unlink()
@@ -267,7 +267,7 @@ def test_bad_input_is_refused_and_told_what_to_do(files):
         "changed.zarr|result.zarr|--filters|filters.npy": "volume was ",
     }
     asked = subprocess.run(
-        [sys.executable, "-c", REFUSED, EXAMPLES],
+        [sys.executable, "-c", REJECTED, EXAMPLES],
         input="".join(f"{case}\n" for case in cases),
         capture_output=True,
         text=True,

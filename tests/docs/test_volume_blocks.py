@@ -1,4 +1,4 @@
-"""A volume's blocks are computed from the pixels that they need, on devices too, and are equal to one call."""
+"""Blocks of a volume are computed from the pixels that they need, also on several devices, and equal one call."""
 
 import doctest
 import importlib
@@ -44,7 +44,7 @@ def stamped(x: np.ndarray, taps: np.ndarray, axis: jconvt.Axis) -> np.ndarray:
     st.integers(1, 4),
     st.data(),
 )
-def test_window_has_the_pixels_that_its_outputs_need(volume_blocks, n, k, s, padding, multiple, data):
+def test_window__has_exactly_the_pixels_that_its_outputs_need(volume_blocks, n, k, s, padding, multiple, data):
     (axis,) = jconvt.Spec.from_tensorflow((1, n, 1), (k, 1, 1), strides=s, padding=padding).axes
     x, taps = RNG.integers(-9, 10, n), RNG.integers(1, 10, k)
     whole = stamped(x, taps, axis)
@@ -57,12 +57,12 @@ def test_window_has_the_pixels_that_its_outputs_need(volume_blocks, n, k, s, pad
     assert part.lo >= 0
     assert part.hi > -s
     np.testing.assert_array_equal(stamped(pixels, taps, part), whole[start:stop])
-    if k >= s and multiple == 1:  # and no pixel more
+    if k >= s and multiple == 1:  # and no others
         spoiled = [np.where(np.arange(last - first) == end, 99, pixels) for end in (0, last - first - 1)]
         assert all((stamped(each, taps, part) != whole[start:stop]).any() for each in spoiled)
 
 
-def test_window_as_documented(volume_blocks):
+def test_window__doctests(volume_blocks):
     failed, tried = doctest.testmod(volume_blocks)
     assert tried
     assert not failed
@@ -115,7 +115,7 @@ for k, s, padding, sizes, groups, channels, devices, times in (
 """
 
 
-def test_blocks_on_devices_are_equal_to_one_call():
+def test_blocks__on_devices_equal_one_call():
     done = subprocess.run([sys.executable, "-c", SWEEP, EXAMPLES], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     counts = [int(count) for count in re.findall(r"(\d+) blocks", done.stdout)]

@@ -1,6 +1,6 @@
 """Calls of ``conv_transpose`` for hypothesis to draw, with every legal output size, and their operands.
 
-Legality comes from counting the windows of the forward convolution, not from jconvt's formulas.
+Output sizes are legal by counting the windows of the forward convolution, not by jconvt's formulas.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW"), 4: ("N
 
 
 def forward_size(out: int, kernel: int, stride: int, dilation: int, padding: Any) -> int:
-    """How many windows a forward convolution places on ``out`` pixels."""
+    """The number of windows that a forward convolution places on ``out`` pixels."""
     extent = (kernel - 1) * dilation + 1
     if padding == "SAME":
         return len(range(0, out, stride))
@@ -22,21 +22,24 @@ def forward_size(out: int, kernel: int, stride: int, dilation: int, padding: Any
 
 
 def legal_sizes(n: int, kernel: int, stride: int, dilation: int, padding: Any) -> list[int]:
-    """Every output size that the forward convolution takes back to ``n``."""
-    most = (n + 1) * stride + kernel * dilation
-    return [out for out in range(most) if forward_size(out, kernel, stride, dilation, padding) == n]
+    """Every output size that the forward convolution maps back to ``n``."""
+    limit = (n + 1) * stride + kernel * dilation
+    return [out for out in range(limit) if forward_size(out, kernel, stride, dilation, padding) == n]
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """Shapes of the operands and the arguments of one call of ``conv_transpose``."""
+    """The shapes of the operands, and the arguments, of one call of ``conv_transpose``."""
 
     input: tuple[int, ...]
     filters: tuple[int, ...]
     arguments: dict[str, Any]
 
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
     def operands(self, dtype: Any = np.float64) -> tuple[Any, Any]:
-        """Small integers without symmetry: sums of their products are exact, and no flip goes unseen."""
+        """Small integers without symmetry: the sums of their products are exact, and a flip changes them."""
         rng = np.random.default_rng(len(repr(self)))
         x, w = (rng.integers(-9, 10, shape) for shape in (self.input, self.filters))
         if np.dtype(dtype).kind == "c":
@@ -52,7 +55,7 @@ def calls(
     plain: bool = False,
     empty: bool = True,
 ) -> Call:
-    """Draws a legal call; a ``plain`` one has no groups or dilation, and channels last. Half may be ``empty``."""
+    """Draw a legal call: a ``plain`` one has no groups or dilation, and channels last; arrays may be ``empty``."""
     rank = draw(st.sampled_from(ranks))
     most = {1: 5, 2: 3, 3: 2, 4: 2}[rank]
     kind = draw(st.sampled_from(paddings))
@@ -67,15 +70,15 @@ def calls(
         for values, value in zip((sizes, kernel, strides, dilations, pads), (n, k, s, d, pad), strict=True):
             values.append(value)
     groups = 1 if plain else draw(st.sampled_from((1, 1, 2, 3)))
-    taken, out = groups * draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    in_channels, out_channels = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3))
     batch = draw(st.sampled_from((1, 2, 2, 0) if empty else (1, 2, 2)))
     arguments: dict[str, Any] = {"strides": strides, "padding": pads if kind == "EXPLICIT" else kind}
     channels_first = not plain and draw(st.booleans())
-    full = (batch, groups * out, *outs) if channels_first else (batch, *outs, groups * out)
+    full = (batch, out_channels, *outs) if channels_first else (batch, *outs, out_channels)
     arguments["output_shape"] = full
     if not plain:
         arguments |= {"dilations": dilations, "groups": groups}
         arguments["data_format"] = FORMATS[rank][channels_first]
         arguments["output_shape"] = draw(st.sampled_from((full, tuple(outs))))
-    shape = (batch, taken, *sizes) if channels_first else (batch, *sizes, taken)
-    return Call(shape, (*kernel, out, taken), arguments)
+    shape = (batch, in_channels, *sizes) if channels_first else (batch, *sizes, in_channels)
+    return Call(shape, (*kernel, out_channels // groups, in_channels), arguments)

@@ -1,17 +1,23 @@
-"""The laws that every method keeps, each as a function that raises ``AssertionError`` where one does not."""
+"""The laws that every method satisfies, each as a function that raises ``AssertionError`` where a method violates it.
 
+The laws of one call share one compiled program: compiling takes most of the time of the tests.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 import jconvt
-import jconvt._testing.goldens
 from jconvt._methods import METHODS, reference
+from jconvt._testing import goldens
 from tests.support.geometries import FORMATS, Call
 
-TRACED = [method for method in METHODS if method != "reference"] + ["auto"]
-"""The methods that JAX traces: all but the NumPy loops, which everything is compared with."""
+TRACED = [name for name, method in METHODS.items() if method.traceable] + ["auto"]
+"""The methods that JAX can trace: all except the NumPy loops, which they are compared with."""
 
 
 def spec_of(call: Call) -> jconvt.Spec:
@@ -19,100 +25,133 @@ def spec_of(call: Call) -> jconvt.Spec:
 
 
 def channels_last(array: Any, call: Call) -> Any:
-    first = call.arguments.get("data_format") in [pair[1] for pair in FORMATS.values()]
-    return np.moveaxis(np.asarray(array), 1, -1) if first else np.asarray(array)
+    """An array in the call's layout, with the channels last."""
+    return np.moveaxis(np.asarray(array), 1, -1) if _is_channels_first(call) else np.asarray(array)
 
 
-def as_in_call(array: Any, call: Call) -> Any:
-    first = call.arguments.get("data_format") in [pair[1] for pair in FORMATS.values()]
-    return np.moveaxis(array, -1, 1) if first else array
+def in_layout(array: Any, call: Call) -> Any:
+    """An array with the channels last, in the call's layout."""
+    return np.moveaxis(array, -1, 1) if _is_channels_first(call) else array
 
 
-def whole(array: Any) -> Any:
-    """What is to be whole numbers, as it is; but where there are transforms of float32, without the traces they leave.
+def _is_channels_first(call: Call) -> bool:
+    return call.arguments.get("data_format") in [first for _, first in FORMATS.values()]
 
-    cuDNN may convolve by Winograd's or Fourier's, which round between. What is off by a quarter is wrong there, too.
+
+def rounded(array: Any) -> Any:
+    """Return integer-valued results, without the small errors of float32 transforms on accelerators.
+
+    cuDNN may convolve by Winograd's or Fourier's transform, which round in between. A number that is 0.25 or more from
+    an integer is an error there, too.
     """
     array = np.asarray(array)
     if jax.default_backend() == "cpu":
         return array
-    wide = array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
-    nearest = np.rint(wide)
-    assert (np.abs(wide - nearest) < 0.25).all(), "no whole numbers"
+    exact = array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
+    nearest = np.rint(exact)
+    assert (np.abs(exact - nearest) < 0.25).all(), "not integers"
     return nearest.astype(array.dtype)
 
 
-def computed(call: Call, x: Any, w: Any, method: str) -> jax.Array:
-    """The call, compiled if it can be."""
+@functools.lru_cache(16)
+def program(call: Call, method: str) -> Callable[..., tuple[Any, ...]]:
+    """Return a function from ``x``, ``w`` and ``z`` to ``T(x, w)`` and the gradients ``F(z, w)`` and ``G(x, z)``.
 
-    def compute(x: Any, w: Any) -> jax.Array:
+    It is one compiled program. The NumPy loops have no gradients that JAX derives, and return ``T(x, w)`` only.
+    """
+
+    def transpose(x: Any, w: Any) -> Any:
         return jconvt.conv_transpose(x, w, method=method, precision="highest", **call.arguments)
 
-    return compute(x, w) if method == "reference" else jax.jit(compute)(x, w)
+    def all_maps(x: Any, w: Any, z: Any) -> tuple[Any, ...]:
+        y, pull = jax.vjp(transpose, x, w)
+        return y, *pull(z)
+
+    return (lambda x, w, z: (transpose(x, w),)) if method == "reference" else jax.jit(all_maps)
 
 
 def definition(call: Call, x: Any, w: Any) -> Any:
-    """The NumPy loop's result, in the call's layout."""
-    return as_in_call(reference.transpose(channels_last(x, call), w, spec_of(call)), call)
+    """The NumPy loops' result, in the call's layout."""
+    return in_layout(reference.transpose(channels_last(x, call), w, spec_of(call)), call)
 
 
-def equals_definition(call: Call, method: str, dtype: Any = np.float64) -> None:
-    """A method's result is the NumPy loop's, to the last digit where operands are small integers."""
-    x, w = call.operands(dtype)
-    y = computed(call, x, w, method)
-    assert y.dtype == dtype
-    np.testing.assert_array_equal(whole(y), definition(call, x, w))
+def cotangent(call: Call) -> Any:
+    """Small integers of the shape of the output, in the call's layout."""
+    spec, x = spec_of(call), np.empty(call.input)
+    batch, *sizes, _ = channels_last(x, call).shape
+    shape = (batch, *spec.output_sizes(sizes), call.filters[-2] * spec.groups)
+    return in_layout(np.random.default_rng(2).integers(-9, 10, shape).astype(np.float64), call)
+
+
+def equals_definition(call: Call, method: str) -> None:
+    """The result equals the NumPy loops', to the last digit where the operands are small integers."""
+    x, w = call.operands()
+    y = program(call, method)(x, w, cotangent(call))[0]
+    assert y.dtype == np.float64
+    np.testing.assert_array_equal(rounded(y), definition(call, x, w))
 
 
 def is_adjoint(call: Call, method: str) -> None:
-    """<F(z, w), x> == <z, T(x, w)>, and the kernel gradient likewise, exactly."""
+    """``<F(z, w), x> == <z, T(x, w)> == <G(x, z), w>`` exactly, with F and G of the NumPy loops."""
     x, w = call.operands()
-    y = computed(call, x, w, method)
-    z = np.random.default_rng(1).integers(-9, 10, y.shape).astype(np.float64)
+    z = cotangent(call)
+    y = program(call, method)(x, w, z)[0]
     spec, last_x, last_z = spec_of(call), channels_last(x, call), channels_last(z, call)
-    right = np.vdot(z, np.asarray(y))
-    assert np.vdot(reference.forward(last_z, w, spec), last_x) == right
-    assert np.vdot(reference.kernel_gradient(last_x, last_z, spec), w) == right
+    product = np.vdot(z, np.asarray(y))
+    assert np.vdot(reference.forward(last_z, w, spec), last_x) == product
+    assert np.vdot(reference.kernel_gradient(last_x, last_z, spec), w) == product
 
 
 def gradients_are_the_definition(call: Call, method: str) -> None:
     """The gradients in both operands are the forward convolution and the kernel gradient of the NumPy loops."""
     x, w = call.operands()
-    spec, last_x = spec_of(call), channels_last(x, call)
-    shape = (last_x.shape[0], *spec.output_sizes(last_x.shape[1:-1]), w.shape[-2] * spec.groups)
-    last_z = np.random.default_rng(2).integers(-9, 10, shape).astype(np.float64)
-
-    @jax.jit
-    def gradients(x: Any, w: Any, z: Any) -> Any:
-        return jax.vjp(lambda x, w: computed(call, x, w, method), x, w)[1](z)
-
-    in_x, in_w = gradients(x, w, as_in_call(last_z, call))
+    z = cotangent(call)
+    spec, last_x, last_z = spec_of(call), channels_last(x, call), channels_last(z, call)
+    _, in_x, in_w = program(call, method)(x, w, z)
     np.testing.assert_array_equal(channels_last(in_x, call), reference.forward(last_z, w, spec))
     np.testing.assert_array_equal(in_w, reference.kernel_gradient(last_x, last_z, spec))
 
 
-def spreads_nan_under_the_stamp_alone(call: Call, method: str, pixel: int) -> None:
-    """One input pixel that is not a number makes the outputs under its stamp so, and no other."""
+def nan_reaches_its_stamp_only(call: Call, method: str, pixel: int = 0) -> None:
+    """An input pixel that is NaN makes the outputs under its stamp NaN, and no others."""
     x, w = call.operands()
     last = np.array(channels_last(x, call))
     pixels = last.reshape(-1, last.shape[-1])
     if len(pixels) == 0:
         return
     pixels[pixel % len(pixels)] = np.nan
-    y = np.isnan(channels_last(computed(call, as_in_call(last, call), w, method), call))
-    # A one at that pixel alone, stamped with a kernel of ones, is not zero where the stamp lies.
+    y = program(call, method)(in_layout(last, call), w, cotangent(call))[0]
+    # Ones at that pixel, stamped with a kernel of ones, are nonzero exactly under its stamp.
     mark = np.zeros_like(last)
     mark.reshape(pixels.shape)[pixel % len(pixels)] = 1
-    np.testing.assert_array_equal(y, reference.transpose(mark, np.ones_like(w), spec_of(call)) != 0)
+    stamp = reference.transpose(mark, np.ones_like(w), spec_of(call)) != 0
+    np.testing.assert_array_equal(np.isnan(channels_last(y, call)), stamp)
 
 
-def equals_tensorflow(golden: jconvt._testing.goldens.Golden, method: str) -> None:
-    """A method gives TensorFlow's stored digits; its own where operands are no integers, to rounding."""
-    y = np.asarray(golden.compute(method=method, precision="highest"))
+ARITHMETIC = (equals_definition, is_adjoint, gradients_are_the_definition)
+"""The laws that every error in a method's arithmetic violates."""
+
+
+def stored_results(stored: Sequence[goldens.Golden], method: str) -> list[Any]:
+    """A method's results for stored calls of TensorFlow, computed by one compiled program where JAX can trace it."""
+
+    def compute(operands: Any) -> list[Any]:
+        return [
+            dataclasses.replace(golden, input=x, filters=w).compute(method=method, precision="highest")
+            for golden, (x, w) in zip(stored, operands, strict=True)
+        ]
+
+    operands = [(golden.input, golden.filters) for golden in stored]
+    return [*map(np.asarray, (compute if method == "reference" else jax.jit(compute))(operands))]
+
+
+def equals_tensorflow(golden: goldens.Golden, y: Any) -> None:
+    """The result has TensorFlow's stored digits, or, where the operands are not integers, agrees up to rounding."""
     assert y.dtype == golden.output.dtype
     assert y.shape == golden.output.shape
     if golden.exact:
-        np.testing.assert_array_equal(whole(y), golden.output)
+        np.testing.assert_array_equal(rounded(y), golden.output, err_msg=golden.name)
     else:
         products = np.abs(golden.input).max() * np.abs(golden.filters).max() * golden.filters[..., 0, :].size
-        np.testing.assert_allclose(y, golden.output, rtol=0, atol=4 * np.finfo(y.dtype).eps * products)
+        atol = 4 * np.finfo(y.dtype).eps * products
+        np.testing.assert_allclose(y, golden.output, rtol=0, atol=atol, err_msg=golden.name)

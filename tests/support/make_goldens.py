@@ -1,6 +1,6 @@
 """Rewrite ``jconvt/_testing/goldens`` with TensorFlow's results: ``python -m tests.support.make_goldens``.
 
-Needs TensorFlow; run it when a case is added. Each case draws its operands by its own name, so other cases keep theirs.
+Needs TensorFlow. Run it when a case is added: each case seeds its operands with its name, so other cases keep theirs.
 """
 
 import json
@@ -66,8 +66,8 @@ for n, k, s in [(1, 1, 1), (3, 2, 1), (3, 3, 2), (2, 4, 2), (3, 5, 2), (3, 2, 3)
             CASES.append((name, ONE, [2, n, 3], [k, 2, 3], dict(output_shape=[2, out, 2], strides=s, padding=padding)))
 
 
-def ask(function: str, input: Any, filters: Any, arguments: dict[str, Any]) -> Any:
-    """TensorFlow's answer, from its CPU kernels or, for what these lack, from its XLA compiler."""
+def tensorflow_result(function: str, input: Any, filters: Any, arguments: dict[str, Any]) -> Any:
+    """TensorFlow's result, from its CPU kernels or, for calls that these do not support, from its XLA compiler."""
 
     def call() -> Any:
         if function == "conv2d_backprop_input":
@@ -103,7 +103,7 @@ def main() -> None:
     cases = []
     for name, function, dtype, exact, x, w, arguments in drawn:
         cases.append(dict(name=name, function=function, dtype=dtype, exact=exact, arguments=arguments))
-        output = ask(function, x, w, arguments)
+        output = tensorflow_result(function, x, w, arguments)
         arrays |= {f"{name}/input": x, f"{name}/filters": w, f"{name}/output": output}
     np.savez_compressed(FOLDER / "arrays.npz", **arrays)
     manifest = dict(
