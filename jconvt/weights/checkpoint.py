@@ -169,9 +169,6 @@ def _check_possible(path: str, layer: Layer, kind: str) -> None:
     role = "scale" if kind == "norm" else "kernel"
     axes = len(layer.arrays[role].shape) if role in layer.arrays else 0
     if axes == 0 or (role == "kernel" and (axes == 2) != (kind == "dense")):
-        raise ArgumentError(
-            f"layer {path!r} cannot be of kind {kind!r}",
-            got=_shapes(layer),
-            legal="a kernel of 3 axes or more in a convolution, of 2 in a dense layer, and none in a norm",
-            fix="pass a pattern that does not match this layer",
-        )
+        legal = "a kernel of 3 axes or more in a convolution, of 2 in a dense layer, and none in a norm"
+        problem, fix = f"layer {path!r} cannot be of kind {kind!r}", "pass a pattern that does not match this layer"
+        raise ArgumentError(problem, got=_shapes(layer), legal=legal, fix=fix)

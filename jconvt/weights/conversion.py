@@ -9,7 +9,7 @@ from ..errors import ArgumentError
 from . import layouts
 from ._errors import check_choice, listed
 from .checkpoint import Checkpoint, Layer
-from .layouts import OTHER, ROLES, TARGETS
+from .layouts import CONVERTED, OTHER, ROLES, TARGETS
 from .matching import Names, check_paths, check_unique
 from .report import Report, Row
 
@@ -49,12 +49,8 @@ def convert(checkpoint: Checkpoint, to: str, names: Names = None) -> tuple[Check
         rule = "path" if paths[path] == path else "name"
         rows.append(Row(path, paths[path], layer.kind, layer.shape, found.shape, code, rule))
     if not rows:
-        raise ArgumentError(
-            f"{checkpoint.source} has no layer that can be converted",
-            got=listed(unused) if unused else "no layers",
-            legal="convolutions, transposed convolutions, dense layers and norms",
-            fix="save the model without wrappers that compute its weights, such as a weight norm",
-        )
+        got, fix = listed(unused) if unused else "no layers", "save the model without wrappers such as a weight norm"
+        raise ArgumentError(f"{checkpoint.source} has no layer of these kinds", got=got, legal=CONVERTED, fix=fix)
     return dataclasses.replace(checkpoint, layers=layers, framework=to), Report(tuple(rows), tuple(unused))
 
 
@@ -73,12 +69,9 @@ def _convert_layer(path: str, layer: Layer, to: str) -> tuple[Layer, str]:
             error.add_note(f"in layer {path!r}, kernel {layer.shape}")
             raise
         if layer.shape_in(conversion.target) is None:
-            raise ArgumentError(
-                f"the groups of layer {path!r} do not divide its channels",
-                got=f"groups {groups}, kernel {layer.shape}",
-                legal="a divisor of the channels",
-                fix="pass groups={path: number}; for jconvt convert, --groups 'PATTERN=NUMBER'",
-            )
+            got, fix = f"groups {groups}, kernel {layer.shape}", "pass groups={path: number}, or --groups PATH=NUMBER"
+            problem = f"the groups of layer {path!r} do not divide its channels"
+            raise ArgumentError(problem, got=got, legal="a divisor of the channels", fix=fix)
         arrays["kernel"] = np.ascontiguousarray(conversion(kernel))
         code = conversion.code("kernel", kernel.shape).removeprefix("kernel")
     if "bias" in arrays and to == "equinox" and layer.kind in layouts.CONVOLUTIONS:

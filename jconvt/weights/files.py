@@ -46,8 +46,7 @@ def read(
       framework: the framework that a safetensors file's arrays are from: "torch" unless the file says otherwise,
         "keras", "flax" or "equinox".
       kinds: kinds that the file does not contain, by pattern of the path: ``{"decoder.up*": "conv_transpose"}``. A
-        state_dict or safetensors file does not say which convolutions are transposed. The model that it is loaded into
-        does, too.
+        state_dict does not say which convolutions are transposed; a model that it is loaded into says it too.
       groups: the number of groups, by pattern of the path too; one number is used for all convolutions.
 
     Returns:
@@ -111,12 +110,9 @@ def write(
     legal = (_FRAMEWORKS[format],) if format in _FRAMEWORKS else TARGETS
     to = to or (legal[0] if len(legal) == 1 else checkpoint.framework)
     if to not in legal:
-        raise ArgumentError(
-            "this format cannot store that framework's layout",
-            got=f"to = {to!r}, for {path.name}",
-            legal=f"to = {' or '.join(map(repr, legal))}",
-            fix="write a .safetensors file, which stores every layout; or pass another to",
-        )
+        got, legal = f"to = {to!r}, for {path.name}", f"to = {' or '.join(map(repr, legal))}"
+        fix = "write a .safetensors file, which stores every layout; or pass another to"
+        raise ArgumentError("this format cannot store that framework's layout", got=got, legal=legal, fix=fix)
     _check_like(path, format, like)
     with replacing(path) as temporary:
         if like is not None:
@@ -131,19 +127,13 @@ def write(
 def _check_like(path: pathlib.Path, format: str, like: Any) -> None:
     """Raise an error unless ``like`` is a Keras file of this format, or not needed and not given."""
     if like is None and format == "keras":
-        raise ArgumentError(
-            "a .keras file needs a model configuration, which a checkpoint does not have",
-            got=f"{path.name}, and no like",
-            legal="like='model.keras', saved by a model with these layers",
-            fix="pass one, or write a .weights.h5 file for model.load_weights",
-        )
+        problem = "a .keras file needs a model configuration, which a checkpoint does not have"
+        legal, fix = "like='model.keras', saved by the model", "pass one, or write a .weights.h5 for model.load_weights"
+        raise ArgumentError(problem, got=f"{path.name}, and no like", legal=legal, fix=fix)
     if like is not None and (format not in ("keras", "h5") or _format(_path(like), None, _READERS) != format):
-        raise ArgumentError(
-            "like must be a Keras file of the same format",
-            got=f"like = {str(like)!r}, for {path.name}",
-            legal=f"a {'.keras' if format == 'keras' else '.h5'} file, for a file with this suffix",
-            fix="give both files the same suffix, or leave like out",
-        )
+        got, legal = f"like = {str(like)!r}, for {path.name}", "a .keras file for a .keras file, .h5 for .h5"
+        fix = "give both files the same suffix, or leave like out"
+        raise ArgumentError("like must be a Keras file of the same format", got=got, legal=legal, fix=fix)
 
 
 def _path(path: Any) -> pathlib.Path:
@@ -158,10 +148,7 @@ def _format(path: pathlib.Path, format: str | None, legal: Collection[str]) -> s
     found = format if format is not None else _SUFFIXES.get(path.suffix.lower(), "")
     if found not in legal:
         suffixes = [suffix for suffix, each in _SUFFIXES.items() if each in legal]
-        raise ArgumentError(
-            "unknown format of weights",
-            got=path.name if format is None else f"format = {format!r}",
-            legal=f"a name that ends in {listed(suffixes)}; or format, one of {', '.join(legal)}",
-            fix="rename the file, or pass format",
-        )
+        got = path.name if format is None else f"format = {format!r}"
+        names = f"a name that ends in {listed(suffixes)}; or format, one of {', '.join(legal)}"
+        raise ArgumentError("unknown format of weights", got=got, legal=names, fix="rename the file, or pass format")
     return found

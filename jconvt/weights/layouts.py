@@ -13,12 +13,9 @@ from ..errors import ArgumentError
 KINDS = ("conv_transpose", "conv", "dense", "norm")
 """The kinds of layers that are converted."""
 
-UNKNOWN = "unknown"
-"""The kind of a convolution when the file does not say whether it is transposed."""
-
-OTHER = "other"
-"""The kind of everything that is not converted."""
-
+CONVERTED = "convolutions, transposed convolutions, dense layers and norms"  # in the words of error messages
+UNKNOWN = "unknown"  # a convolution when the file does not say whether it is transposed
+OTHER = "other"  # everything that is not converted
 CONVOLUTIONS = ("conv_transpose", "conv", UNKNOWN)
 
 ROLES = ("kernel", "scale", "bias", "mean", "var")
@@ -34,9 +31,7 @@ _SUFFIXES = {
 }
 _SUFFIXES["onnx"] = _SUFFIXES["torch"]
 
-FRAMEWORKS = tuple(_SUFFIXES)
-"""The frameworks whose arrays can be read."""
-
+FRAMEWORKS = tuple(_SUFFIXES)  # whose arrays can be read
 TARGETS = ("torch", "keras", "flax", "equinox")
 """The frameworks that a checkpoint can be converted to."""
 
@@ -48,7 +43,7 @@ def suffix(framework: str, kind: str, role: str) -> str:
     return _SUFFIXES[framework].get(role, role)
 
 
-def role(framework: str, name: str, rank: int) -> str | None:
+def role_of(framework: str, name: str, rank: int) -> str | None:
     """Return the role of an array by its name, or ``None``: the inverse of ``suffix``.
 
     Where a kernel and a scale share a name, as ``weight`` in PyTorch, an array of rank 1 is a scale.
@@ -72,8 +67,7 @@ def layout(framework: str, kind: str, rank: int, groups: int = 1, transpose_kern
             f"{framework} stores the kernel of a transposed convolution flipped, and that of a convolution unflipped",
             got="a convolution whose file does not say which of the two it is",
             legal="kind 'conv_transpose' or 'conv'",
-            fix="pass kinds={'pattern of the path': 'conv_transpose'}; for jconvt convert, --kind "
-            "'PATTERN=conv_transpose'",
+            fix="pass kinds={'PATTERN': 'conv_transpose'}, or --kind PATTERN=conv_transpose, for the layer's path",
         )
     if framework == "flax" and kind == "conv_transpose":
         return flax.kernel_layout(rank, transpose_kernel, groups)

@@ -33,21 +33,14 @@ class Pair(NamedTuple):
     rule: str
 
 
-class Fitted(NamedTuple):
-    """The arrays of each target, by path and role, and the report."""
-
-    arrays: dict[str, dict[str, np.ndarray]]
-    report: Report
-
-
 def fit(
     checkpoint: Checkpoint,
     targets: Mapping[str, Layer],
     unowned: Sequence[str] = (),
     names: Names = None,
     strict: bool = True,
-) -> Fitted:
-    """Return the checkpoint's arrays in the layouts, shapes and dtypes of the targets.
+) -> tuple[dict[str, dict[str, np.ndarray]], Report]:
+    """Return each target's arrays, by path and role, in its layouts, shapes and dtypes; and the report.
 
     ``unowned`` are parameters of the target that belong to no layer of a known kind.
 
@@ -70,7 +63,7 @@ def fit(
         unused += [f"{each.source}: {role}" for role in source.arrays if role not in ROLES]
     unused += [f"{path} ({layer})" for path, layer in leftover.items()]
     notes += _flatten_note(checkpoint.framework, [targets[path] for path in filled])
-    return Fitted(arrays, Report(tuple(rows), tuple(unused), (*missing, *unowned), tuple(notes)))
+    return arrays, Report(tuple(rows), tuple(unused), (*missing, *unowned), tuple(notes))
 
 
 def pair(checkpoint: Checkpoint, targets: Mapping[str, Layer], names: Names = None) -> list[Pair]:
@@ -139,20 +132,15 @@ def _check_complete(
             listed(f"{path} ({layer.kind} {layer.shape})" for path, layer in layers.items())
             for layers in (missing, leftover)
         )
-        raise ArgumentError(
-            f"layers of the target match none of {checkpoint.source}",
-            got=f"unmatched: {wanted}; left in the source: {left}",
-            legal="a source layer for each: by names, by the same path, or, where the file has an order, by the same "
-            "kinds in the same order",
-            fix="pass names={source: target}; or strict=False, which leaves them unchanged",
-        )
+        problem = f"layers of the target match none of {checkpoint.source}"
+        got = f"unmatched: {wanted}; left in the source: {left}"
+        legal = "a source layer for each: by names, by path, or by kind and order if the file has an order"
+        fix = "pass names={source: target}; or strict=False, which leaves them unchanged"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
     if unowned:
-        raise ArgumentError(
-            "the target has parameters in layers that are not converted",
-            got=listed(unowned),
-            legal="convolutions, transposed convolutions, dense layers and norms",
-            fix="pass strict=False, which leaves them unchanged, and set them yourself",
-        )
+        problem = "the target has parameters in layers that are not converted"
+        fix = "pass strict=False, which leaves them unchanged, and set them yourself"
+        raise ArgumentError(problem, got=listed(unowned), legal=layouts.CONVERTED, fix=fix)
 
 
 def _fit_layer(pair: Pair, source: Layer, target: Layer) -> tuple[dict[str, np.ndarray], str]:
@@ -169,12 +157,10 @@ def _fit_layer(pair: Pair, source: Layer, target: Layer) -> tuple[dict[str, np.n
             conversion = KernelConversion(source.layout, target.layout)
             array, code = conversion(array), conversion.code("kernel", source.shape).removeprefix("kernel")
         elif array.shape != shape and not _same_vector(array.shape, shape):
-            raise ArgumentError(
-                f"the {role} of {where} does not fit",
-                got=f"{role} of shape {tuple(array.shape)} in the source, kernel {source.shape}",
-                legal=f"shape {shape}, as in the target, with {_describe(target)}",
-                fix="build the layer with the source's number of features and groups, or pair it with another one",
-            )
+            got = f"{role} of shape {tuple(array.shape)} in the source, kernel {source.shape}"
+            legal = f"shape {shape}, as in the target, with {_describe(target)}"
+            fix = "build the layer with the source's number of features and groups, or pair it with another one"
+            raise ArgumentError(f"the {role} of {where} does not fit", got=got, legal=legal, fix=fix)
         arrays[role] = _cast(f"the {role} of {where}", array.reshape(shape), wanted.dtype)
     before = source.arrays.get("kernel", next(iter(source.arrays.values()))).dtype
     after = next(iter(target.arrays.values())).dtype
@@ -192,23 +178,18 @@ def _same_vector(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 def _complete_source(where: str, source: Layer, target: Layer) -> Layer:
     """Return the source with the target's kind and groups, where its file does not say, or raise if they differ."""
     if source.kind not in (target.kind, UNKNOWN) and target.kind != UNKNOWN:
-        raise ArgumentError(
-            f"{where} is of another kind",
-            got=f"{source.kind} in the source, {source.shape}",
-            legal=f"{target.kind}, {target.shape}",
-            fix="pass names that pair layers of one kind; or, if the file was misread, kinds={path: kind}",
-        )
+        got, legal = f"{source.kind} in the source, {source.shape}", f"{target.kind}, {target.shape}"
+        fix = "pass names that pair layers of one kind; or, if the file was misread, kinds={path: kind}"
+        raise ArgumentError(f"{where} is of another kind", got=got, legal=legal, fix=fix)
     if source.kind == UNKNOWN:
         source = dataclasses.replace(source, kind=target.kind).grouped()
     if source.groups is None:
         return dataclasses.replace(source, groups=target.groups)
     if target.groups is not None and source.groups != target.groups:
-        raise ArgumentError(
-            f"the groups of {where} differ",
-            got=f"groups {source.groups} in the source, kernel {source.shape}",
-            legal=f"groups {target.groups}, as in the target, kernel {target.shape}",
-            fix=f"build the layer with {source.groups} groups",
-        )
+        got = f"groups {source.groups} in the source, kernel {source.shape}"
+        legal = f"groups {target.groups}, as in the target, kernel {target.shape}"
+        fix = f"build the layer with {source.groups} groups"
+        raise ArgumentError(f"the groups of {where} differ", got=got, legal=legal, fix=fix)
     return source
 
 
@@ -270,12 +251,9 @@ def _cast(name: str, array: np.ndarray, dtype: Any) -> np.ndarray:
     if array.dtype == dtype:
         return np.ascontiguousarray(array)
     if not (jnp.issubdtype(array.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.floating)):
-        raise ArgumentTypeError(
-            f"{name} is not of floating numbers",
-            got=f"{array.dtype} in the source, {dtype} in the target",
-            legal="floating numbers in both, or one dtype",
-            fix="convert the source first; quantised layers have to be dequantised",
-        )
+        got, legal = f"{array.dtype} in the source, {dtype} in the target", "floating numbers in both, or one dtype"
+        fix = "convert the source first; quantised layers have to be dequantised"
+        raise ArgumentTypeError(f"{name} is not of floating numbers", got=got, legal=legal, fix=fix)
     return np.ascontiguousarray(array.astype(dtype))
 
 

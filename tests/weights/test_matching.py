@@ -134,8 +134,8 @@ def test_fit__integers_into_floats_raise():
 
 def test_fit__groups_follow_from_the_bias_or_the_target():
     target = layer("conv_transpose", (3, 3, 4, 4), "flax", groups=2)
-    fitted = fit(Checkpoint({"a": layer("unknown", (8, 2, 3, 3))}, "torch"), {"b": target})
-    assert fitted.arrays["b"]["kernel"].shape == (3, 3, 4, 4)
+    fitted, _ = fit(Checkpoint({"a": layer("unknown", (8, 2, 3, 3))}, "torch"), {"b": target})
+    assert fitted["b"]["kernel"].shape == (3, 3, 4, 4)
     told = weights.convert(Checkpoint({"a": layer("conv_transpose", (8, 2, 3, 3), bias=(4,))}, "torch"), "equinox")[0]
     assert told.layers["a"].shape == (4, 4, 3, 3)
     assert told.layers["a"].arrays["bias"].shape == (4, 1, 1)

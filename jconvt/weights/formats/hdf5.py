@@ -40,15 +40,24 @@ def check(path: pathlib.Path, content: IO[bytes]) -> None:
 def datasets(path: pathlib.Path, file: Any) -> dict[str, Any]:
     """Return the datasets of an open file by name, or raise if one of them is not safe to read.
 
-    Soft links and links to other files are rejected, and datasets whose numbers are in other files or missing: a file
-    may declare petabytes that it does not have.
+    A file may link to other files, and may declare petabytes that it does not have.
     """
     h5py = require("h5py", f"reading {path}")
     budget = ByteBudget(path, _FORMAT, path.stat().st_size)
     found: dict[str, Any] = {}
     for name, dataset in _walk(path, file, h5py, "", 0, set()):
-        _check_dataset(path, name, dataset, budget)
         found[name] = dataset
+        if dataset.is_virtual or dataset.external:
+            raise corrupt(path, _FORMAT, f"dataset {name}, whose numbers are in other files")
+        if dataset.id.get_create_plist().get_nfilters():
+            fix = "decompress it with h5repack -f NONE"
+            raise corrupt(path, _FORMAT, f"dataset {name}, which is compressed", fix)
+        if dataset.shape is None or dataset.dtype.hasobject:
+            continue  # it has no numbers, and is not read
+        size = math.prod(dataset.shape) * dataset.dtype.itemsize
+        budget.spend(f"dataset {name}", size)
+        if dataset.id.get_storage_size() < size:
+            raise corrupt(path, _FORMAT, f"dataset {name} of shape {dataset.shape}, whose numbers are missing")
     return found
 
 
@@ -71,16 +80,3 @@ def _walk(
             yield from _walk(path, item, h5py, f"{prefix}{name}/", depth + 1, seen)
         else:
             raise corrupt(path, _FORMAT, f"{prefix}{name}, which is neither a group nor a dataset")
-
-
-def _check_dataset(path: pathlib.Path, name: str, dataset: Any, budget: ByteBudget) -> None:
-    if dataset.is_virtual or dataset.external:
-        raise corrupt(path, _FORMAT, f"dataset {name}, whose numbers are in other files")
-    if dataset.id.get_create_plist().get_nfilters():
-        raise corrupt(path, _FORMAT, f"dataset {name}, which is compressed", "decompress it with h5repack -f NONE")
-    if dataset.shape is None or dataset.dtype.hasobject:
-        return  # it has no numbers, and is not read
-    size = math.prod(dataset.shape) * dataset.dtype.itemsize
-    budget.spend(f"dataset {name}", size)
-    if dataset.id.get_storage_size() < size:
-        raise corrupt(path, _FORMAT, f"dataset {name} of shape {dataset.shape}, whose numbers are missing")

@@ -19,26 +19,15 @@ import numpy as np
 
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
-from ..layouts import OTHER
+from ..layouts import OTHER, role_of
 from . import hdf5, keras_config, state_dict
 from .keras_config import Entry
 from .untrusted import corrupt, members, parsing
 
 FORMAT = "Keras file"
-WEIGHTS = "model.weights.h5"
-"""The member of a ``.keras`` file that has the numbers."""
+WEIGHTS = "model.weights.h5"  # the member of a .keras file that has the numbers
 
 _OPTIMIZERS = ("optimizer", "optimizer_weights", "_optimizer")
-
-_ROLES = {
-    "kernel": "kernel",
-    "depthwise_kernel": "kernel",
-    "bias": "bias",
-    "gamma": "scale",
-    "beta": "bias",
-    "moving_mean": "mean",
-    "moving_variance": "var",
-}
 
 
 class Stored(NamedTuple):
@@ -215,15 +204,10 @@ def _snake(class_name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-_CLASSES = {
-    _snake(name): name
-    for name in (
-        *(f"Conv{rank}D{transpose}" for rank in (1, 2, 3) for transpose in ("", "Transpose")),
-        *("DepthwiseConv1D", "DepthwiseConv2D", "Dense", "BatchNormalization"),
-        *("LayerNormalization", "GroupNormalization", "RMSNormalization"),
-    )
-}
-"""The converted classes, by Keras's name for their layers."""
+_CONVOLUTIONS = [f"Conv{rank}D{transpose}" for rank in (1, 2, 3) for transpose in ("", "Transpose")]
+_DEPTHWISE = ["DepthwiseConv1D", "DepthwiseConv2D"]
+_NORMS = ["BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"]
+_CLASSES = {_snake(name): name for name in (*_CONVOLUTIONS, *_DEPTHWISE, *_NORMS, "Dense")}  # by Keras's layer names
 
 
 def _natural(name: str) -> list[Any]:
@@ -240,7 +224,8 @@ def _scan_legacy(root: Any, arrays: Mapping[str, Any], entries: tuple[Entry, ...
         for weight in _texts(root[top].attrs.get("weight_names", ())):
             owner, _, last = weight.rpartition("/")
             last = last.partition(":")[0]
-            owners.setdefault(owner, {})[_ROLES.get(last, last)] = f"{prefix}{top}/{weight}"
+            role = role_of("keras", last.removeprefix("depthwise_"), rank=0) or last
+            owners.setdefault(owner, {})[role] = f"{prefix}{top}/{weight}"
         inner = next((entry.children for entry in entries if entry.name == top), ())
         # Frozen weights are listed last, wherever their layer is.
         position = {entry.name: i for i, entry in enumerate(keras_config.flattened(inner))}

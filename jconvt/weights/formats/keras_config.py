@@ -16,7 +16,7 @@ _NORMS = (*_BATCH_NORMS, "LayerNormalization", "GroupNormalization", "RMSNormali
 
 
 class Entry(NamedTuple):
-    """A layer of the configuration, or an inner model, whose layers are ``children``. ``custom`` classes are not Keras's."""
+    """A layer of the configuration, or a model with layers as ``children``. ``custom`` classes are not Keras's."""
 
     name: str
     class_name: str

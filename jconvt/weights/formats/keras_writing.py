@@ -31,21 +31,19 @@ def write_like(path: pathlib.Path, checkpoint: Checkpoint, like: pathlib.Path, n
         checkpoint = dataclasses.replace(checkpoint, ordered=False)
     targets = {name: each.layer for name, each in stored.items() if each.layer.kind != OTHER}
     unowned = [name for name in stored if name not in targets]
-    fitted = fit(checkpoint, targets, unowned, names, strict)
-    numbers = {
-        dataset: fitted.arrays[name][role] for name in fitted.arrays for role, dataset in stored[name].datasets.items()
-    }
+    fitted, report = fit(checkpoint, targets, unowned, names, strict)
+    numbers = {dataset: fitted[name][role] for name in fitted for role, dataset in stored[name].datasets.items()}
     if not zipfile.is_zipfile(like):
         shutil.copyfile(like, path)
         _replace(h5py, path, numbers)
-        return fitted.report
+        return report
     with zipfile.ZipFile(like) as source, zipfile.ZipFile(path, "w") as target:
         for name in members(like, source, keras.FORMAT):
             content = io.BytesIO(source.read(name))
             if name == keras.WEIGHTS:
                 _replace(h5py, content, numbers)
             target.writestr(name, content.getvalue())
-    return fitted.report
+    return report
 
 
 def _replace(h5py: Any, content: Any, numbers: Mapping[str, np.ndarray]) -> None:
@@ -69,12 +67,10 @@ def write_weights(path: pathlib.Path, checkpoint: Checkpoint, names: Names) -> R
             group = _group(name, layer)
             number = counts[group] = counts.get(group, -1) + 1
             if number and not checkpoint.ordered:
-                raise ArgumentError(
-                    f"{checkpoint.source} has no order of layers, by which Keras distinguishes layers of one class",
-                    got=f"{name!r} is not the only {group}",
-                    legal="one layer of each class, or a file that has an order",
-                    fix="pass like='model.weights.h5', saved by the model, and names={old: new}",
-                )
+                problem = f"{checkpoint.source} has no order of layers, by which Keras distinguishes those of a class"
+                got, legal = f"{name!r} is not the only {group}", "one layer of each class, or a file with an order"
+                fix = "pass like='model.weights.h5', saved by the model, and names={old: new}"
+                raise ArgumentError(problem, got=got, legal=legal, fix=fix)
             variables = file.create_group(f"layers/{group}{f'_{number}' if number else ''}/vars")
             variables.attrs["name"] = name
             for i, role in enumerate(role for role in ROLES if role in layer.arrays):
@@ -96,10 +92,7 @@ def _group(name: str, layer: Layer) -> str:
         return f"conv{rank}d_transpose"
     if layer.kind == "norm" and "mean" in layer.arrays:
         return "batch_normalization"
-    raise ArgumentError(
-        f"Keras has no class for layer {name!r}, or its kind is unknown",
-        got=f"{layer.kind}, {layer.shape}, groups {groups}",
-        legal="convolutions of up to three axes, dense layers and batch normalisations; transposed convolutions "
-        "without groups",
-        fix="pass the kind of an unknown layer in kinds; for another norm, pass like='model.keras', saved by the model",
-    )
+    problem, got = f"Keras has no class for layer {name!r}, or its kind is unknown", f"{layer.kind}, {layer.shape}"
+    legal = "convolutions of up to 3 axes, without groups if transposed; dense layers; batch normalisations"
+    fix = "pass the kind of an unknown layer in kinds; for another norm, pass like='model.keras', saved by the model"
+    raise ArgumentError(problem, got=f"{got}, groups {groups}", legal=legal, fix=fix)

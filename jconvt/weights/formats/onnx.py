@@ -17,13 +17,9 @@ from .untrusted import ByteBudget, corrupt, parsing
 
 _FORMAT = "ONNX model"
 _ROLES: dict[str, tuple[str, ...]] = {
-    "Conv": ("kernel", "bias"),
-    "ConvTranspose": ("kernel", "bias"),
-    "Gemm": ("kernel", "bias"),
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm"), ("kernel", "bias")),
+    **dict.fromkeys(("InstanceNormalization", "LayerNormalization", "GroupNormalization"), ("scale", "bias")),
     "BatchNormalization": ("scale", "bias", "mean", "var"),
-    "InstanceNormalization": ("scale", "bias"),
-    "LayerNormalization": ("scale", "bias"),
-    "GroupNormalization": ("scale", "bias"),
 }
 """The roles of a node's inputs after the first, by operator."""
 
@@ -47,7 +43,9 @@ class _Constants:
 
     def __init__(self, path: pathlib.Path, graph: Any, onnx: Any):
         self._path, self._onnx, self._arrays = path, onnx, {}
-        self._budget = ByteBudget(path, _FORMAT, path.stat().st_size + _external_size(path, graph, onnx))
+        external = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+        files = {path, *(_external_file(path, tensor) for tensor in external)}
+        self._budget = ByteBudget(path, _FORMAT, sum(file.stat().st_size for file in files))
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.unused = dict.fromkeys(self._tensors)
         self.names = {name: name for name in self._tensors}  # the original name of each, behind Identity nodes
@@ -105,12 +103,6 @@ def _external_file(path: pathlib.Path, tensor: Any) -> pathlib.Path:
     return file
 
 
-def _external_size(path: pathlib.Path, graph: Any, onnx: Any) -> int:
-    """Return the bytes of all files with external data."""
-    external = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-    return sum(file.stat().st_size for file in {_external_file(path, tensor) for tensor in external})
-
-
 def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
     """Read external data, or raise an error unless its file has all of it."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -126,14 +118,21 @@ def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
 
 def _layers(graph: Any, constants: _Constants, onnx: Any) -> dict[str, Layer]:
     layers: dict[str, Layer] = {}
-    biases = _biases(graph, constants)
+    biases = {}  # the constants of one axis that are added to a result, by the result's name
+    for node in graph.node:
+        if node.op_type == "Add" and len(node.input) == 2:
+            for result, constant in (node.input, reversed(node.input)):
+                if constant in constants and result not in constants and constants.rank(constant) == 1:
+                    biases[result] = constant
     for node in graph.node:
         if node.domain not in ("", "ai.onnx"):
             continue
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         layer = _layer(node, attributes, constants, biases)
         if layer is not None:
-            path = _path(node, constants)
+            name = constants.names[next(name for name in node.input[1:] if name)]
+            path = node.name.strip("/").replace("/", ".") or name
+            path = name.removesuffix(".weight") if name.endswith(".weight") else path
             layers[path if path not in layers else f"{path}.{len(layers)}"] = layer
     for name in list(constants.unused):
         layers[name] = Layer(OTHER, {"value": constants[name]}, "onnx")
@@ -164,24 +163,6 @@ def _layer(node: Any, attributes: Mapping[str, Any], constants: _Constants, bias
         kernel = arrays["kernel"] if attributes.get("transB", 0) else arrays["kernel"].T
         return Layer("dense", {**arrays, "kernel": kernel}, "onnx")
     return Layer("norm", arrays, "onnx", epsilon=float(attributes.get("epsilon", _EPSILON)))
-
-
-def _biases(graph: Any, constants: _Constants) -> dict[str, str]:
-    """Return the constants of one axis that are added to a result, by the result's name."""
-    found = {}
-    for node in graph.node:
-        if node.op_type == "Add" and len(node.input) == 2:
-            for result, constant in (node.input, reversed(node.input)):
-                if constant in constants and result not in constants and constants.rank(constant) == 1:
-                    found[result] = constant
-    return found
-
-
-def _path(node: Any, constants: _Constants) -> str:
-    """Return the layer's path in the exported model, from the name of the kernel or of the node."""
-    name = constants.names[next(name for name in node.input[1:] if name)]
-    prefix, dot, last = name.rpartition(".")
-    return prefix if dot and last == "weight" else node.name.strip("/").replace("/", ".") or name
 
 
 def _spec(attributes: Mapping[str, Any], kernel_shape: tuple[int, ...]) -> Spec | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import check_choice, require
-from ..checkpoint import Checkpoint, Layer
+from ..checkpoint import Checkpoint
 from ..layouts import FRAMEWORKS
 from . import state_dict
 from .untrusted import parsing
@@ -33,15 +33,13 @@ def write(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     safetensors = require("safetensors.numpy", f"writing {path}")
     # The library writes each array's memory from its first element on, and ignores its strides.
     arrays = {name: np.array(array, order="C") for name, array in state_dict.arrays(checkpoint.layers).items()}
-    annotations = {name: _annotation(layer) for name, layer in checkpoint.layers.items()}
+    annotations = {}
+    for name, layer in checkpoint.layers.items():
+        entry = {"kind": layer.kind, "groups": layer.groups, "transpose_kernel": layer.transpose_kernel or None}
+        annotations[name] = {key: value for key, value in entry.items() if value is not None}
     metadata = {_METADATA: json.dumps({"framework": checkpoint.framework, "layers": annotations})}
     metadata |= {"format": "pt"} if checkpoint.framework == "torch" else {}
     path.write_bytes(safetensors.save(arrays, metadata))
-
-
-def _annotation(layer: Layer) -> dict[str, Any]:
-    groups = {} if layer.groups is None else {"groups": layer.groups}
-    return {"kind": layer.kind, **groups, **({"transpose_kernel": True} if layer.transpose_kernel else {})}
 
 
 def _parse_metadata(metadata: Mapping[str, str] | None) -> tuple[str | None, dict[str, Any]]:

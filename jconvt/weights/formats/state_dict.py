@@ -34,7 +34,7 @@ def arrays(layers: Mapping[str, Layer]) -> dict[str, Any]:
 
 
 def _layer(named: Mapping[str, Any], framework: str, annotation: Mapping[str, Any]) -> Layer:
-    roles = {layouts.role(framework, name, array.ndim) or name: array for name, array in named.items()}
+    roles = {layouts.role_of(framework, name, array.ndim) or name: array for name, array in named.items()}
     found = {role: roles[role] for role in sorted(roles, key=lambda role: (*ROLES, role).index(role))}
     guess, kind, groups = _guess_kind(found), annotation.get("kind"), annotation.get("groups")
     if guess == OTHER or kind == OTHER or len(found) < len(named):

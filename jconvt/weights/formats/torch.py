@@ -51,10 +51,9 @@ def write(path: pathlib.Path, checkpoint: Checkpoint) -> None:
     tensors: OrderedDict[str, Any] = OrderedDict()
     for name, array in state_dict.arrays(checkpoint.layers).items():
         copy = np.array(array, order="C")
-        if copy.dtype == jnp.bfloat16:
-            tensors[name] = torch.from_numpy(copy.view(np.int16)).view(torch.bfloat16)
-        else:
-            tensors[name] = torch.from_numpy(copy)
+        is_bfloat16 = copy.dtype == jnp.bfloat16  # which PyTorch does not accept from NumPy
+        tensor = torch.from_numpy(copy.view(np.int16) if is_bfloat16 else copy)
+        tensors[name] = tensor.view(torch.bfloat16) if is_bfloat16 else tensor
     with path.open("wb") as file:
         torch.save(tensors, file)
 

@@ -73,8 +73,11 @@ def walk(
 def to_layer(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer | None:
     """Return the module as a layer with these arrays, or ``None`` if it has none, or is not converted."""
     found = kind(module)
-    if found is None or not arrays or _is_stacked(module, found, arrays):
+    if found is None or not arrays:
         return None
+    sizes = () if found == "dense" else getattr(module, "kernel_size", None)
+    if "kernel" in arrays and sizes is not None and len(arrays["kernel"].shape) != np.size(sizes) + 2:
+        return None  # the kernel has additional axes: those of a scan or a vmap over many such layers
     groups = getattr(module, "feature_group_count", getattr(module, "groups", 1))
     layer = Layer(
         found,
@@ -93,19 +96,12 @@ def to_checkpoint(
     layers: Mapping[str, Layer], unowned: Iterable[tuple[Path, Any]], framework: str, source: str = "the model"
 ) -> Checkpoint:
     """Return the layers, and the arrays that none of them owns, as a checkpoint of NumPy arrays."""
-    copied = {path: dataclasses.replace(layer, arrays=_numpy(layer.arrays)) for path, layer in layers.items()}
+    copied = {}
+    for path, layer in layers.items():
+        arrays = {role: np.asarray(array) for role, array in layer.arrays.items()}
+        copied[path] = dataclasses.replace(layer, arrays=arrays)
     others = ((tuple(map(str, path)), np.asarray(array)) for path, array in unowned)
     return Checkpoint(add_unowned(copied, others, framework), framework, source=source)
-
-
-def _numpy(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {role: np.asarray(array) for role, array in arrays.items()}
-
-
-def _is_stacked(module: Any, found: str, arrays: Mapping[str, Any]) -> bool:
-    """Whether the kernel has additional axes: those of a scan or a vmap over many such layers."""
-    sizes = () if found == "dense" else getattr(module, "kernel_size", None)
-    return "kernel" in arrays and sizes is not None and len(arrays["kernel"].shape) != np.size(sizes) + 2
 
 
 def _spec(module: Any, layer: Layer) -> Spec | None:

@@ -23,9 +23,7 @@ def into_equinox(
     Args:
       checkpoint: from ``jconvt.weights.read``.
       model: the ``equinox.Module``. It does not change.
-      names: the name map, ``{source path: target path}``, or a function from source to target. A module's path is
-        that of its fields, joined by dots: "decoder.up", "layers.0".
-      strict: whether every parameter must be in the checkpoint.
+      names, strict: as for ``into_linen``. A module's path is that of its fields: "decoder.up", "layers.0".
       state: the state from ``equinox.nn.make_with_state``, to load mean and variance of batch normalisations too.
 
     Returns:
@@ -47,10 +45,10 @@ def into_equinox(
     modules = _modules(model, eqx)
     targets = _layers(modules, state)
     unowned = [dotted(path) for path, _ in _unowned(model, targets, eqx)]
-    fitted = fit(checkpoint, {dotted(path): layer for path, layer in targets.items()}, unowned, names, strict)
+    fitted, report = fit(checkpoint, {dotted(path): layer for path, layer in targets.items()}, unowned, names, strict)
     places, values = [], []
     for path in targets:
-        filled = fitted.arrays.get(dotted(path), {})
+        filled = fitted.get(dotted(path), {})
         for role in filled.keys() - {"mean", "var"}:
             places.append((*path, "bias" if role == "bias" else "weight"))
             values.append(jnp.asarray(filled[role]))
@@ -58,7 +56,7 @@ def into_equinox(
             state = _set_statistics(state, modules[path], filled)
     if places:
         model = eqx.tree_at(lambda tree: [functools.reduce(_child, path, tree) for path in places], model, values)
-    return (model if state is None else (model, state)), fitted.report
+    return (model if state is None else (model, state)), report
 
 
 def from_equinox(model: Any, state: Any = None) -> Checkpoint:
@@ -91,8 +89,8 @@ def _layer(module: Any, state: Any) -> Layer | None:
     found = kind(module)
     if found is None:
         return None
-    named = {"scale" if found == "norm" else "kernel": module.weight, "bias": module.bias}
-    arrays = {role: array for role, array in named.items() if array is not None}
+    arrays = {"scale" if found == "norm" else "kernel": module.weight, "bias": module.bias}
+    arrays = {role: array for role, array in arrays.items() if array is not None}
     index = _statistics_index(module)
     if state is not None and index is not None:
         arrays["mean"], arrays["var"] = state.get(index)

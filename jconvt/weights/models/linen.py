@@ -55,20 +55,17 @@ def into_linen(
     """
     layers, shapes = _trace(module, inputs, keywords)
     unowned = [dotted(path[1:]) for path in shapes if path[1:-1] not in layers]
-    fitted = fit(checkpoint, {dotted(path): layer for path, layer in layers.items()}, unowned, names, strict)
+    fitted, report = fit(checkpoint, {dotted(path): layer for path, layer in layers.items()}, unowned, names, strict)
     filled = _leaves(variables or {})
     for path in layers:
-        for role, array in fitted.arrays.get(dotted(path), {}).items():
+        for role, array in fitted.get(dotted(path), {}).items():
             filled[_COLLECTIONS.get(role, "params"), *path, role] = jnp.asarray(array)
     missing = [dotted(path[1:]) for path in sorted(shapes.keys() - filled.keys())]
     if missing:
-        raise ArgumentError(
-            "the checkpoint does not fill all of the module's variables",
-            got=f"no numbers for {listed(missing)}",
-            legal="numbers for all, or variables to leave unchanged",
-            fix="pass variables=module.init(key, *inputs)",
-        )
-    return _nested(filled), fitted.report
+        problem, got = "the checkpoint does not fill all of the module's variables", f"no numbers for {listed(missing)}"
+        fix = "pass variables=module.init(key, *inputs)"
+        raise ArgumentError(problem, got=got, legal="numbers for all, or variables to leave unchanged", fix=fix)
+    return _nested(filled), report
 
 
 def from_linen(variables: Mapping[str, Any], module: Any, *inputs: Any, **keywords: Any) -> Checkpoint:

@@ -19,9 +19,7 @@ def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bo
     Args:
       checkpoint: from ``jconvt.weights.read``.
       model: the ``flax.nnx.Module``. It changes only if all of the checkpoint fits, and keeps its dtypes.
-      names: the name map, ``{source path: target path}``, or a function from source to target. A module's path is
-        that of its attributes, joined by dots: "decoder.up", "layers.0".
-      strict: whether every parameter must be in the checkpoint.
+      names, strict: as for ``into_linen``. A module's path is that of its attributes: "decoder.up", "layers.0".
 
     Returns:
       A ``Report``.
@@ -43,11 +41,11 @@ def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bo
     modules = _modules(model, nnx)
     targets = _layers(modules, nnx)
     unowned = [dotted(path) for path, _ in _unowned(model, modules, targets, nnx)]
-    fitted = fit(checkpoint, targets, unowned, names, strict)
-    for path, arrays in fitted.arrays.items():
+    fitted, report = fit(checkpoint, targets, unowned, names, strict)
+    for path, arrays in fitted.items():
         for role, array in arrays.items():
             getattr(modules[path], role)[...] = jnp.asarray(array)
-    return fitted.report
+    return report
 
 
 def from_nnx(model: Any) -> Checkpoint:
