@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole, or not at all."""
+"""Files that are replaced completely, or not at all."""
 
 import contextlib
 import errno
@@ -11,10 +11,10 @@ from typing import IO
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A new, empty file beside ``path``: it takes the place of ``path``, or is gone on an error.
+    """Yield a new, empty file beside ``path``, which replaces ``path`` afterwards. An exception deletes it.
 
     Raises:
-      OSError: ``path`` is there and no regular file, or it cannot be replaced.
+      OSError: ``path`` exists and is not a regular file, or it cannot be replaced.
     """
     target = path.resolve()
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
@@ -25,7 +25,7 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        if error.filename == str(temporary):  # a name that nobody gave
+        if error.filename == str(temporary):  # the caller does not know this name
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
@@ -35,9 +35,9 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def replacement(path: pathlib.Path) -> Iterator[IO[str]]:
-    """A text file that takes the place of ``path`` once all of it is written, and is gone if it never is.
+    """Yield a text file that replaces ``path`` when it is complete. An exception deletes it.
 
-    If it cannot be written, the program ends with status 2, and says so.
+    If it cannot be written, the program prints why and exits with status 2.
     """
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:

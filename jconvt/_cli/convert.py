@@ -1,54 +1,42 @@
-"""``jconvt convert``: a file of weights in, one for another framework out, and a table of what was converted."""
+"""``jconvt convert``: reads a file of weights, writes one for another framework, and shows a table of the layers."""
 
 import argparse
 import pathlib
 import sys
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .. import weights
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentError
+from ..weights import TARGETS, Report, read, write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = (
-        "Writes the weights of one framework as those of another: transposed convolutions, convolutions, dense layers "
-        "and norms. Formats are told by the names: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. PATTERN is "
-        "a path in which * stands for anything; options with an = may be repeated."
+        "Write the weights of one framework as those of another: transposed convolutions, convolutions, dense layers "
+        "and norms. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. "
+        "PATTERN is a path in which * is any text; options with an = may be repeated."
     )
-    parser.add_argument("source", type=pathlib.Path, metavar="IN", help="the file to read")
-    parser.add_argument("target", type=pathlib.Path, metavar="OUT", help="the file to write; it is replaced")
-    parser.add_argument(
-        "--to", choices=weights.TARGETS, help="whose layout a .safetensors file gets; that of IN where left out"
-    )
-    parser.add_argument(
-        "--from", dest="framework", choices=weights.TARGETS, help="whose a .safetensors file is; torch where left out"
-    )
-    parser.add_argument(
-        "--kind",
-        dest="kinds",
-        type=_assignment,
-        action="append",
-        metavar="PATTERN=KIND",
-        help="conv_transpose, conv, dense or norm, where IN does not tell",
-    )
-    parser.add_argument(
-        "--groups", type=_number, action="append", metavar="PATTERN=N", help="groups, where IN does not tell"
-    )
-    parser.add_argument(
-        "--name", dest="names", type=_assignment, action="append", metavar="OLD=NEW", help="the layer's path in OUT"
-    )
-    parser.add_argument(
-        "--like",
-        type=pathlib.Path,
-        metavar="FILE",
-        help="a .keras or .h5 file of which OUT is a copy, with new numbers",
-    )
-    parser.add_argument("--partial", action="store_true", help="with --like, keep the numbers of layers not in IN")
+
+    def option(name: str, help: str, **keywords: Any) -> None:
+        parser.add_argument(name, help=help, **keywords)
+
+    def assignments(name: str, metavar: str, help: str, type: Any = _assignment) -> None:
+        parser.add_argument(name, help=help, metavar=metavar, type=type, action="append", default=[])
+
+    option("source", "the file to read", type=pathlib.Path, metavar="IN")
+    option("target", "the file to write; it is replaced", type=pathlib.Path, metavar="OUT")
+    option("--to", "the layout that a .safetensors OUT gets; by default that of IN", choices=TARGETS)
+    option("--from", "the layout that a .safetensors IN has; by default torch", choices=TARGETS, dest="framework")
+    assignments("--kind", "PATTERN=KIND", "conv_transpose, conv, dense or norm, where IN does not say")
+    assignments("--groups", "PATTERN=N", "groups, where IN does not say", _count)
+    assignments("--name", "OLD=NEW", "the layer's path in OUT")
+    option("--like", "a .keras or .h5 file to copy, with the numbers of IN", type=pathlib.Path, metavar="FILE")
+    option("--partial", "with --like, keep the numbers of layers not in IN", action="store_true")
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -58,39 +46,17 @@ def _assignment(text: str) -> tuple[str, str]:
     return left, right
 
 
-def _number(text: str) -> tuple[str, int]:
+def _count(text: str) -> tuple[str, int]:
     pattern, number = _assignment(text)
     if not number.isdecimal() or int(number) < 1:
-        raise argparse.ArgumentTypeError(f"{number!r} is no number of at least 1")
+        raise argparse.ArgumentTypeError(f"{number!r} is not an integer of at least 1")
     return pattern, int(number)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the command, and return its exit status."""
     try:
-        if arguments.partial and arguments.like is None:
-            raise ArgumentError(
-                "--partial is for a file that OUT is a copy of",
-                got="--partial, and no --like",
-                legal="both, or neither",
-                fix="pass --like FILE, or leave --partial out",
-            )
-        checkpoint = weights.read(
-            arguments.source,
-            framework=arguments.framework,
-            kinds=dict(arguments.kinds or ()),
-            groups=dict(arguments.groups or ()),
-        )
-        report = weights.write(
-            arguments.target,
-            checkpoint,
-            arguments.to,
-            names=dict(arguments.names or ()),
-            like=arguments.like,
-            strict=not arguments.partial,
-        )
-    except (ArgumentError, ArgumentTypeError, ImportError) as error:
-        print("\n".join([f"jconvt convert: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
-        return 2
+        report = _write(arguments)
     except OSError as error:
         print(f"jconvt convert: {error.filename or arguments.target}: {error.strerror or error}", file=sys.stderr)
         return 2
@@ -101,8 +67,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _table(report: weights.Report) -> Table:
-    """One row for each layer, on two lines, so that it fits 80 columns: what it was, and what it is."""
+def _write(arguments: argparse.Namespace) -> Report:
+    if arguments.partial and arguments.like is None:
+        got, legal, fix = "--partial, and no --like", "both, or neither", "pass --like FILE, or leave --partial out"
+        raise ArgumentError("--partial is only for a copy of another file", got=got, legal=legal, fix=fix)
+    kinds, groups, names = dict(arguments.kind), dict(arguments.groups), dict(arguments.name)
+    checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups)
+    options = {"names": names, "like": arguments.like, "strict": not arguments.partial}
+    return write(arguments.target, checkpoint, arguments.to, **options)
+
+
+def _table(report: Report) -> Table:
+    """Return a table that fits 80 columns: each layer has two lines, before and after."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("layer", overflow="fold")
     for heading in ("kind", "shape\nnew shape", "conversion"):
@@ -111,7 +87,7 @@ def _table(report: weights.Report) -> Table:
         layer = Text(row.source, "bold")
         if row.target != row.source:
             layer.append(f"\nby {row.rule}: {row.target}", "not bold")
-        same = row.source_shape == row.target_shape and row.conversion == "as it is"
-        shapes = str(row.source_shape) + ("" if same else f"\n{row.target_shape}")
+        is_same = row.source_shape == row.target_shape and row.conversion == "as it is"
+        shapes = str(row.source_shape) + ("" if is_same else f"\n{row.target_shape}")
         table.add_row(layer, row.kind, shapes, Text(row.conversion.replace(").", ")\n.").replace("[", "\n[", 1)))
     return table

@@ -7,8 +7,7 @@ positions ``i * stride`` to ``i * stride + extent - 1`` of the canvas, and the p
 pixel to reach it is ``ceil((lo - extent + 1) / stride)``, and ``ceil(lo / stride)`` pixels follow the input's last one.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._geometry.arguments import Size, integer, per_axis
@@ -32,35 +31,6 @@ class ResolvedLayer(NamedTuple):
     layout: Layout
     kernel: KernelLayout
     wrap: tuple[tuple[int, int], ...] = ()
-
-
-def cached(resolve: Callable[..., ResolvedLayer]) -> Callable[..., ResolvedLayer]:
-    """Return ``resolve`` with a cache for arguments that are integers, strings, ``None``, and tuples of these.
-
-    All else is resolved anew. That includes symbolic sizes: comparing symbols of two scopes is an error.
-    """
-
-    @functools.lru_cache(maxsize=1024)
-    def once(types: Any, positional: tuple[Any, ...], keywords: tuple[tuple[str, Any], ...]) -> ResolvedLayer:
-        del types  # 2, 2.0 and True are equal, but only the first is a legal stride
-        return resolve(*positional, **dict(keywords))
-
-    @functools.wraps(resolve)
-    def resolver(*positional: Any, **keywords: Any) -> ResolvedLayer:
-        types = _types((positional, *keywords.values()))
-        if types is None:
-            return resolve(*positional, **keywords)
-        return once(types, positional, tuple(keywords.items()))
-
-    return resolver
-
-
-def _types(value: Any) -> Any:
-    """Return the type of ``value``, or for a tuple the types of its entries; ``None`` for what is not cached."""
-    if isinstance(value, tuple):
-        types = tuple(map(_types, value))
-        return None if None in types else types
-    return type(value) if value is None or isinstance(value, int | str) else None
 
 
 def check_channels(

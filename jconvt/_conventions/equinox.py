@@ -20,10 +20,11 @@ from .._geometry.arguments import LARGEST, Size, integer, pairs, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
+from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import lax, tensorflow
-from ._layers import ResolvedLayer, cached, check_channels, make_circular, to_same_lower, with_output_size
+from ._layers import ResolvedLayer, check_channels, make_circular, to_same_lower, with_output_size
 
 _MODES = ("ZEROS", "CIRCULAR")
 
@@ -73,7 +74,7 @@ def resolve_axes(
     )
 
 
-@cached
+@memoize
 def resolve(
     x_shape: Sequence[Size],
     weight_shape: Sequence[int],

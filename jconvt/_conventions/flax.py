@@ -15,16 +15,18 @@ from typing import Any
 from .._geometry.arguments import LARGEST, Operands, Size, flag, integers, pairs, per_axis, single
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
+from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import lax
 from ._dimension_numbers import dimensions
-from ._layers import ResolvedLayer, cached, check_channels, make_circular, to_same_lower, with_output_size
+from ._layers import ResolvedLayer, check_channels, make_circular, to_same_lower, with_output_size
 from .convention import Call, Convention, remainder
 
 _LAYER_PADDINGS = ("SAME", "SAME_LOWER", "VALID", "CIRCULAR")
 
 
+@memoize
 def resolve(
     input_shape: Sequence[Size],
     kernel_shape: Sequence[int],
@@ -125,7 +127,7 @@ def batch_axes(inputs_shape: Sequence[Size], rank: int, in_features: int | None 
     return len(inputs_shape) - rank - 1
 
 
-@cached
+@memoize
 def resolve_layer(
     input_shape: Sequence[Size],
     kernel_shape: Sequence[int],

@@ -24,6 +24,7 @@ from .._geometry.arguments import Operands, Size, check_groups, integer, one_of,
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout, filters_layout
 from .._geometry.layout import Layout
+from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
 from . import tensorflow
@@ -33,6 +34,7 @@ _MOST_AXES = 3  # spatial axes that every backend takes
 _DATA_FORMATS = ("channels_last", "channels_first")
 
 
+@memoize
 def resolve(
     input_shape: Sequence[Size],
     kernel_shape: Sequence[int],

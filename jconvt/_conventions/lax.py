@@ -23,6 +23,7 @@ from .._geometry.arguments import LARGEST, Operands, Size, check_groups, flag, i
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
+from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from ._dimension_numbers import Dimensions, dimensions, strings
@@ -32,6 +33,7 @@ Padding = str | tuple[int, int]
 """Along one axis: "SAME", "VALID", or the explicit (before, after)."""
 
 
+@memoize
 def resolve(
     lhs_shape: Sequence[Size],
     rhs_shape: Sequence[int],

@@ -23,6 +23,7 @@ from typing import Any
 from .._geometry.arguments import Operands, Size, check_bias, check_groups, integer, integers, one_of, per_axis, sizes
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
+from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
 from .convention import Call, Convention, Padding, remainder
@@ -31,6 +32,7 @@ from .torch import kernel_layout as kernel_layout  # W is PyTorch's weight: (in,
 _AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
+@memoize
 def resolve(
     input_shape: Sequence[Size],
     weight_shape: Sequence[int],

@@ -23,6 +23,7 @@ from .._geometry.arguments import Operands, Size, check_groups, integer, pairs, 
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import filters_layout
 from .._geometry.layout import Layout
+from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
 from .convention import Call, Convention, remainder
@@ -36,6 +37,7 @@ Padding = str | tuple[int, int]
 """Along one axis: "SAME", "VALID", or the explicit (before, after)."""
 
 
+@memoize
 def resolve(
     input_shape: Sequence[Size],
     filters_shape: Sequence[int],

@@ -18,6 +18,7 @@ from .._geometry.arguments import Operands, Size, check_bias, check_groups, inte
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
+from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from .convention import Call, Convention, Padding, remainder, shortest
@@ -26,6 +27,7 @@ _MOST_AXES = 3
 _DEFAULTS = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
 
 
+@memoize
 def resolve(
     input_shape: Sequence[Size],
     weight_shape: Sequence[int],

@@ -1,17 +1,18 @@
-"""Files of weights, by their format: what their name ends in."""
+"""Reading and writing files of weights. The file name's suffix selects the format."""
 
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .._atomic_write import replacing
 from ..errors import ArgumentError, ArgumentTypeError
-from . import keras_files, keras_writing, onnx_files, safetensors_files, torch_files
+from ._errors import listed
+from .checkpoint import Checkpoint
 from .conversion import convert
-from .frameworks import TARGETS
-from .layer import Checkpoint, listed
-from .pairing import Names
+from .formats import keras, keras_writing, onnx, safetensors, torch
+from .layouts import TARGETS
+from .matching import Names
 from .report import Report
 
 _SUFFIXES = {
@@ -23,14 +24,10 @@ _SUFFIXES = {
     ".safetensors": "safetensors",
     ".onnx": "onnx",
 }
-_READERS: dict[str, Callable[[pathlib.Path], Checkpoint]] = {
-    "keras": keras_files.read,
-    "h5": keras_files.read,
-    "torch": torch_files.read,
-    "onnx": onnx_files.read,
-}
-_OWN = {"keras": "keras", "h5": "keras", "torch": "torch"}
-"""The framework of a format that has one."""
+_READERS = {"keras": keras.read, "h5": keras.read, "torch": torch.read, "onnx": onnx.read}
+_WRITTEN = ("torch", "safetensors", "keras", "h5")
+_FRAMEWORKS = {"keras": "keras", "h5": "keras", "torch": "torch"}
+"""The framework of each written format that has only one."""
 
 
 def read(
@@ -41,40 +38,37 @@ def read(
     kinds: Mapping[str, str] | None = None,
     groups: Mapping[str, int] | int | None = None,
 ) -> Checkpoint:
-    """The layers of a file.
+    """Read the layers of a file.
 
     Args:
       path: a ``.keras``, ``.h5``, ``.pt``, ``.pth``, ``.safetensors`` or ``.onnx`` file.
-      format: "keras", "h5", "torch", "safetensors" or "onnx", if the name does not end in one of these.
-      framework: whose arrays a safetensors file has: "torch" unless it says otherwise, "keras", "flax" or "equinox".
-      kinds: what the file does not tell, by pattern of the path: ``{"decoder.up*": "conv_transpose"}``. Of a state_dict
-        and of safetensors it is not known which convolutions are transposed ones; the model that they are loaded into
-        tells it, too.
-      groups: likewise, the number of groups; one number is that of all convolutions.
+      format: "keras", "h5", "torch", "safetensors" or "onnx", if the name does not end in one of these suffixes.
+      framework: the framework that a safetensors file's arrays are from: "torch" unless the file says otherwise,
+        "keras", "flax" or "equinox".
+      kinds: kinds that the file does not contain, by pattern of the path: ``{"decoder.up*": "conv_transpose"}``. A
+        state_dict does not say which convolutions are transposed; a model that it is loaded into says it too.
+      groups: the number of groups, by pattern of the path too; one number is used for all convolutions.
 
     Returns:
-      A ``Checkpoint``, whose arrays are NumPy's, in the dtypes of the file.
+      A ``Checkpoint`` of NumPy arrays, in the dtypes of the file.
 
     Raises:
-      ArgumentError: the file is no whole file of its format, or holds what is not safe to read.
+      ArgumentError: the file is not a complete file of its format, or is not safe to read.
       ModuleNotFoundError: a package that the format needs is not installed.
-      OSError: the file is not there, or cannot be opened.
+      OSError: the file does not exist, or cannot be opened.
     """
     path = _path(path)
     format = _format(path, format, (*_READERS, "safetensors"))
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise ArgumentError(f"{path} is no regular file", got=str(path), legal="a file", fix="pass the path of one")
-    with path.open("rb"):  # says what the libraries would say otherwise, each in its own way
+        raise ArgumentError(f"{path} is not a regular file", got=str(path), legal="a file", fix="pass a file's path")
+    with path.open("rb"):  # raises the same OSError for every format
         pass
     if framework is not None and format != "safetensors":
-        raise ArgumentError(
-            "the format says whose arrays the file has",
-            got=f"framework = {framework!r}, of a file in the format {format!r}",
-            legal="framework of a safetensors file",
-            fix="leave it out",
-        )
-    found = safetensors_files.read(path, framework) if format == "safetensors" else _READERS[format](path)
-    return found.told(kinds, groups)
+        got, legal = f"framework = {framework!r}, format = {format!r}", "framework with a safetensors file"
+        problem = "framework is known from the format"
+        raise ArgumentError(problem, got=got, legal=legal, fix="leave framework out")
+    found = safetensors.read(path, framework) if format == "safetensors" else _READERS[format](path)
+    return found.annotate(kinds, groups)
 
 
 def write(
@@ -87,18 +81,17 @@ def write(
     like: str | os.PathLike[str] | None = None,
     strict: bool = True,
 ) -> Report:
-    """Writes a checkpoint in a framework's layout, to a file that is there as a whole or not at all.
+    """Write a checkpoint in a framework's layout. The file is written completely, or not at all.
 
     Args:
-      path: ends in ``.pt`` or ``.pth`` (a state_dict), ``.safetensors``, ``.weights.h5`` (which Keras's
-        ``model.load_weights`` takes), ``.h5`` or ``.keras``. A file that is there is replaced.
-      checkpoint: what ``read`` or one of ``from_linen``, ``from_nnx`` and ``from_equinox`` gave.
-      to: "torch", "keras", "flax" or "equinox": whose layout a safetensors file has. The other formats have their own.
-      format: "torch", "safetensors", "keras" or "h5", if the name does not end in one of these.
+      path: the file, which is replaced if it exists: ``.pt``, ``.pth``, ``.safetensors``, ``.weights.h5`` (for Keras's
+        ``model.load_weights``), ``.h5`` or ``.keras``.
+      checkpoint: from ``read``, ``from_linen``, ``from_nnx`` or ``from_equinox``.
+      to: "torch", "keras", "flax" or "equinox": the layout of a safetensors file. Other formats have only one.
+      format: "torch", "safetensors", "keras" or "h5", if the name does not end in one of these suffixes.
       names: new paths, as ``{old: new}`` or a function; with ``like``, paths of that file.
-      like: a file of Keras's, of which a copy is written with the checkpoint's numbers. A ``.keras`` file needs one, as
-        it has the model's configuration, too.
-      strict: with ``like``, whether all of its layers have to be found.
+      like: a Keras file to copy, with the checkpoint's numbers. A ``.keras`` file needs one, for its configuration.
+      strict: with ``like``, whether all of its layers must be in the checkpoint.
 
     Returns:
       A ``Report``.
@@ -109,24 +102,17 @@ def write(
       OSError: the file cannot be written.
     """
     path = _path(path)
-    format = _format(path, format, ("torch", "safetensors", "keras", "h5"))
+    format = _format(path, format, _WRITTEN)
     if not isinstance(checkpoint, Checkpoint):
-        raise ArgumentTypeError(
-            "checkpoint is no checkpoint",
-            got=f"checkpoint of type {type(checkpoint).__name__}",
-            legal="what read, from_linen, from_nnx or from_equinox gave",
-            fix="pass one of these",
-        )
-    own = _OWN.get(format)
-    if to is None:
-        to = own or checkpoint.framework
-    if to not in TARGETS or (own is not None and to != own):
-        raise ArgumentError(
-            "a file of this format has not that framework's arrays",
-            got=f"to = {to!r}, for {path.name}",
-            legal=f"to = {own!r}" if own else f"to = one of {', '.join(TARGETS)}",
-            fix="write a .safetensors file, which can have those of all of them; or pass another to",
-        )
+        got, legal = f"checkpoint of type {type(checkpoint).__name__}", "a Checkpoint"
+        fix = "pass the result of read, from_linen, from_nnx or from_equinox"
+        raise ArgumentTypeError("checkpoint is not a Checkpoint", got=got, legal=legal, fix=fix)
+    legal = (_FRAMEWORKS[format],) if format in _FRAMEWORKS else TARGETS
+    to = to or (legal[0] if len(legal) == 1 else checkpoint.framework)
+    if to not in legal:
+        got, legal = f"to = {to!r}, for {path.name}", f"to = {' or '.join(map(repr, legal))}"
+        fix = "write a .safetensors file, which stores every layout; or pass another to"
+        raise ArgumentError("this format cannot store that framework's layout", got=got, legal=legal, fix=fix)
     _check_like(path, format, like)
     with replacing(path) as temporary:
         if like is not None:
@@ -134,49 +120,35 @@ def write(
         if format == "h5":
             return keras_writing.write_weights(temporary, checkpoint, names)
         converted, report = convert(checkpoint, to, names)
-        (torch_files if format == "torch" else safetensors_files).write(temporary, converted)
+        (torch if format == "torch" else safetensors).write(temporary, converted)
         return report
 
 
 def _check_like(path: pathlib.Path, format: str, like: Any) -> None:
-    if like is None:
-        if format == "keras":
-            raise ArgumentError(
-                "a .keras file has a configuration, which a checkpoint has not",
-                got=f"{path.name}, and no file like it",
-                legal="like='model.keras', saved by a model with these layers",
-                fix="pass one, or write a .weights.h5 file for model.load_weights",
-            )
-        return
-    if format not in ("keras", "h5") or _format(_path(like), None, tuple(_READERS)) != format:
-        raise ArgumentError(
-            "like is a file of Keras's of the same format",
-            got=f"like = {str(like)!r}, for {path.name}",
-            legal=f"a {'.keras' if format == 'keras' else '.h5'} file for a file that ends so",
-            fix="give both files the same ending, or leave like out",
-        )
+    """Raise an error unless ``like`` is a Keras file of this format, or not needed and not given."""
+    if like is None and format == "keras":
+        problem = "a .keras file needs a model configuration, which a checkpoint does not have"
+        legal, fix = "like='model.keras', saved by the model", "pass one, or write a .weights.h5 for model.load_weights"
+        raise ArgumentError(problem, got=f"{path.name}, and no like", legal=legal, fix=fix)
+    if like is not None and (format not in ("keras", "h5") or _format(_path(like), None, _READERS) != format):
+        got, legal = f"like = {str(like)!r}, for {path.name}", "a .keras file for a .keras file, .h5 for .h5"
+        fix = "give both files the same suffix, or leave like out"
+        raise ArgumentError("like must be a Keras file of the same format", got=got, legal=legal, fix=fix)
 
 
 def _path(path: Any) -> pathlib.Path:
     try:
         return pathlib.Path(path)
     except TypeError:
-        raise ArgumentTypeError(
-            "path is no path",
-            got=f"path of type {type(path).__name__}",
-            legal="a string or a pathlib.Path",
-            fix="pass the name of a file",
-        ) from None
+        got, legal = f"path of type {type(path).__name__}", "a string or a pathlib.Path"
+        raise ArgumentTypeError("path is not a path", got=got, legal=legal, fix="pass the name of a file") from None
 
 
-def _format(path: pathlib.Path, format: str | None, legal: tuple[str, ...]) -> str:
-    found = _SUFFIXES.get(path.suffix.lower()) if format is None else format
+def _format(path: pathlib.Path, format: str | None, legal: Collection[str]) -> str:
+    found = format if format is not None else _SUFFIXES.get(path.suffix.lower(), "")
     if found not in legal:
-        endings = [suffix for suffix, each in _SUFFIXES.items() if each in legal]
-        raise ArgumentError(
-            "unknown format of weights",
-            got=f"{path.name}" if format is None else f"format = {format!r}",
-            legal=f"a name that ends in {listed(endings)}; or format, one of {', '.join(legal)}",
-            fix="give the file such a name, or pass format",
-        )
+        suffixes = [suffix for suffix, each in _SUFFIXES.items() if each in legal]
+        got = path.name if format is None else f"format = {format!r}"
+        names = f"a name that ends in {listed(suffixes)}; or format, one of {', '.join(legal)}"
+        raise ArgumentError("unknown format of weights", got=got, legal=names, fix="rename the file, or pass format")
     return found

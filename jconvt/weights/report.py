@@ -1,15 +1,14 @@
-"""What was converted, and what was not."""
+"""Reports of which layers were converted, how, and what was left out."""
 
 import dataclasses
-
-from .columns import columns
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One layer that was converted: its paths, the shapes of its kernel or scale, and what turned one into the other.
+    """One converted layer: its paths, the shapes of its kernel (or scale), and the conversion between them.
 
-    ``rule`` is what paired the two: "name" (a name map), "path" (equal paths), or "order".
+    ``rule`` is the rule that paired the two: "name" (a name map), "path" (equal paths), or "order".
     """
 
     source: str
@@ -23,10 +22,10 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What was converted, and what was not. It prints itself as a table.
+    """The converted layers, and what was left out. ``str`` of it is a table.
 
-    ``unused`` are layers and arrays of the source that went nowhere, ``missing`` parameters of the target that nothing
-    was found for; ``notes`` say what may compute other numbers although it fits.
+    ``unused`` lists layers and arrays of the source that were not converted, ``missing`` parameters of the target that
+    the source does not have. ``notes`` are warnings: the arrays fit, but the models may compute different numbers.
     """
 
     rows: tuple[Row, ...]
@@ -35,17 +34,18 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def lists(self) -> list[str]:
-        """What is said below the table."""
-        return [
-            *(f"not used: {name}" for name in self.unused),
-            *(f"not filled: {name}" for name in self.missing),
-            *(f"note: {note}" for note in self.notes),
-        ]
+        """Return the lines below the table."""
+        labelled = {"not used": self.unused, "not filled": self.missing, "note": self.notes}
+        return [f"{label}: {text}" for label, texts in labelled.items() for text in texts]
 
     def __str__(self) -> str:
         headings = ("source", "target", "kind", "from", "to", "conversion", "paired by")
-        rows = [
-            (row.source, row.target, row.kind, str(row.source_shape), str(row.target_shape), row.conversion, row.rule)
-            for row in self.rows
-        ]
-        return "\n".join([columns([headings, *rows]), *self.lists()])
+        rows = [tuple(map(str, dataclasses.astuple(row))) for row in self.rows]
+        return "\n".join([table([headings, *rows]), *self.lists()])
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows as text, in aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)

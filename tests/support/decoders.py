@@ -1,4 +1,7 @@
-"""Small decoders of each framework: the files that they save are what the tests of ``jconvt.weights`` read."""
+"""Small decoders of each framework, whose files the tests of ``jconvt.weights`` read, and their outputs.
+
+Each decoder is compiled once for all tests: only its numbers change.
+"""
 
 import functools
 import zipfile
@@ -9,7 +12,7 @@ import pytest
 from jconvt import ArgumentError, weights
 
 STRIDE, PADDING, ADDED = 2, 1, 1
-"""Of the transposed convolutions: with a kernel of 4 the canvas is doubled, as with one of 3 and one more."""
+"""The transposed convolutions double the size: a kernel of 4, or a kernel of 3 and one added row."""
 
 
 def images(rank, channels, seed=0):
@@ -28,7 +31,7 @@ def last(array):
 
 
 def _fill(tensors, torch):
-    """Numbers other than zeros and ones everywhere, variances above zero."""
+    """Fill with numbers other than zeros and ones; variances are positive."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
@@ -39,7 +42,7 @@ def _fill(tensors, torch):
 
 
 def torch_decoder(rank, groups=1):
-    """Even and odd kernels, with a bias and without; a grouped convolution; both norms; a layer over the channels."""
+    """Even and odd kernels, with and without a bias; a grouped convolution; a batch norm and a group norm."""
     torch = pytest.importorskip("torch")
     nn = torch.nn
     up, conv, norm = (getattr(nn, f"{name}{rank}d") for name in ("ConvTranspose", "Conv", "BatchNorm"))
@@ -56,7 +59,7 @@ def torch_decoder(rank, groups=1):
 
 
 def torch_answer(model, x):
-    """What the decoder makes of images with the channels last."""
+    """Return the decoder's output for images with channels last."""
     import torch
 
     with torch.no_grad():
@@ -64,24 +67,36 @@ def torch_answer(model, x):
 
 
 def crops(kernel, added=0):
-    """PyTorch's padding as ``jax.lax``'s."""
+    """Return PyTorch's padding as ``jax.lax``'s."""
     return (kernel - 1 - PADDING, kernel - 1 - PADDING + added)
 
 
+@functools.cache
 def linen_decoder(rank, **options):
     """The same decoder in ``flax.linen``, which has no grouped transposed convolutions."""
     nn = pytest.importorskip("flax.linen")
     up = functools.partial(nn.ConvTranspose, strides=(STRIDE,) * rank, **options)
     return nn.Sequential(
         [
-            up(8, (4,) * rank, padding=[crops(4)] * rank),
+            up(8, (4,) * rank, padding=(crops(4),) * rank),
             nn.BatchNorm(use_running_average=True),
             nn.relu,
             nn.Conv(4, (3,) * rank, feature_group_count=2),
             nn.GroupNorm(2),
-            up(4, (3,) * rank, padding=[crops(3, ADDED)] * rank, use_bias=False),
+            up(4, (3,) * rank, padding=(crops(3, ADDED),) * rank, use_bias=False),
         ]
     )
+
+
+def linen_answer(module, variables, x):
+    """Return the module's output. A module is compiled when it is first called."""
+    import jax
+
+    _, compiled = _LINEN.setdefault(id(module), (module, jax.jit(module.apply)))
+    return compiled(variables, x)
+
+
+_LINEN = {}  # the modules are not hashable; a module that is kept here keeps its id
 
 
 def nnx_decoder(rank, **options):
@@ -90,13 +105,30 @@ def nnx_decoder(rank, **options):
     rngs = nnx.Rngs(0)
     up = functools.partial(nnx.ConvTranspose, strides=(STRIDE,) * rank, rngs=rngs, **options)
     return nnx.Sequential(
-        up(6, 8, (4,) * rank, padding=[crops(4)] * rank),
+        up(6, 8, (4,) * rank, padding=(crops(4),) * rank),
         nnx.BatchNorm(8, use_running_average=True, rngs=rngs),
         nnx.relu,
         nnx.Conv(8, 4, (3,) * rank, feature_group_count=2, rngs=rngs),
         nnx.GroupNorm(4, 2, rngs=rngs),
-        up(4, 4, (3,) * rank, padding=[crops(3, ADDED)] * rank, use_bias=False),
+        up(4, 4, (3,) * rank, padding=(crops(3, ADDED),) * rank, use_bias=False),
     )
+
+
+@functools.cache
+def _compiled_nnx(rank, transpose_kernel):
+    import jax
+    from flax import nnx
+
+    structure = nnx.graphdef(nnx_decoder(rank, transpose_kernel=transpose_kernel))
+    return jax.jit(lambda state, x: nnx.merge(structure, state)(x))
+
+
+def nnx_answer(model, x):
+    """Return the output of a model of ``nnx_decoder``."""
+    from flax import nnx
+
+    last_layer = model.layers[-1]
+    return _compiled_nnx(x.ndim - 2, last_layer.transpose_kernel)(nnx.state(model), x)
 
 
 def equinox_decoder(rank, groups=1):
@@ -121,8 +153,23 @@ def equinox_decoder(rank, groups=1):
     return nn.make_with_state(build)()
 
 
+def equinox_answer(model, state, x):
+    """Return the decoder's output for images with channels last."""
+    import equinox as eqx
+
+    return last(_compiled_equinox()(eqx.nn.inference_mode(model), state, first(x)))
+
+
+@functools.cache
+def _compiled_equinox():
+    import equinox as eqx
+    import jax
+
+    return eqx.filter_jit(lambda model, state, x: jax.vmap(lambda each: model(each, state)[0], axis_name="batch")(x))
+
+
 def keras_decoder(rank):
-    """A decoder of Keras's: an inner model, layers without weights, and a layer that would run code."""
+    """A Keras decoder with an inner model, layers without weights, and a layer that would run code."""
     keras = pytest.importorskip("keras")
     layers = keras.layers
     up, conv = getattr(layers, f"Conv{rank}DTranspose"), getattr(layers, f"Conv{rank}D")
@@ -158,8 +205,9 @@ def keras_decoder(rank):
     return model
 
 
+@functools.cache
 def keras_linen(rank):
-    """The decoder of Keras's in ``flax.linen``."""
+    """The Keras decoder in ``flax.linen``."""
     nn = pytest.importorskip("flax.linen")
 
     class Inner(nn.Module):
@@ -181,7 +229,7 @@ def keras_linen(rank):
 
 
 def rezipped(source, target, change):
-    """A copy of a zip archive with its members, as a dictionary, changed by ``change``."""
+    """A copy of a zip archive. ``change`` edits the dictionary of its members."""
     with zipfile.ZipFile(source) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     change(members)
@@ -191,8 +239,8 @@ def rezipped(source, target, change):
     return target
 
 
-def refused(path, *parts):
-    """Asserts that the file is refused, for these reasons."""
+def assert_rejected(path, *parts):
+    """Assert that reading the file raises one clear error with these parts."""
     with pytest.raises(ArgumentError) as caught:
         weights.read(path)
     text = str(caught.value)

@@ -1,4 +1,4 @@
-"""HDF5 files of strangers, alone and in a ``.keras`` file: links, numbers that lie elsewhere, or nowhere."""
+"""Untrusted HDF5 files, alone and in a ``.keras`` file: links, and numbers that are missing or in other files."""
 
 import zipfile
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jconvt import ArgumentError, weights
-from tests.support.decoders import refused
+from tests.support.decoders import assert_rejected
 
 h5py = pytest.importorskip("h5py")
 
@@ -70,9 +70,9 @@ HDF5 = {
     _compressed: "which is compressed",
     _external_link: "ExternalLink layers",
     _soft_loop: "SoftLink layers",
-    _hard_loop: "layers/again, which is there under two names",
-    _external_storage: "whose numbers lie in other files",
-    _virtual: "whose numbers lie in other files",
+    _hard_loop: "layers/again, which has two names",
+    _external_storage: "whose numbers are in other files",
+    _virtual: "whose numbers are in other files",
     _named_type: "neither a group nor a dataset",
     _deep: "nested more than",
 }
@@ -80,7 +80,7 @@ HDF5 = {
 
 @pytest.mark.parametrize("build", HDF5, ids=lambda build: build.__name__)
 @pytest.mark.parametrize("inside", [False, True])
-def test_hdf5(build, inside, tmp_path):
+def test_hdf5__unsafe_structure_raises(build, inside, tmp_path):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["numbers"] = np.ones(100, np.float32)
     (tmp_path / "secret.bin").write_bytes(b"x" * 100)
@@ -90,20 +90,20 @@ def test_hdf5(build, inside, tmp_path):
             archive.writestr("config.json", "{}")
             archive.write(path, "model.weights.h5")
         path = tmp_path / "a.keras"
-    refused(path, HDF5[build])
+    assert_rejected(path, HDF5[build])
 
 
-def test_numbers_that_were_never_stored(tmp_path):
+def test_hdf5__missing_numbers_raise(tmp_path):
     """Small enough for the file, and not in it."""
 
     def build(file):
         file["layers/conv2d/vars/0"] = ONE
         file.create_dataset("layers/conv2d_1/vars/0", shape=(4, 4), chunks=(4, 4), dtype="f4")
 
-    refused(hdf5(tmp_path / "a.h5", build), "with numbers that are not there")
+    assert_rejected(hdf5(tmp_path / "a.h5", build), "whose numbers are missing")
 
 
-def test_what_is_no_number_is_not_read(tmp_path):
+def test_hdf5__texts_are_not_read(tmp_path):
     def build(file):
         file["layers/conv2d/vars/0"] = ONE
         file["layers/conv2d/vars/1"] = "text"
@@ -114,11 +114,11 @@ def test_what_is_no_number_is_not_read(tmp_path):
         weights.read(hdf5(tmp_path / "a.h5", build))
 
 
-def test_legacy_names_that_lead_elsewhere(tmp_path):
+def test_keras__legacy_names_outside_the_file_raise(tmp_path):
     def build(file):
         file.attrs["layer_names"] = ["a", "../b", "missing"]
         file["a/kernel:0"] = ONE
         file["a"].attrs["weight_names"] = ["../../secret", "kernel:0"]
         file["../b"] = 1
 
-    refused(hdf5(tmp_path / "a.h5", build))
+    assert_rejected(hdf5(tmp_path / "a.h5", build))

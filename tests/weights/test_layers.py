@@ -1,4 +1,4 @@
-"""Files of other frameworks in jconvt's own layers, groups and output sizes included: the same numbers as live."""
+"""Other frameworks' files in jconvt's layers, with groups and output sizes: equal to the live frameworks."""
 
 import jax
 import jax.numpy as jnp
@@ -26,15 +26,15 @@ GEOMETRIES = [(4, 2, 1, 0, 1, 1), (3, 2, 1, 1, 2, 1), (2, 3, 0, 2, 4, 1), (5, 2,
 
 @pytest.fixture(params=GEOMETRIES, ids=str)
 def case(request, tmp_path):
-    """A layer of PyTorch, saved; its checkpoint, read; an input, channels last; and the answer."""
-    kernel, stride, padding, plus, groups, dilation = request.param
+    """The arguments of a PyTorch layer; its checkpoint; an input, channels last; and the output."""
+    kernel, stride, padding, added, groups, dilation = request.param
     torch.manual_seed(0)
-    layer = torch.nn.ConvTranspose2d(8, 4, kernel, stride, padding, plus, groups, True, dilation)
+    layer = torch.nn.ConvTranspose2d(8, 4, kernel, stride, padding, added, groups, True, dilation)
     torch.save(layer.state_dict(), tmp_path / "layer.pt")
     x = np.random.default_rng(0).normal(size=(2, 5, 4, 8)).astype(np.float32)
-    answer = layer(torch.tensor(np.moveaxis(x, -1, 1))).detach().numpy()
+    output = layer(torch.tensor(np.moveaxis(x, -1, 1))).detach().numpy()
     checkpoint = weights.read(tmp_path / "layer.pt", kinds={"*": "conv_transpose"}, groups={"*": groups})
-    return request.param, checkpoint, x, np.moveaxis(answer, 1, -1)
+    return request.param, checkpoint, x, np.moveaxis(output, 1, -1)
 
 
 def close(found, wanted):
@@ -42,26 +42,26 @@ def close(found, wanted):
 
 
 @pytest.mark.parametrize("transpose_kernel", [False, True])
-def test_torch_in_linen_and_nnx(case, transpose_kernel):
-    (kernel, stride, padding, plus, groups, dilation), checkpoint, x, answer = case
+def test_torch__into_jconvt_linen_and_nnx_and_back(case, transpose_kernel):
+    (kernel, stride, padding, added, groups, dilation), checkpoint, x, output = case
     arguments = {
         "strides": stride,
         "padding": padding,
         "kernel_dilation": dilation,
-        "output_padding": plus,
+        "output_padding": added,
         "groups": groups,
         "use_consistent_padding": True,
         "transpose_kernel": transpose_kernel,
     }
     module = nn.Sequential([jconvt.linen.ConvTranspose(4, (kernel, kernel), **arguments)])
     variables, report = weights.into_linen(checkpoint, module, x)
-    close(module.apply(variables, x), answer)
+    close(module.apply(variables, x), output)
     assert [row.rule for row in report.rows] == ["order"]
     assert report.unused == report.missing == report.notes == ()
     model = nnx.Sequential(jconvt.nnx.ConvTranspose(8, 4, (kernel, kernel), rngs=nnx.Rngs(0), **arguments))
     weights.into_nnx(checkpoint, model)
-    close(model(jnp.asarray(x)), answer)
-    # And back: the arrays of the file, bit for bit.
+    close(model(jnp.asarray(x)), output)
+    # The inverse gives the arrays of the file, bit for bit.
     for written in (weights.from_linen(variables, module, x), weights.from_nnx(model)):
         (layer,) = weights.convert(written, "torch")[0].layers.values()
         (original,) = checkpoint.layers.values()
@@ -70,27 +70,26 @@ def test_torch_in_linen_and_nnx(case, transpose_kernel):
         assert layer.groups == groups
 
 
-def test_torch_in_equinox(case):
-    (kernel, stride, padding, plus, groups, dilation), checkpoint, x, answer = case
+def test_torch__into_jconvt_equinox(case):
+    (kernel, stride, padding, added, groups, dilation), checkpoint, x, output = case
     model = jconvt.equinox.ConvTranspose2d(
-        8, 4, kernel, stride, plus, padding, dilation, groups, dtype=jnp.float32, key=jax.random.key(0)
+        8, 4, kernel, stride, added, padding, dilation, groups, dtype=jnp.float32, key=jax.random.key(0)
     )
     model, report = weights.into_equinox(checkpoint, model)
-    close(jnp.moveaxis(jax.vmap(model)(jnp.moveaxis(x, -1, 1)), 1, -1), answer)
+    close(jnp.moveaxis(jax.vmap(model)(jnp.moveaxis(x, -1, 1)), 1, -1), output)
     assert report.notes == ()
-    # The geometry that is compared with a file's is PyTorch's for these arguments.
     (layer,) = weights.from_equinox(model).layers.values()
-    given = {"stride": stride, "padding": padding, "output_padding": plus, "groups": groups, "dilation": dilation}
-    assert layer.spec == Spec.from_torch((1, 8, 5, 4), (8, 4 // groups, kernel, kernel), **given)
+    arguments = {"stride": stride, "padding": padding, "output_padding": added, "groups": groups, "dilation": dilation}
+    assert layer.spec == Spec.from_torch((1, 8, 5, 4), (8, 4 // groups, kernel, kernel), **arguments)
     filters = next(iter(checkpoint.layers.values())).arrays
     close(
-        jtorch.conv_transpose2d(np.moveaxis(x, -1, 1), filters["kernel"], filters["bias"], **given),
-        np.moveaxis(answer, -1, 1),
+        jtorch.conv_transpose2d(np.moveaxis(x, -1, 1), filters["kernel"], filters["bias"], **arguments),
+        np.moveaxis(output, -1, 1),
     )
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's, to TensorFlow's arrays
-def test_a_layer_of_another_geometry_is_noted(tmp_path):
+def test_into_linen__other_geometry_is_noted(tmp_path):
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((5, 8)), keras.layers.Conv1DTranspose(4, 4, 2, "same", name="up")])
     model.save(tmp_path / "model.keras")

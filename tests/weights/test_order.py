@@ -1,4 +1,4 @@
-"""Layers whose order a file does not tell are not paired by chance, and arrays that are in no layer are not dropped."""
+"""Layers are not paired by order where the file has none, and arrays that no layer owns are not dropped."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ nn, nnx = pytest.importorskip("flax.linen"), pytest.importorskip("flax.nnx")
 pytest.importorskip("h5py")
 pytest.importorskip("safetensors")
 
-# Keras says NumPy's older words to TensorFlow's arrays.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 X = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
 TARGET = nn.Sequential([nn.ConvTranspose(3, (3, 3), strides=(2, 2), transpose_kernel=True) for _ in range(2)])
@@ -23,7 +22,7 @@ def up(name):
     return keras.layers.Conv2DTranspose(3, 3, 2, padding="same", bias_initializer="normal", name=name)
 
 
-def test_a_model_with_code_of_its_own_has_no_order(tmp_path):
+def test_keras__custom_model_has_no_order(tmp_path):
     keras = pytest.importorskip("keras")
 
     class Decoder(keras.Model):
@@ -48,7 +47,7 @@ def test_a_model_with_code_of_its_own_has_no_order(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_frozen_layers_of_an_old_file_keep_their_place(tmp_path):
+def test_keras__frozen_layers_of_legacy_files_keep_their_position(tmp_path):
     keras = pytest.importorskip("keras")
     first, second = up("first"), up("second")
     first.trainable = False
@@ -61,7 +60,7 @@ def test_frozen_layers_of_an_old_file_keep_their_place(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_classes_that_are_not_converted_pass_for_no_other(suffix, tmp_path):
+def test_keras__other_classes_are_of_kind_other(suffix, tmp_path):
     keras = pytest.importorskip("keras")
     layers = keras.layers
     inputs = keras.Input((7,))
@@ -75,9 +74,9 @@ def test_classes_that_are_not_converted_pass_for_no_other(suffix, tmp_path):
     assert len(checkpoint.layers) == 8
 
 
-def test_weights_for_keras_need_an_order(tmp_path):
+def test_write__weights_for_keras_need_an_order(tmp_path):
     layers = {name: Layer("conv", {"kernel": np.zeros((3, 3, 2, 2))}, "keras", 1) for name in ("b", "a")}
-    with pytest.raises(ArgumentError, match="does not say in which order"):
+    with pytest.raises(ArgumentError, match="has no order of layers"):
         weights.write(tmp_path / "new.weights.h5", Checkpoint(layers, "keras", ordered=False))
     assert not list(tmp_path.iterdir())
     weights.write(tmp_path / "new.weights.h5", Checkpoint(layers, "keras"))
@@ -90,7 +89,7 @@ class Words(nn.Module):
         return nn.Dense(2)(nn.Embed(10, 4, name="embed")(x) * gain.reshape(1, 1, 4))
 
 
-def test_what_is_in_no_layer_of_a_model_is_listed(tmp_path):
+def test_write__unowned_arrays_are_listed(tmp_path):
     eqx = pytest.importorskip("equinox")
     tokens, key = jnp.zeros((1, 3), int), jax.random.key(0)
     embed, dense = nnx.Embed(10, 4, rngs=nnx.Rngs(0)), nnx.Linear(4, 2, rngs=nnx.Rngs(0))
@@ -108,7 +107,7 @@ def test_what_is_in_no_layer_of_a_model_is_listed(tmp_path):
         assert len(report.rows) == 1
 
 
-def test_a_stack_of_layers_is_no_layer_of_a_higher_rank():
+def test_from_linen__scanned_layers_are_of_kind_other():
     class Step(nn.Module):
         @nn.compact
         def __call__(self, carry, _):
@@ -119,7 +118,7 @@ def test_a_stack_of_layers_is_no_layer_of_a_higher_rank():
     assert checkpoint.layers["ConvTranspose_0"].kind == "other"
 
 
-def test_a_layer_that_shares_its_scope_is_found():
+def test_from_linen__layer_with_a_shared_scope_is_found():
     class Outer(nn.Module):
         def setup(self):
             self.up = nn.ConvTranspose(3, (3, 3))

@@ -1,13 +1,11 @@
-"""Checkpoints that do not fit: both shapes, the layer's path, and what would make them fit."""
-
-import re
+"""Layers in pairs, and errors for layers that do not fit: both shapes, both paths, and the fix."""
 
 import numpy as np
 import pytest
 
 from jconvt import ArgumentError, ArgumentTypeError, Spec, weights
 from jconvt.weights import Checkpoint, Layer
-from jconvt.weights.fitting import fit
+from jconvt.weights.matching import fit
 
 
 def layer(kind, shape, framework="torch", bias=None, groups=None, dtype=np.float32, **more):
@@ -25,7 +23,7 @@ def message(source, target, names=None, error=ArgumentError, **options):
     return str(caught.value)
 
 
-def test_another_number_of_channels():
+def test_fit__wrong_channels_raise_with_both_shapes():
     text = message(layer("conv_transpose", (8, 4, 3, 2), groups=1), layer("conv_transpose", (3, 2, 8, 5), "flax"))
     assert text == (
         "the kernel of layer 'decoder.up', for 'up_0' does not fit\n"
@@ -57,13 +55,13 @@ def test_another_number_of_channels():
         (
             layer("conv_transpose", (3, 2, 4, 8), groups=1),
             layer("conv_transpose", (3, 2, 8, 4), "flax", groups=1),
-            "it fits if the file's arrays lie as keras's do, by kernel.transpose(0, 1, 3, 2)[::-1, ::-1]: "
+            "it fits if the file has keras's layout, by kernel.transpose(0, 1, 3, 2)[::-1, ::-1]: "
             "pass framework='keras'",
         ),
         (
             layer("dense", (4, 3)),
             layer("dense", (4, 3), "keras"),
-            "it fits if the file's arrays lie as keras's do, by kernel: pass framework='keras'",
+            "it fits if the file has keras's layout, by kernel: pass framework='keras'",
         ),
         (
             layer("conv_transpose", (8, 4, 3)),
@@ -73,50 +71,71 @@ def test_another_number_of_channels():
         (layer("conv", (8, 4, 3, 3)), layer("conv", (3, 3, 4, 9), "flax"), "no conversion fits: build the layer with"),
     ],
 )
-def test_what_would_fit(source, target, fix):
+def test_fit__error_has_a_remedy(source, target, fix):
     text = message(source, target)
     for part in ("'decoder.up', for 'up_0'", str(source.shape), str(target.shape), f"fix:   {fix}"):
         assert part in text, text
 
 
-def test_kinds_and_groups_and_arrays():
-    up, names = layer("conv_transpose", (8, 4, 3, 3), bias=(4,), groups=1), {"decoder.up": "up_0"}
-    text = message(up, layer("conv", (3, 3, 4, 8), "flax"), names)
-    assert (
-        "is of another kind\n  got:   conv_transpose in the source, (8, 4, 3, 3)\n  legal: conv, (3, 3, 4, 8)" in text
-    )
-    assert "kinds={path: kind}" in text
-    text = message(up, layer("conv_transpose", (3, 3, 8, 4), "flax", groups=1))
-    assert "the source alone has a bias" in text
-    assert "build the layer with it (use_bias=True)" in text
-    bare = layer("conv_transpose", (8, 4, 3, 3), groups=1)
-    text = message(bare, layer("conv_transpose", (3, 3, 8, 4), "flax", bias=(4,), groups=1))
-    assert "the target alone has a bias" in text
-    assert "build the layer without it (use_bias=False)" in text
-    text = message(up, layer("conv_transpose", (3, 3, 4, 8), "flax", bias=(8,), groups=2))
-    assert "the groups of layer 'decoder.up', for 'up_0' differ" in text
-    assert "got:   groups 1 in the source, kernel (8, 4, 3, 3)" in text
-    assert "build the layer with 1 groups" in text
-    text = message(up, layer("conv_transpose", (3, 3, 8, 4), "flax", bias=(5,), groups=1))
-    assert "the bias of layer 'decoder.up', for 'up_0' does not fit" in text
-    assert re.search(r"bias of shape \(4,\).*\n.*shape \(5,\)", text)
-    norm = Layer("norm", {role: np.ones(3, np.float32) for role in ("scale", "bias", "mean", "var")}, "torch")
-    text = message(norm, layer("norm", (3,), "flax", bias=(3,)))
-    assert "the source alone has a mean" in text
-    assert "pair a batch normalisation with one; in Equinox, pass its state" in text
+UP = layer("conv_transpose", (8, 4, 3, 3), bias=(4,), groups=1)
+BATCH_NORM = Layer("norm", {role: np.ones(3, np.float32) for role in ("scale", "bias", "mean", "var")}, "torch")
 
 
-def test_numbers_of_another_sort():
+@pytest.mark.parametrize(
+    ("source", "target", "parts"),
+    [
+        (
+            UP,
+            layer("conv", (3, 3, 4, 8), "flax"),
+            ["is of another kind\n  got:   conv_transpose in the source, (8, 4, 3, 3)\n  legal: conv, (3, 3, 4, 8)"]
+            + ["kinds={path: kind}"],
+        ),
+        (
+            UP,
+            layer("conv_transpose", (3, 3, 8, 4), "flax", groups=1),
+            ["only the source has a bias", "build the layer with it (use_bias=True)"],
+        ),
+        (
+            layer("conv_transpose", (8, 4, 3, 3), groups=1),
+            layer("conv_transpose", (3, 3, 8, 4), "flax", bias=(4,), groups=1),
+            ["only the target has a bias", "build the layer without it (use_bias=False)"],
+        ),
+        (
+            UP,
+            layer("conv_transpose", (3, 3, 4, 8), "flax", bias=(8,), groups=2),
+            ["the groups of layer 'decoder.up', for 'up_0' differ", "build the layer with 1 groups"]
+            + ["got:   groups 1 in the source, kernel (8, 4, 3, 3)"],
+        ),
+        (
+            UP,
+            layer("conv_transpose", (3, 3, 8, 4), "flax", bias=(5,), groups=1),
+            ["the bias of layer 'decoder.up', for 'up_0' does not fit", "got:   bias of shape (4,)"]
+            + ["legal: shape (5,)"],
+        ),
+        (
+            BATCH_NORM,
+            layer("norm", (3,), "flax", bias=(3,)),
+            ["only the source has a mean", "pair a batch normalisation with one; in Equinox, pass its state"],
+        ),
+    ],
+)
+def test_fit__other_kinds_groups_and_arrays_raise(source, target, parts):
+    text = message(source, target, {"decoder.up": "up_0"})
+    for part in parts:
+        assert part in text
+
+
+def test_fit__integers_into_floats_raise():
     source = layer("dense", (4, 3), dtype=np.int8)
     text = message(source, layer("dense", (3, 4), "flax"), error=ArgumentTypeError)
     assert "the kernel of layer 'decoder.up', for 'up_0' is not of floating numbers" in text
     assert "int8 in the source, float32 in the target" in text
 
 
-def test_groups_that_the_bias_tells_and_groups_that_the_target_tells():
+def test_fit__groups_follow_from_the_bias_or_the_target():
     target = layer("conv_transpose", (3, 3, 4, 4), "flax", groups=2)
-    fitted = fit(Checkpoint({"a": layer("unknown", (8, 2, 3, 3))}, "torch"), {"b": target})
-    assert fitted.arrays["b"]["kernel"].shape == (3, 3, 4, 4)
+    fitted, _ = fit(Checkpoint({"a": layer("unknown", (8, 2, 3, 3))}, "torch"), {"b": target})
+    assert fitted["b"]["kernel"].shape == (3, 3, 4, 4)
     told = weights.convert(Checkpoint({"a": layer("conv_transpose", (8, 2, 3, 3), bias=(4,))}, "torch"), "equinox")[0]
     assert told.layers["a"].shape == (4, 4, 3, 3)
     assert told.layers["a"].arrays["bias"].shape == (4, 1, 1)
@@ -126,13 +145,13 @@ PAIRS = {"a": layer("dense", (3, 3)), "b": layer("norm", (3,)), "c": layer("unkn
 
 
 def paired(sources, targets, names=None, ordered=True):
-    from jconvt.weights.pairing import pair
+    from jconvt.weights.matching import pair
 
     found = pair(Checkpoint(sources, "torch", ordered, "the file"), targets, names)
     return [tuple(each) for each in found]
 
 
-def test_pairs():
+def test_pair__rules():
     targets = {"x": layer("dense", (3, 3)), "y": layer("norm", (3,)), "z": layer("conv", (3, 3, 3))}
     assert paired(PAIRS, targets) == [("a", "x", "order"), ("b", "y", "order"), ("c", "z", "order")]
     assert paired(PAIRS, targets, ordered=False) == []
@@ -148,21 +167,21 @@ def test_pairs():
 @pytest.mark.parametrize(
     ("names", "problem", "got"),
     [
-        ({"q": "x"}, "names has a source that is no layer of the file", "'q'"),
-        ({"a": "q"}, "names has a target that is no layer of the target", "'q'"),
-        ({"a": "x", "b": "x"}, "names gives one layer to two", "'x', from a, b"),
-        (lambda path: "x", "names gives one layer to two", "'x', from a, b, c"),
+        ({"q": "x"}, "names has a source that is not a layer of the file", "'q'"),
+        ({"a": "q"}, "names has a target that is not a layer of the target", "'q'"),
+        ({"a": "x", "b": "x"}, "names gives one path to two layers", "'x', from a, b"),
+        (lambda path: "x", "names gives one path to two layers", "'x', from a, b, c"),
     ],
 )
-def test_wrong_name_maps(names, problem, got):
+def test_pair__wrong_name_map_raises(names, problem, got):
     with pytest.raises(ArgumentError) as caught:
         paired(PAIRS, {"x": layer("dense", (3, 3)), "y": layer("norm", (3,))}, names)
     assert problem in str(caught.value)
     assert f"got:   {got}" in str(caught.value)
 
 
-def test_the_geometry_of_modules_is_that_of_their_framework():
-    """What the notes of a report compare, against the conventions' own resolution."""
+def test_to_layer__spec_is_the_conventions():
+    """The geometries that notes compare are those of the conventions."""
     nnx, eqx = pytest.importorskip("flax.nnx"), pytest.importorskip("equinox")
     import jax
 

@@ -1,9 +1,9 @@
-"""Whether the HDF5 library survives a file: a program of its own, so that only it crashes or never ends.
+"""A program that fails if the HDF5 library cannot read a file. Only its process crashes or hangs.
 
-    python probe.py BYTES < FILE
+    python _hdf5_probe.py BYTES < FILE
 
-A few wrong bytes are enough for that library to loop forever or to write where it may not. So everything that is read
-later, but the numbers, is read here first, with BYTES of memory at most. It imports nothing of jconvt, to be quick.
+A few wrong bytes can make that library loop forever or write outside its memory. So everything that is read later,
+except the numbers, is read here first, with at most BYTES of memory. It imports nothing of jconvt, to start quickly.
 """
 
 import contextlib
@@ -14,9 +14,9 @@ import h5py
 
 
 def main() -> None:
-    """Reads all names and attributes of the file that is the standard input."""
+    """Read all names and attributes of the file in the standard input."""
     with contextlib.suppress(ImportError, ValueError):
-        import resource  # not on every system
+        import resource  # does not exist on every system
 
         most = int(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
@@ -31,7 +31,7 @@ def _visit(item: object, seen: set[object]) -> None:
         _ = (item.shape, item.dtype, item.is_virtual, item.external, plist.get_nfilters(), item.id.get_storage_size())
     if isinstance(item, h5py.Group):
         for name in item:
-            # Other links are not followed, and groups that are their own ancestors are not descended into again.
+            # Other links are not followed, and no group is visited twice.
             if type(item.get(name, getlink=True)) is h5py.HardLink and (inner := item[name]).id not in seen:
                 seen.add(inner.id)
                 _visit(inner, seen)

@@ -1,0 +1,174 @@
+"""Checkpoints: the layers of a file or of a model, and their arrays."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from .._geometry.arguments import integer
+from .._geometry.kernel_layout import KernelLayout
+from .._geometry.spec import Spec
+from ..errors import ArgumentError
+from . import layouts
+from ._errors import check_choice, listed
+from .report import table
+
+_Value = TypeVar("_Value")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One layer's arrays, in the layout of its framework.
+
+    ``kind`` is "conv_transpose", "conv", "dense", "norm", "unknown" (a convolution, transposed or not), or "other".
+    ``arrays`` are keyed by role: "kernel", "bias", "scale", "mean" and "var"; other arrays keep their names.
+    ``groups``, ``spec`` (the geometry of a transposed convolution) and ``epsilon`` (of a norm) are ``None`` where the
+    file does not say. ``transpose_kernel`` is Flax's.
+    """
+
+    kind: str
+    arrays: Mapping[str, Any]
+    framework: str
+    groups: int | None = None
+    transpose_kernel: bool = False
+    spec: Spec | None = None
+    epsilon: float | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the kernel, or of the first array if there is no kernel."""
+        first = next(iter(self.arrays.values()), None)
+        array = self.arrays.get("kernel", first)
+        return () if array is None else tuple(array.shape)
+
+    @property
+    def layout(self) -> KernelLayout:
+        """The layout of the kernel.
+
+        Raises:
+          ArgumentError: the layout depends on the kind, and ``kind`` is "unknown".
+        """
+        rank = len(self.arrays["kernel"].shape) - 2
+        return layouts.layout(self.framework, self.kind, rank, self.groups or 1, self.transpose_kernel)
+
+    @property
+    def filters(self) -> Any:
+        """The kernel as ``(k..., out / groups, in)``; of a forward convolution as ``(k..., in / groups, out)``.
+
+        >>> import numpy as np
+        >>> Layer("conv_transpose", {"kernel": np.zeros((8, 4, 3, 2))}, "torch").filters.shape
+        (3, 2, 4, 8)
+        """
+        return self.layout.filters(self.arrays["kernel"])
+
+    def shape_in(self, layout: KernelLayout) -> tuple[int, ...] | None:
+        """Return the kernel's shape in another layout, or ``None`` if the rank or the groups do not fit."""
+        if len(self.shape) != layout.rank + 2:
+            return None
+        filters = self.layout.filters_shape(self.shape)
+        shape = layout.shape(filters)
+        divides = filters[-1] % (self.groups or 1) == 0
+        exact = self.layout.shape(filters) == self.shape and layout.filters_shape(shape) == filters
+        return shape if divides and exact else None
+
+    def grouped(self) -> "Layer":
+        """Return the layer with its groups, if the bias of a transposed convolution in PyTorch's layout tells them."""
+        kernel, bias = self.arrays.get("kernel"), self.arrays.get("bias")
+        is_known = self.groups is not None or self.framework in ("flax", "equinox")
+        if is_known or self.kind != "conv_transpose" or kernel is None or bias is None:
+            return self
+        *_, out, _ = self.layout.filters_shape(kernel.shape)
+        groups, rest = divmod(bias.size, out or 1)
+        return self if rest or not groups else dataclasses.replace(self, groups=groups)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {', '.join(self.arrays)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """The layers of a file or of a model, by path, in order.
+
+    ``ordered`` says whether this is the order of the layers in the model; if not, layers are paired only by name.
+    ``source`` is the checkpoint's name in messages.
+
+    >>> import numpy as np
+    >>> up = Layer("conv_transpose", {"kernel": np.zeros((8, 4, 3, 3)), "bias": np.zeros(4)}, "torch")
+    >>> print(Checkpoint({"up": up}, "torch"))
+    layer  kind            groups  arrays
+    up     conv_transpose  -       kernel (8, 4, 3, 3), bias (4,)
+    """
+
+    layers: Mapping[str, Layer]
+    framework: str
+    ordered: bool = True
+    source: str = "the checkpoint"
+
+    def __str__(self) -> str:
+        rows = [("layer", "kind", "groups", "arrays")]
+        rows += [(path, each.kind, str(each.groups or "-"), _shapes(each)) for path, each in self.layers.items()]
+        return table(rows)
+
+    def annotate(
+        self, kinds: Mapping[str, str] | None = None, groups: Mapping[str, int] | int | None = None
+    ) -> "Checkpoint":
+        """Return the checkpoint with kinds and groups that its file does not contain.
+
+        Args:
+          kinds: by pattern of the path, as in ``{"decoder.up*": "conv_transpose"}``; the first match is used.
+          groups: by pattern of the path too; or one number for all convolutions.
+
+        Raises:
+          ArgumentError: a pattern matches no layer, a kind is unknown, or a kernel cannot be of that kind.
+          ArgumentTypeError: groups are not integers.
+        """
+        kinds = kinds or {}
+        numbers = groups if isinstance(groups, Mapping) else {} if groups is None else {"*": groups}
+        numbers = {pattern: integer(n, f"groups[{pattern!r}]", lowest=1) for pattern, n in numbers.items()}
+        for pattern, kind in kinds.items():
+            check_choice("kind of layer", f"kinds[{pattern!r}]", kind, layouts.KINDS)
+        for pattern in (*kinds, *numbers):
+            if not any(fnmatch.fnmatchcase(path, pattern) for path in self.layers):
+                legal, fix = (
+                    f"a pattern of one of {listed(self.layers)}",
+                    "write the path as in the file; * is any text",
+                )
+                raise ArgumentError(f"no layer of {self.source} matches", got=repr(pattern), legal=legal, fix=fix)
+        layers = {}
+        for path, layer in self.layers.items():
+            if (kind := _first_match(path, kinds)) is not None:
+                _check_possible(path, layer, kind)
+                layer = dataclasses.replace(layer, kind=kind)
+            if (number := _first_match(path, numbers)) is not None and layer.kind in layouts.CONVOLUTIONS:
+                layer = dataclasses.replace(layer, groups=number)
+            layers[path] = layer.grouped()
+        return dataclasses.replace(self, layers=layers)
+
+
+def add_unowned(
+    layers: Mapping[str, Layer], arrays: Iterable[tuple[tuple[str, ...], Any]], framework: str
+) -> dict[str, Layer]:
+    """Return ``layers`` and the arrays that no layer owns, each with its path and name, as layers of kind "other"."""
+    found = dict(layers)
+    for (*path, name), array in arrays:
+        layer = found.get(".".join(path), Layer(layouts.OTHER, {}, framework))
+        found[".".join(path)] = dataclasses.replace(layer, arrays={**layer.arrays, name: array})
+    return found
+
+
+def _first_match(path: str, values: Mapping[str, _Value]) -> _Value | None:
+    return next((value for pattern, value in values.items() if fnmatch.fnmatchcase(path, pattern)), None)
+
+
+def _shapes(layer: Layer) -> str:
+    return ", ".join(f"{role} {tuple(array.shape)}" for role, array in layer.arrays.items())
+
+
+def _check_possible(path: str, layer: Layer, kind: str) -> None:
+    """Raise an error for a kind whose arrays have another rank."""
+    role = "scale" if kind == "norm" else "kernel"
+    axes = len(layer.arrays[role].shape) if role in layer.arrays else 0
+    if axes == 0 or (role == "kernel" and (axes == 2) != (kind == "dense")):
+        legal = "a kernel of 3 axes or more in a convolution, of 2 in a dense layer, and none in a norm"
+        problem, fix = f"layer {path!r} cannot be of kind {kind!r}", "pass a pattern that does not match this layer"
+        raise ArgumentError(problem, got=_shapes(layer), legal=legal, fix=fix)

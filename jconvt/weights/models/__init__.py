@@ -1,0 +1,1 @@
+"""The libraries whose models are loaded and saved: one module for each."""

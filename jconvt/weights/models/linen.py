@@ -1,0 +1,130 @@
+"""Loading models of ``flax.linen`` from checkpoints, and the inverse."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...errors import ArgumentError
+from .._errors import listed, require
+from ..checkpoint import Checkpoint, Layer
+from ..layouts import ROLES
+from ..matching import Names, fit
+from ..report import Report
+from ._modules import Path, dotted, kind, to_checkpoint, to_layer
+
+_COLLECTIONS = {"mean": "batch_stats", "var": "batch_stats"}  # by role; other arrays are "params"
+
+
+def into_linen(
+    checkpoint: Checkpoint,
+    module: Any,
+    *inputs: Any,
+    variables: Mapping[str, Any] | None = None,
+    names: Names = None,
+    strict: bool = True,
+    **keywords: Any,
+) -> tuple[dict[str, Any], Report]:
+    """Return the variables of a linen module, with a checkpoint's numbers.
+
+    Args:
+      checkpoint: from ``jconvt.weights.read``.
+      module: the ``flax.linen.Module``.
+      *inputs: example inputs of its call. Only their shapes are used, and nothing is computed.
+      variables: the module's variables, for everything that the checkpoint does not have; by default there are none.
+      names: the name map, ``{source path: target path}``, or a function from source to target. A module's path is
+        that of its parameters, joined by dots: "decoder.ConvTranspose_0".
+      strict: whether every parameter must be in the checkpoint.
+      **keywords: further arguments of its call, such as ``train=False``.
+
+    Returns:
+      The variables, with the dtypes that the module declares, and a ``Report``.
+
+    Raises:
+      ArgumentError: layers are not matched, or do not fit.
+      ArgumentTypeError: the module's dtype cannot hold the numbers.
+
+    >>> import flax.linen as nn, jax.numpy as jnp, numpy as np
+    >>> from jconvt.weights import Checkpoint, Layer
+    >>> up = Layer("conv_transpose", {"kernel": np.ones((8, 4, 3, 3)), "bias": np.ones(4)}, "torch", groups=1)
+    >>> module = nn.ConvTranspose(4, (3, 3), strides=(2, 2))
+    >>> variables, report = into_linen(Checkpoint({"up": up}, "torch"), nn.Sequential([module]), jnp.ones((1, 5, 5, 8)))
+    >>> variables["params"]["layers_0"]["kernel"].shape
+    (3, 3, 8, 4)
+    """
+    layers, shapes = _trace(module, inputs, keywords)
+    unowned = [dotted(path[1:]) for path in shapes if path[1:-1] not in layers]
+    fitted, report = fit(checkpoint, {dotted(path): layer for path, layer in layers.items()}, unowned, names, strict)
+    filled = _leaves(variables or {})
+    for path in layers:
+        for role, array in fitted.get(dotted(path), {}).items():
+            filled[_COLLECTIONS.get(role, "params"), *path, role] = jnp.asarray(array)
+    missing = [dotted(path[1:]) for path in sorted(shapes.keys() - filled.keys())]
+    if missing:
+        problem, got = "the checkpoint does not fill all of the module's variables", f"no numbers for {listed(missing)}"
+        fix = "pass variables=module.init(key, *inputs)"
+        raise ArgumentError(problem, got=got, legal="numbers for all, or variables to leave unchanged", fix=fix)
+    return _nested(filled), report
+
+
+def from_linen(variables: Mapping[str, Any], module: Any, *inputs: Any, **keywords: Any) -> Checkpoint:
+    """Return the checkpoint of a linen module with these variables; the other arguments are those of ``into_linen``.
+
+    >>> import flax.linen as nn, jax, jax.numpy as jnp
+    >>> module, x = nn.Sequential([nn.ConvTranspose(4, (3, 3))]), jnp.ones((1, 5, 5, 8))
+    >>> print(from_linen(module.init(jax.random.key(0), x), module, x))
+    layer     kind            groups  arrays
+    layers_0  conv_transpose  1       kernel (3, 3, 8, 4), bias (4,)
+    """
+    layers, _ = _trace(module, inputs, keywords, variables)
+    unowned = (
+        (path[1:], array)
+        for path, array in _leaves(variables).items()
+        if path[0] in ("params", *_COLLECTIONS.values()) and path[1:-1] not in layers
+    )
+    named = {dotted(path): layer for path, layer in layers.items()}
+    return to_checkpoint(named, unowned, "flax", source="the module")
+
+
+def _trace(
+    module: Any, inputs: tuple[Any, ...], keywords: dict[str, Any], variables: Any = None
+) -> tuple[dict[Path, Layer], dict[Path, Any]]:
+    """Return the layers by path, in the order in which the module calls them, and the shapes of all variables."""
+    nn = require("flax.linen", "loading into a linen module")
+    seen: dict[Path, Any] = {}
+
+    def record(call: Any, arguments: Any, options: Any, context: Any) -> Any:
+        if context.method_name == "__call__" and kind(context.module) is not None:
+            seen.setdefault(tuple(context.module.path), context.module)
+        return call(*arguments, **options)
+
+    key = jax.random.key(0)
+    with nn.intercept_methods(record):
+        shapes = jax.eval_shape(lambda *xs: module.init({"params": key, "dropout": key}, *xs, **keywords), *inputs)
+    shapes = _leaves(shapes)
+    arrays = shapes if variables is None else _leaves(variables)
+    layers = {}
+    for path, each in seen.items():
+        places = {role: (_COLLECTIONS.get(role, "params"), *path, role) for role in ROLES}
+        found = {role: arrays[place] for role, place in places.items() if place in arrays}
+        if layer := to_layer(each, found, "flax"):
+            layers[path] = layer
+    return layers, shapes
+
+
+def _leaves(tree: Any) -> dict[Path, Any]:
+    """Return the arrays of nested dictionaries by path, without boxes such as ``nn.Partitioned``."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {tuple(str(key.key) for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
+
+
+def _nested(leaves: Mapping[Path, Any]) -> dict[str, Any]:
+    """Return the inverse of ``_leaves``."""
+    tree: dict[str, Any] = {}
+    for path, leaf in leaves.items():
+        node = tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        node[path[-1]] = leaf
+    return tree
