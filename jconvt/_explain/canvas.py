@@ -1,24 +1,16 @@
 """A canvas for figures: words, lines, and grids of coloured numbers. Positions and sizes are in pixels."""
 
-import io
 import textwrap
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
-from .formatting import Index, format_number, pixel_tint, typeset
-
-try:
-    import matplotlib
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "figures need the package matplotlib: pip install 'jconvt[plot]'", name=error.name
-    ) from error
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from numpy.typing import ArrayLike, NDArray
+
+from .formatting import Index, format_number, pixel_tint, typeset
 
 INK, FAINT, EMPTY, WINDOW = "#1d2129", "#5b6270", "#eef0f3", "#cfd4dc"
 _DPI = 100
@@ -143,14 +135,6 @@ class Canvas:
     def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Draw a straight line."""
         self._axes.plot(*zip(start, end, strict=True), color=INK, linewidth=2.5, zorder=4)
-
-
-def svg_text(figure: Figure) -> str:
-    """Return a figure as the text of an SVG file, the same for the same drawing."""
-    file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "jconvt", "svg.fonttype": "none"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
 
 
 def row_and_column(index: Index) -> tuple[int, int]:

@@ -50,10 +50,10 @@ class Drawing(Canvas):
 
     def operands_size(self) -> tuple[float, float]:
         """Return the width and the height of both operands."""
-        sides = fitting(self.table.input.shape, _PIXEL, _OPERANDS), fitting(self.table.kernel.shape, _TAP, _OPERANDS)
-        rows, columns = zip(*map(rows_and_columns, (self.table.input.shape, self.table.kernel.shape)), strict=True)
-        heights, widths = np.multiply(rows, sides), np.multiply(columns, sides)
-        return float(max(*widths, _OPERANDS)), float(sum(heights) + _BETWEEN + 40)
+        shapes = (self.table.input.shape, _PIXEL), (self.table.kernel.shape, _TAP)
+        sizes = [np.multiply(rows_and_columns(shape), fitting(shape, most, _OPERANDS)) for shape, most in shapes]
+        (height, width), (other_height, other_width) = sizes
+        return float(max(width, other_width, _OPERANDS)), float(height + other_height + _BETWEEN + 40)
 
     def operands(self, middle: float) -> None:
         """Draw the input over the kernel, centred on a height."""

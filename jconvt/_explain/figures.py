@@ -1,12 +1,20 @@
 """The figures: the stamps, the dilated view, the gradient view, and the overlaps; or the first three in one."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+try:
+    import matplotlib
+except ModuleNotFoundError as error:
+    hint = "figures need the package matplotlib: pip install 'jconvt[plot]'"
+    raise ModuleNotFoundError(hint, name=error.name) from error
+from matplotlib.figure import Figure
+
 from ..errors import ArgumentError
-from .canvas import Figure, row_and_column, rows_and_columns, svg_text
+from .canvas import row_and_column, rows_and_columns
 from .drawing import Drawing, fitting
 from .formatting import COLOURS, Index, format_index, format_number, tint
 from .products import ProductTable, pixels_at, pixels_of, ravel, unravel
@@ -29,7 +37,10 @@ def draw(table: ProductTable, view: str, cell: Any = None, partly: bool = False)
 
 def svg(table: ProductTable, view: str, cell: Any = None) -> str:
     """Return the figure as the text of an SVG file, the same for the same numbers."""
-    return svg_text(draw(table, view, cell))
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "jconvt", "svg.fonttype": "none"}):
+        draw(table, view, cell).savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
 
 
 def stamps(drawing: Drawing) -> float:
@@ -117,8 +128,8 @@ def gradient(drawing: Drawing) -> None:
     drawing.label(0, top, f"C: {columns} numbers to {rows}")
     drawing.matrix(cell, 0, y, side)
     words = (
-        "A row for each input pixel: the window of the forward convolution that it stands for. A column for each "
-        "output. No kernel is flipped here, and none in the transpose."
+        "Each row belongs to an input pixel: it is that pixel's window in the forward convolution. Each column belongs "
+        "to an output. No kernel is flipped here, and none in the transpose."
     )
     end = drawing.paragraph(0, y + rows * side + 50, words, 21, 64)
     drawing.sum(0, end + 30, cell, max(columns * side, 660))
@@ -150,8 +161,8 @@ def overlap(drawing: Drawing) -> None:
     x, _ = drawing.grid(counts, 0, top, side, ground=shades[counts])
     drawing.mark(drawing.cell, 0, top, side)
     words = (
-        "Where the number alternates, checkerboards come from: an input that is the same everywhere gives an output "
-        "that is not. Away from the edges it is even where the stride divides the kernel's size."
+        "Where the number alternates, checkerboards appear: a constant input gives an output that is not constant. "
+        "Away from the edges, the number is the same everywhere if the stride divides the kernel's size."
     )
     end = drawing.paragraph(x + 48, top + 20, words, 22, 46)
     drawing.sum(x + 48, end + 24, drawing.cell, 560)
@@ -177,7 +188,7 @@ def everything(drawing: Drawing) -> None:
     drawing.label(x, top, "The same as a gradient, with C transposed")
     drawing.matrix(first, x, y, side)
     words = (
-        "C is the forward convolution, a row for each input pixel. Each column of it times the input is an output. "
+        "C is the forward convolution, with a row for each input pixel. Each column times the input is an output. "
         f"No kernel is flipped: the outlined column holds what out{format_index(first)} is made of."
     )
     drawing.paragraph(x, y + rows * side + 40, words, 21, 76)

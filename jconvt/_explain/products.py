@@ -106,12 +106,12 @@ class ProductTable:
 
     @property
     def overlap(self) -> NDArray[np.intp]:
-        """How many products each output adds up; where this is uneven, checkerboards come from."""
+        """How many products each output adds up; where the number alternates, checkerboards appear."""
         return (self.taps >= 0).sum(axis=0).reshape(self.output.shape)
 
     @property
     def window(self) -> Index:
-        """The size of the window that slides in the dilated view: the extent of the kernel."""
+        """The size of the window that slides in the dilated view. It is the extent of the kernel."""
         return tuple(axis.extent for axis in self.spec.axes)
 
     @property
@@ -252,13 +252,13 @@ class ProductTable:
             pairs = f"{added} such pair{'s' * (added > 1)}"
             notes.append(f"{channels}; the call adds up {pairs} for each output channel.")
         if self.backwards:
-            notes.append("This convention stamps its kernels backwards: the kernel here is the one given, flipped.")
+            notes.append("This convention stamps its kernels backwards: the kernel here is the flip of the argument.")
         if self.wraps:
-            notes.append(f"Some sums are too large for {dtype}: in the call's own answer they wrap around.")
+            notes.append(f"Some sums are too large for {dtype}: in the call's result they wrap around.")
         elif self.overflows:
-            notes.append(f"Some sums are too large for {dtype}: in the call's own answer they are not finite.")
+            notes.append(f"Some sums are too large for {dtype}: in the call's result they are not finite.")
         elif self.rounds:
-            notes.append(f"The call's own answer is rounded to {dtype}; here, the sums are not.")
+            notes.append(f"The call's result is rounded to {dtype}; the sums here are not.")
         return notes
 
     def sentence(self, cell: Any) -> str:

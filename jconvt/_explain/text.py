@@ -23,8 +23,8 @@ _WINDOW = "#d5d9e0"
 def render(table: ProductTable, views: Sequence[str], cells: Sequence[Index]) -> RenderableType:
     """Return some views and the sums of some outputs, for a ``rich`` console."""
     parts: list[RenderableType] = [Text(table.call, _QUIET), *map(Text, table.notes)]
-    for view in views:
-        parts += ["", *VIEWS[view](table, cells)]
+    for title, view in (VIEWS[name] for name in views):
+        parts += ["", Text(title, _HEADING), "", *view(table, cells)]
     agreement = (
         Text("The library computes the same.", "green")
         if table.agrees
@@ -45,8 +45,6 @@ def _stamps(table: ProductTable, cells: Sequence[Index]) -> list[RenderableType]
         pixels = pixels_at(table, np.where(reached, row, -1))
         stamps.append(Group(heading, _grid(stamp, pixels, reached & _mask(table, cells), ~reached, ~reached), ""))
     return [
-        Text("Each input pixel stamps the kernel, times its value, and the stamps add up", _HEADING),
-        "",
         _beside(("input", _grid(table.input, lambda at: [at])), ("kernel", _grid(table.kernel))),
         "",
         Columns(stamps, padding=(0, 3)),
@@ -60,8 +58,6 @@ def _dilated(table: ProductTable, cells: Sequence[Index]) -> list[RenderableType
     ground = np.where(window, _WINDOW, "")
     filled = _grid(table.zero_filled, pixels_at(table, places), window, (places < 0) & ~window, ground=ground)
     return [
-        Text("The same by sliding: zeros between and around the pixels, and the kernel flipped", _HEADING),
-        "",
         _beside(
             (f"input with zeros, window of out{format_index(cell)}", filled),
             ("flipped kernel", _grid(table.flipped_kernel, quiet=table.window_taps < 0)),
@@ -77,10 +73,6 @@ def _gradient(table: ProductTable, cells: Sequence[Index]) -> list[RenderableTyp
     matrix = _grid(table.matrix.T, pixels, ~empty & _mask(table, cells).reshape(-1, 1), empty)
     sums = [f"out{format_index(cell)} = {format_number(value)}" for cell, value in np.ndenumerate(table.output)]
     return [
-        Text(
-            "The same as a gradient: C is the forward convolution's matrix, and C transposed times the input", _HEADING
-        ),
-        "",
         _beside(
             ("C transposed", matrix),
             (f"{typeset('*')}input", _grid(table.input.reshape(-1, 1), pixels_at(table, rows.reshape(-1, 1)))),
@@ -90,18 +82,17 @@ def _gradient(table: ProductTable, cells: Sequence[Index]) -> list[RenderableTyp
 
 
 def _overlap(table: ProductTable, cells: Sequence[Index]) -> list[RenderableType]:
-    return [
-        Text("How many products each output adds up: where it alternates, checkerboards come from", _HEADING),
-        "",
-        _grid(table.overlap, chosen=_mask(table, cells)),
-    ]
+    return [_grid(table.overlap, chosen=_mask(table, cells))]
 
 
-VIEWS: dict[str, Callable[[ProductTable, Sequence[Index]], list[RenderableType]]] = {
-    "stamps": _stamps,
-    "dilated": _dilated,
-    "gradient": _gradient,
-    "overlap": _overlap,
+VIEWS: dict[str, tuple[str, Callable[[ProductTable, Sequence[Index]], list[RenderableType]]]] = {
+    "stamps": ("Each input pixel stamps the kernel, times its value, and the stamps add up", _stamps),
+    "dilated": ("The same by sliding: zeros between and around the pixels, and the kernel flipped", _dilated),
+    "gradient": (
+        "The same as a gradient: C is the forward convolution's matrix, and C transposed times the input",
+        _gradient,
+    ),
+    "overlap": ("How many products each output adds up: where it alternates, checkerboards appear", _overlap),
 }
 
 

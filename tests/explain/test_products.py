@@ -173,20 +173,20 @@ def test_notes__integers_wrap_around():
     x, w = np.full((1, 1, 1), 100, np.int8), np.array([2, 1], np.int8).reshape(2, 1, 1)
     why = explain(x, w)
     assert (why.sentence(0), why.answer[0, 0], why.agrees) == ("out[0] = 100*2 = 200", -56, True)
-    assert why.notes == ["Some sums are too large for int8: in the call's own answer they wrap around."]
+    assert why.notes == ["Some sums are too large for int8: in the call's result they wrap around."]
     assert explain(x, w // 2).notes == []
 
 
 @pytest.mark.parametrize(
     ("dtype", "value", "note"),
     [
-        (np.float16, 6e4, "Some sums are too large for float16: in the call's own answer they are not finite."),
-        (np.float32, 3e38, "Some sums are too large for float32: in the call's own answer they are not finite."),
-        (jnp.bfloat16, 257 / 2, "The call's own answer is rounded to bfloat16; here, the sums are not."),
-        (np.float32, 2**24, "The call's own answer is rounded to float32; here, the sums are not."),
+        (np.float16, 6e4, "Some sums are too large for float16: in the call's result they are not finite."),
+        (np.float32, 3e38, "Some sums are too large for float32: in the call's result they are not finite."),
+        (jnp.bfloat16, 257 / 2, "The call's result is rounded to bfloat16; the sums here are not."),
+        (np.float32, 2**24, "The call's result is rounded to float32; the sums here are not."),
         (np.float32, 1 / 3, None),
         (np.float32, np.inf, None),
-        (np.complex64, 3e38j, "Some sums are too large for complex64: in the call's own answer they are not finite."),
+        (np.complex64, 3e38j, "Some sums are too large for complex64: in the call's result they are not finite."),
     ],
 )
 def test_notes__sums_that_the_dtype_cannot_hold(dtype, value, note):
