@@ -108,7 +108,7 @@ WRONG = [
     ((*ONES, None, 2), {"strides": 2}, "strides by name, too"),
     ((np.ones((1, 1, 4)), np.ones((1, 1, 3)), np.ones(1)), {"convention": "torch"}, "explain has no bias"),
     ((ONES[0], "kernel"), {}, "filters is not an array"),
-    ((ONES[0] > 0, ONES[1] > 0), {}, "booleans"),
+    ((ONES[0] > 0, ONES[1] > 0), {}, "boolean"),
 ]
 
 
