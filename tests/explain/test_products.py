@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
@@ -81,6 +82,11 @@ def check_views(why):
     np.testing.assert_array_equal((why.matrix @ z.ravel()).reshape(why.input.shape), forward)
 
 
+def in_numpy(x, w, spec, layout, **options):
+    return reference.transposed_convolution(x, w, spec, layout, x.dtype, None)
+
+
+@mock.patch.object(jconvt._core.operation, "transposed_convolution", in_numpy)  # compiled ones are in the next test
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_products__sums_and_three_views_are_the_output(data):
@@ -94,16 +100,16 @@ def test_products__sums_and_three_views_are_the_output(data):
     check_views(why)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int32", "int8", "uint8", "complex64"])
-@settings(max_examples=4, deadline=None)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16", "int32", "int8", "uint8", "complex64"])
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
-def test_agrees__holds_in_every_dtype(dtype, data):
+def test_agrees__the_library_computes_the_same_in_every_dtype(dtype, data):
     call = data.draw(calls(ranks=(1, 2)))
     for shift in range(3):  # other numbers for the same compiled program
         if dtype == "complex64":
             x, w = (array + shift for array in call.operands(dtype))
         else:
-            x, w = (jnp.asarray(abs(array + shift) % 5).astype(dtype) for array in call.operands(np.int32))
+            x, w = ((abs(array + shift) % 5).astype(jnp.dtype(dtype)) for array in call.operands(np.int32))
         assume(x.shape[0] > 0)
         why = explained(call, x, w, image=x.shape[0] - 1)
         assert why.agrees
