@@ -188,7 +188,7 @@ def everything(drawing: Drawing) -> None:
     drawing.label(x, top, "The same as a gradient, with C transposed")
     drawing.matrix(first, x, y, side)
     words = (
-        "C is the forward convolution, with a row for each input pixel. Each column times the input is an output. "
+        "C is the forward convolution, a row for each input pixel. Each column of it times the input is an output. "
         f"No kernel is flipped: the outlined column holds what out{format_index(first)} is made of."
     )
     drawing.paragraph(x, y + rows * side + 40, words, 21, 76)

@@ -152,7 +152,7 @@ class ProductTable:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Every pair of an input channel and an output channel that a kernel connects: those of the same group."""
+        """Every pair of an input channel and an output channel that share a group, and so a kernel."""
         inputs, outputs = self.filters.shape[-1] // self.spec.groups, self.filters.shape[-2]
         every = itertools.product(range(self.spec.groups), range(inputs), range(outputs))
         return [(group * inputs + i, group * outputs + o) for group, i, o in every]
