@@ -20,7 +20,7 @@ _NEEDS = {
     "docs/layers.md": ["flax"],
     "docs/weights.md": ["flax", "safetensors"],
     "jconvt/equinox.py": ["equinox"],
-    **{f"jconvt/_explain/{name}.py": ["matplotlib"] for name in ("animation", "board", "figures", "pieces")},
+    **{f"jconvt/_explain/{name}.py": ["matplotlib"] for name in ("canvas", "drawing", "figures")},
     "jconvt/linen.py": ["flax"],
     "jconvt/nnx.py": ["flax"],
     "tests/support/onnx_backend.py": ["onnx"],

@@ -1,10 +1,11 @@
-"""A transposed convolution, product by product: which input pixel meets which kernel tap where, and their sums.
+"""A transposed convolution, product by product: the input pixels and kernel taps of each output, and their sums.
 
-``views`` holds the numbers, and ``call`` makes them from a call; the other files show them.
+``call`` resolves a call and computes; ``explanation`` is the object that it returns. Below them, ``text``, ``figures``,
+``page`` and ``export`` show the numbers, which are in ``products``.
 """
 
 from .call import explain
 from .explanation import Explanation
-from .views import Product
+from .products import Product
 
 __all__ = ["Explanation", "Product", "explain"]

@@ -1,4 +1,4 @@
-"""The figures: the stamps, the dilated view, the gradient view, and the map of overlaps; or the first three in one."""
+"""The figures: the stamps, the dilated view, the gradient view, and the overlaps; or the first three in one."""
 
 import io
 from collections.abc import Callable
@@ -6,251 +6,198 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError
-from . import palette, written
-from .board import FAINT, INK, Board
-from .explanation import Explanation
-from .pieces import (
-    LABEL,
-    fitting,
-    flipped_kernel,
-    grid,
-    heading,
-    mark,
-    matrix,
-    operands,
-    operands_size,
-    outline_stamp,
-    sentence,
-    word,
-    zero_filled,
-)
-from .views import Index
-
-_SENTENCE = 24  # pixels: the height of a sum
-
-
-def draw(explanation: Explanation, view: str, cell: Any = None, partly: bool = False) -> Any:
-    """The figure of a view, with the sum of ``cell`` spelled out; of "dilated" also ``partly``, as far as that cell."""
-    if not isinstance(view, str) or view not in VIEWS:
-        raise ArgumentError(
-            "unknown view", got=f"view = {view!r}", legal=", ".join(map(repr, VIEWS)), fix="pass one of these"
-        )
-    board = Board()
-    cell = explanation.busiest if cell is None else explanation.cell(cell)
-    if partly:
-        dilated(board, explanation, cell, last=cell)
-    else:
-        VIEWS[view](board, explanation, cell)
-    return board.figure()
-
-
-def svg(explanation: Explanation, view: str, cell: Any = None) -> str:
-    """The figure as the text of an SVG file, the same for the same numbers."""
+try:
     import matplotlib
+except ModuleNotFoundError as error:
+    hint = "figures need the package matplotlib: pip install 'jconvt[plot]'"
+    raise ModuleNotFoundError(hint, name=error.name) from error
+from matplotlib.figure import Figure
 
+from ..errors import ArgumentError
+from .canvas import row_and_column, rows_and_columns
+from .drawing import Drawing, fitting
+from .formatting import COLOURS, Index, format_index, format_number, tint
+from .products import ProductTable, pixels_at, pixels_of, ravel, unravel
+
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def draw(table: ProductTable, view: str, cell: Any = None, partly: bool = False) -> Figure:
+    """Return the figure of a view with the sum of ``cell``; with ``partly``, "dilated" as far as that output."""
+    if not isinstance(view, str) or view not in VIEWS:
+        legal = ", ".join(map(repr, VIEWS))
+        raise ArgumentError("unknown view", got=f"view = {view!r}", legal=legal, fix="pass one of these")
+    drawing = Drawing(table, table.busiest if cell is None else table.cell(cell))
+    if partly:
+        dilated(drawing, last=drawing.cell)
+    else:
+        VIEWS[view](drawing)
+    return drawing.figure()
+
+
+def svg(table: ProductTable, view: str, cell: Any = None) -> str:
+    """Return the figure as the text of an SVG file, the same for the same numbers."""
+    file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "jconvt", "svg.fonttype": "none"}):
-        file = io.StringIO()
-        draw(explanation, view, cell).savefig(file, format="svg", metadata={"Date": None})
+        draw(table, view, cell).savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 
 
-def stamps(board: Board, explanation: Explanation, cell: Index, top: float = 0) -> float:
-    """Each pixel's stamp on a canvas of its own, and their sum. Returns where it ends."""
-    top = heading(board, explanation, "Each input pixel stamps the kernel; where stamps overlap, they add up", top)
-    rows, columns = (*explanation.input.shape, 1)[:2]  # in one dimension, stamps stand under each other
-    out_rows, out_columns = grid(explanation.output.shape)
+def stamps(drawing: Drawing) -> float:
+    """Draw each pixel's stamp on a canvas of its own, and their sum. Return where they end."""
+    table = drawing.table
+    top = drawing.heading("Each input pixel stamps the kernel; where stamps overlap, they add up")
+    rows, columns = (*table.input.shape, 1)[:2]  # in one dimension, the stamps are in one column
+    out_rows, out_columns = rows_and_columns(table.output.shape)
     side = max(6.0, min(64.0, 720 / max(columns * out_columns, rows * out_rows * 0.8)))
     gap = max(16.0, side * 0.6)
     width, height = out_columns * side + gap, out_rows * side + gap + 44
-    operands_width, operands_height = operands_size(explanation)
+    operands_width, operands_height = drawing.operands_size()
     middle = top + max(rows * height, operands_height + 40) / 2
     start = middle - rows * height / 2
 
-    operands(board, explanation, middle)
-    board.arrow(operands_width + 52, middle, "stamp")
+    drawing.operands(middle)
+    drawing.arrow(operands_width + 52, middle, "stamp")
     left = operands_width + 120
-    longest = max(len(written.number(n)) for stamp in explanation.stamps.values() for n in stamp.flat)
-    for row, (pixel, stamp) in enumerate(explanation.stamps.items()):
-        x, y = left + (*pixel, 0)[1] * width, start + pixel[0] * height + 44
-        reached = explanation.taps[row].reshape(stamp.shape) >= 0
-        value = written.typeset(written.factor(explanation.input[pixel]))
-        words = f"{value} \N{MULTIPLICATION SIGN} kernel" if out_columns * side > 150 else value
-        size = min(23.0, 1.5 * out_columns * side / len(words))
-        board.text(x + out_columns * side / 2, y - 20, words, size, word(pixel), ha="center", weight="bold")
-        board.table(
-            stamp,
-            x,
-            y,
-            side,
-            lambda at, p=pixel, r=reached: [p] if r[at] else [],
-            lambda at, r=reached: bool(r[at]),
-            longest=longest,
-        )
-        outline_stamp(board, explanation, pixel, x, y, side, 3 if side > 20 else 1.5)
-        for marked in {explanation.first, cell}:
-            if reached[marked]:
-                mark(board, marked, x, y, side, 2.5)
+    longest = max(len(format_number(n)) for stamp in table.stamps.values() for n in stamp.flat)
+    for pixel in np.ndindex(table.input.shape):
+        drawing.stamp(pixel, left + (*pixel, 0)[1] * width, start + pixel[0] * height + 44, side, longest)
     right = left + columns * width - gap
-    board.arrow(right + 62, middle, "add")
-    end = _sum(board, explanation, cell, right + 128, middle, top)
-    return max(end, start + rows * height)
+    drawing.arrow(right + 62, middle, "add")
+    return max(_output(drawing, right + 128, middle, top + 70), start + rows * height)
 
 
-def dilated(board: Board, explanation: Explanation, cell: Index, top: float = 0, last: Index | None = None) -> float:
-    """The window of one output on the zero-filled input. With ``last``, outputs after it are blank."""
-    title = "The same by sliding: put zeros between the pixels and around them, and flip the kernel"
-    top = heading(board, explanation, title, top)
-    rows, columns = grid(explanation.zero_filled_pixels.shape)
-    side = fitting(explanation.zero_filled_pixels.shape, 66, 620)
-    board.text(0, top, "input, with zeros", LABEL, weight="bold")
+def _output(drawing: Drawing, left: float, middle: float, top: float) -> float:
+    """Draw the output with the sums of its first stamped cell and of the marked cell. Return where they end."""
+    table, cell, corner = drawing.table, drawing.cell, drawing.table.first
+    rows, columns = rows_and_columns(table.output.shape)
+    side = fitting(table.output.shape, 88, 560)
+    y, width = max(top, middle - rows * side / 2), max(columns * side, 460)
+    _, bottom = drawing.grid(table.output, left, y, side, pixels_of(table))
+    for pixel in np.ndindex(table.input.shape):
+        drawing.stamp_outline(pixel, left, y, side, 3 if side > 40 else 1.5)
+    drawing.mark(corner, left, y, side)
+    drawing.mark(cell, left, y, side)
+    drawing.sum(left, y - 58, corner, width * 1.5)
+    row, column = row_and_column(corner)
+    x = left + (column + 0.25) * side
+    drawing.line((x, y - 38), (x, y + row * side))
+    if cell == corner:
+        return bottom
+    row, column = row_and_column(cell)
+    x = left + column * side
+    drawing.line((x, y + (row + 1) * side), (x, bottom + 40))
+    return drawing.sum(left, bottom + 62, cell, width)
+
+
+def dilated(drawing: Drawing, last: Index | None = None) -> None:
+    """Draw the window of one output on the zero-filled input. The outputs after ``last`` are blank."""
+    table, cell = drawing.table, drawing.cell
+    top = drawing.heading("The same by sliding: put zeros between the pixels and around them, and flip the kernel")
     y = top + 32
-    zero_filled(board, explanation, cell, 0, y, side)
+    drawing.label(0, top, "input, with zeros")
+    side = fitting(table.zero_filled_pixels.shape, 66, 620)
+    x, bottom = drawing.zero_filled(cell, 0, y, side)
 
-    x = columns * side + 76
-    window_rows, window_columns = grid(explanation.window)
+    x += 76
+    window_rows, window_columns = rows_and_columns(table.window)
     kernel_side = min(side, 300 / window_columns)
-    board.text(x - 46, y + window_rows * kernel_side / 2, "\N{MULTIPLICATION SIGN}", 34, FAINT, ha="center")
-    board.text(x, top, "flipped kernel", LABEL, weight="bold")
-    flipped_kernel(board, explanation, x, y, kernel_side)
+    drawing.sign(x - 46, y + window_rows * kernel_side / 2, _TIMES, 34)
+    drawing.label(x, top, "flipped kernel")
+    _, kernel_bottom = drawing.flipped_kernel(x, y, kernel_side)
 
     x += max(window_columns * kernel_side, 190) + 150
-    out_rows, out_columns = grid(explanation.output.shape)
-    out_side = fitting(explanation.output.shape, 76, 520)
-    board.arrow(x - 72, y + min(window_rows * kernel_side, 200) / 2, "add")
-    board.text(x, top, "output", LABEL, weight="bold")
-    done = explanation.output.size if last is None else int(np.ravel_multi_index(last, explanation.output.shape)) + 1
-    order = np.arange(explanation.output.size).reshape(explanation.output.shape)
-    board.table(
-        explanation.output,
-        x,
-        y,
-        out_side,
-        lambda at: [pixel for pixel, _, _ in explanation.products(at)] if order[at] < done else [],
-        lambda at: bool(order[at] < done),
-    )
-    mark(board, cell, x, y, out_side, 3.5)
-    bottom = y + max(rows * side, window_rows * kernel_side, out_rows * out_side)
-    bottom = board.sentence(0, bottom + 46, _SENTENCE, sentence(explanation, cell), x + out_columns * out_side)
-    unflipped = explanation.unflipped(explanation.first)
-    return board.paragraph(0, bottom + 4, written.typeset(unflipped), 21, 110, colour=FAINT)
+    drawing.arrow(x - 72, y + min(window_rows * kernel_side, 200) / 2, "add")
+    drawing.label(x, top, "output")
+    order = np.arange(table.output.size).reshape(table.output.shape)
+    done = order <= (order.max() if last is None else order[last])
+    pixels, side = pixels_of(table), fitting(table.output.shape, 76, 520)
+    right, out_bottom = drawing.grid(table.output, x, y, side, lambda at: pixels(at) if done[at] else [], done)
+    drawing.mark(cell, x, y, side)
+    end = drawing.sum(0, max(bottom, kernel_bottom, out_bottom) + 46, cell, right)
+    drawing.unflipped(0, end + 4, 110)
 
 
-def gradient(board: Board, explanation: Explanation, cell: Index, top: float = 0) -> float:
-    """C and C transposed, side by side; the transposed matrix times the input is the output."""
-    title = "The same as a gradient: the forward convolution is a matrix C, and this is C transposed"
-    top = heading(board, explanation, title, top)
-    inputs = list(np.ndindex(explanation.input.shape))
-    rows, columns = explanation.taps.shape
-    side = max(5.0, min(34.0, 900 / columns))
+def gradient(drawing: Drawing) -> None:
+    """Draw C and C transposed, side by side; the transposed matrix times the input is the output."""
+    table, cell = drawing.table, drawing.cell
+    top = drawing.heading("The same as a gradient: the forward convolution is a matrix C, and this is C transposed")
     y = top + 34
-    board.text(0, top, f"C: {columns} numbers to {rows}", LABEL, weight="bold")
-    matrix(board, explanation, cell, 0, y, side)
+    rows, columns = table.taps.shape
+    side = max(5.0, min(34.0, 900 / columns))
+    drawing.label(0, top, f"C: {columns} numbers to {rows}")
+    drawing.matrix(cell, 0, y, side)
     words = (
-        "A row for each input pixel: the window of the forward convolution that it stands for. A column for each "
-        "output. No kernel is flipped here, and none in the transpose."
+        "Each row belongs to an input pixel: it is that pixel's window in the forward convolution. Each column belongs "
+        "to an output. No kernel is flipped here, and none in the transpose."
     )
-    end = board.paragraph(0, y + rows * side + 50, words, 21, 64, colour=FAINT)
-    end = board.sentence(0, end + 30, _SENTENCE, sentence(explanation, cell), max(columns * side, 660))
+    end = drawing.paragraph(0, y + rows * side + 50, words, 21, 64)
+    drawing.sum(0, end + 30, cell, max(columns * side, 660))
 
     x = max(columns * side, 660) + 90
-    board.text(x, top, "C transposed", LABEL, weight="bold")
-    matrix(board, explanation, cell, x, y, side, transposed=True)
+    drawing.label(x, top, "C transposed")
+    drawing.matrix(cell, x, y, side, transposed=True)
     factor = max(side, 34.0)
     x += max(rows * side, 165) + 60
-    board.text(x - 30, y + factor * rows / 2, "\N{MULTIPLICATION SIGN}", 30, FAINT, ha="center")
-    board.text(x, top, "input", LABEL, weight="bold")
-    board.table(explanation.input.reshape(-1, 1), x, y, factor, lambda at: [inputs[at[0]]], width=2 * factor)
+    drawing.sign(x - 30, y + factor * rows / 2, _TIMES)
+    drawing.label(x, top, "input")
+    drawing.grid(table.input.reshape(-1, 1), x, y, factor, pixels_at(table, np.arange(rows)[:, None]), width=2 * factor)
     x += max(2 * factor, 68) + 66
-    board.text(x - 33, y + factor * rows / 2, "=", 30, FAINT, ha="center")
-    board.text(x, top, "output", LABEL, weight="bold")
-    wide = max(2 * side, 60)
-    outputs = [[pixel for pixel, _, _ in terms] for terms in explanation.sums.values()]
-    board.table(explanation.output.reshape(-1, 1), x, y, side, lambda at: outputs[at[0]], width=wide)
-    chosen = int(np.ravel_multi_index(cell, explanation.output.shape))
-    board.outline(x, y + chosen * side, wide, side, INK, 2.5)
-    board.reach(x + 90, 0)
-    return max(end, y + columns * side)
+    drawing.sign(x - 33, y + factor * rows / 2, "=")
+    drawing.label(x, top, "output")
+    width, pixels = max(2 * side, 60), pixels_of(table)
+    sums = table.output.reshape(-1, 1)
+    drawing.grid(sums, x, y, side, lambda at: pixels(unravel(at[0], table.output.shape)), width=width)
+    drawing.outline(x, y + ravel(cell, table.output.shape) * side, width, side, line=2.5)
+    drawing.grow(x + 90, 0)
 
 
-def overlap(board: Board, explanation: Explanation, cell: Index, top: float = 0) -> float:
-    """How many products each output adds up."""
-    top = heading(board, explanation, "How many products each output adds up", top)
-    counts = explanation.overlap
-    rows, columns = grid(counts.shape)
+def overlap(drawing: Drawing) -> None:
+    """Draw how many products each output adds up."""
+    counts = drawing.table.overlap
+    top = drawing.heading("How many products each output adds up")
     side = fitting(counts.shape, 76, 700)
-    shades = {n: palette.tint(palette.COLOURS[0], 0.08 + 0.5 * n / max(counts.max(), 1)) for n in np.unique(counts)}
-    board.table(counts, 0, top, side, lambda at: [], ground=lambda at: shades[counts[at]])
-    mark(board, cell, 0, top, side, 3.5)
+    shades = np.array([tint(COLOURS[0], 0.08 + 0.5 * n / max(counts.max(), 1)) for n in range(counts.max() + 1)])
+    x, _ = drawing.grid(counts, 0, top, side, ground=shades[counts])
+    drawing.mark(drawing.cell, 0, top, side)
     words = (
-        "Where the number alternates, checkerboards come from: an input that is the same everywhere gives an output "
-        "that is not. Away from the edges it is even where the stride divides "
-        "the kernel's size."
+        "Where the number alternates, checkerboards appear: a constant input gives an output that is not constant. "
+        "Away from the edges, the number is the same everywhere if the stride divides the kernel's size."
     )
-    x = columns * side + 48
-    end = board.paragraph(x, top + 20, words, 22, 46, colour=FAINT)
-    end = board.sentence(x, end + 24, _SENTENCE, sentence(explanation, cell), 560)
-    return max(end, top + rows * side)
+    end = drawing.paragraph(x + 48, top + 20, words, 22, 46)
+    drawing.sum(x + 48, end + 24, drawing.cell, 560)
 
 
-def everything(board: Board, explanation: Explanation, cell: Index, top: float = 0) -> float:
-    """The stamps and, smaller, the first output in the other two views."""
-    end = stamps(board, explanation, cell, top)
-    top, first = end + 60, explanation.first
-    rows, columns = grid(explanation.zero_filled_pixels.shape)
-    window_rows, window_columns = grid(explanation.window)
-    side = fitting(explanation.zero_filled_pixels.shape, 42, 380)
+def everything(drawing: Drawing) -> None:
+    """Draw the stamps and, smaller, the first output in the other two views."""
+    table, first = drawing.table, drawing.table.first
+    top = stamps(drawing) + 60
+    y = top + 32
+    side = fitting(table.zero_filled_pixels.shape, 42, 380)
+    drawing.label(0, top, "The same by sliding, with the kernel flipped")
+    x, _ = drawing.zero_filled(first, 0, y, side)
+    window_rows, window_columns = rows_and_columns(table.window)
     kernel_side = max(side, min(34.0, 200 / window_columns))
-    board.text(0, top, "The same by sliding, with the kernel flipped", LABEL, weight="bold")
-    zero_filled(board, explanation, first, 0, top + 32, side)
-    x = columns * side + 60
-    board.text(x - 30, top + 32 + window_rows * kernel_side / 2, "\N{MULTIPLICATION SIGN}", 30, FAINT, ha="center")
-    flipped_kernel(board, explanation, x, top + 32, kernel_side)
-    x += window_columns * kernel_side
-    below = board.sentence(x + 30, top + 50, _SENTENCE, sentence(explanation, first), 420)
-    unflipped = written.typeset(explanation.unflipped(first))
-    below = board.paragraph(x + 30, below + 8, unflipped, 21, 32, colour=FAINT)
-    end = max(below, top + 32 + max(rows * side, window_rows * kernel_side))
+    drawing.sign(x + 30, y + window_rows * kernel_side / 2, _TIMES)
+    x, _ = drawing.flipped_kernel(x + 60, y, kernel_side)
+    drawing.unflipped(x + 30, drawing.sum(x + 30, top + 50, first, 420) + 8, 32)
 
     x = max(x + 450, 810)
-    rows, columns = explanation.taps.shape
+    rows, columns = table.taps.shape
     side = max(5.0, min(33.0, 900 / columns))
-    board.text(x, top, "The same as a gradient, with C transposed", LABEL, weight="bold")
-    matrix(board, explanation, first, x, top + 32, side)
+    drawing.label(x, top, "The same as a gradient, with C transposed")
+    drawing.matrix(first, x, y, side)
     words = (
         "C is the forward convolution, a row for each input pixel. Each column of it times the input is an output. "
-        f"No kernel is flipped: the outlined column holds what out{written.place(first)} is made of."
+        f"No kernel is flipped: the outlined column holds what out{format_index(first)} is made of."
     )
-    return max(end, board.paragraph(x, top + 32 + rows * side + 40, words, 21, 76, colour=FAINT))
+    drawing.paragraph(x, y + rows * side + 40, words, 21, 76)
 
 
-VIEWS: dict[str, Callable[[Board, Explanation, Index], float]] = {
+VIEWS: dict[str, Callable[[Drawing], object]] = {
     "stamps": stamps,
     "dilated": dilated,
     "gradient": gradient,
     "overlap": overlap,
     "all": everything,
 }
-
-
-def _sum(board: Board, explanation: Explanation, cell: Index, left: float, middle: float, top: float) -> float:
-    """The output, with two sums spelled out: that of its corner, and that of a cell."""
-    rows, columns = grid(explanation.output.shape)
-    side = fitting(explanation.output.shape, 88, 560)
-    y = max(top + 70, middle - rows * side / 2)
-    width = max(columns * side, 460)
-    board.table(explanation.output, left, y, side, lambda at: [pixel for pixel, _, _ in explanation.products(at)])
-    for pixel in np.ndindex(explanation.input.shape):
-        outline_stamp(board, explanation, pixel, left, y, side, 3 if side > 40 else 1.5)
-    corner = explanation.first
-    mark(board, corner, left, y, side, 3.5)
-    mark(board, cell, left, y, side, 3.5)
-    board.sentence(left, y - 58, _SENTENCE, sentence(explanation, corner), width * 1.5)
-    x = left + ((0, *corner)[-1] + 0.25) * side
-    board.line([(x, y - 38), (x, y + (0, *corner)[-2] * side)])
-    bottom = y + rows * side
-    if cell == corner:
-        return bottom
-    x = left + (0, *cell)[-1] * side
-    board.line([(x, y + ((0, *cell)[-2] + 1) * side), (x, bottom + 40)])
-    return board.sentence(left, bottom + 62, _SENTENCE, sentence(explanation, cell), width)

@@ -1,5 +1,5 @@
 "use strict";
-// All numbers come as text, computed and written by the library: nothing is calculated here but places.
+// All numbers are text from the library: the script computes only positions.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const cellsOf = {};
@@ -14,7 +14,7 @@ const place = (index, shape) =>
   shape.length > 1 ? `[${Math.floor(index / columnsOf(shape))},${index % columnsOf(shape)}]` : `[${index}]`;
 const colour = (pixel) => data.colours[pixel];
 
-// A ground that the colours of several pixels share, lying in it as the pixels lie in the input.
+// A background that the colours of several pixels share, arranged as the pixels are in the input.
 function ground(pixels) {
   if (!pixels.length) return "";
   const columns = columnsOf(data.input);
@@ -31,7 +31,7 @@ function ground(pixels) {
     .join(", ");
 }
 
-// A grid of cells. `cell(index)` gives text, pixels, label and more; `choose(index)` is what pointing at one does.
+// A grid of cells. `cell(index)` returns text, pixels, label and more; pointing at a cell calls `choose(index)`.
 function grid(id, shape, cell, choose) {
   const rows = rowsOf(shape), columns = columnsOf(shape);
   const found = Array.from({ length: rows * columns }, (_, index) => cell(index));
@@ -75,7 +75,7 @@ function grid(id, shape, cell, choose) {
   cellsOf[id] = cells;
 }
 
-// Arrow keys go from cell to cell, of which one at a time is reached by Tab.
+// Arrow keys move from cell to cell; Tab reaches one cell of each grid.
 function walk(event, cells, columns) {
   const at = cells.indexOf(document.activeElement), column = at % columns;
   const steps = {
@@ -181,7 +181,7 @@ function showSum(cell) {
   choose("matrix", terms.map(([pixel]) => cell * pixels + pixel));
 }
 
-// One pixel's stamp: the products that it contributes, wherever they land.
+// One pixel's stamp: all products that it contributes.
 function showStamp(pixel) {
   const pixels = pair.input.length, landed = [];
   pair.sums.forEach(({ terms }, cell) => {
@@ -206,18 +206,18 @@ function showStamp(pixel) {
   choose("matrix", landed.map((cell) => cell * pixels + pixel));
 }
 
-// The window of an output on the zero-filled input begins at the output's own index.
+// The window of an output on the zero-filled input begins at the index of the output.
 function slide(cell) {
-  const columns = columnsOf(data.output), wide = columnsOf(data.zeros);
+  const columns = columnsOf(data.output), zeroColumns = columnsOf(data.zeros);
   const top = Math.floor(cell / columns), left = cell % columns;
   const rows = rowsOf(data.window), across = columnsOf(data.window);
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < across; column++) {
-      const element = cellsOf.zeros[(top + row) * wide + left + column], tap = data.windowTaps[row * across + column];
+      const element = cellsOf.zeros[(top + row) * zeroColumns + left + column], tap = data.windowTaps[row * across + column];
       element.dataset.tap = tap < 0 ? "" : "×" + pair.kernel[tap];
       element.classList.add("window");
     }
-  const first = cellsOf.zeros[top * wide + left], last = cellsOf.zeros[(top + rows - 1) * wide + left + across - 1];
+  const first = cellsOf.zeros[top * zeroColumns + left], last = cellsOf.zeros[(top + rows - 1) * zeroColumns + left + across - 1];
   Object.assign(frame.style, {
     left: `${first.offsetLeft - 3}px`, top: `${first.offsetTop - 3}px`,
     width: `${last.offsetLeft + last.offsetWidth - first.offsetLeft + 6}px`,
@@ -225,7 +225,7 @@ function slide(cell) {
   });
 }
 
-// A matrix with more rows than there is room for shows the one that is spoken of.
+// Scroll a tall matrix to the row of the current output.
 function reveal(cell) {
   const box = document.querySelector(".product"), row = cellsOf.result[cell];
   if (box.matches(":hover") || box.contains(document.activeElement)) return;

@@ -1,13 +1,12 @@
-"""The page in a real browser: pointing, touching and walking through it shows the numbers, and nothing leaves it."""
+"""The page in a browser: mouse, touch and keyboard show the numbers, and it loads nothing from the network."""
 
 import shutil
 
 import numpy as np
 import pytest
 
-import jconvt
 from jconvt import explain
-from jconvt._explain import written
+from jconvt._explain.formatting import format_index, format_number, typeset
 from jconvt._testing import example
 
 playwright = pytest.importorskip(
@@ -57,7 +56,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, files):
-    """Opens a page of ``PAGES``; in the end nothing may have been asked of a network, or complained of."""
+    """Open a page of ``PAGES``. At the end there must be no request to a network, no error and no warning."""
     complaints, contexts = [], []
 
     def open_page(name, width=1280, height=900, **options):
@@ -81,28 +80,35 @@ def cell(page, grid, index):
     return page.locator(f"#{grid} [data-index='{index}']")
 
 
-def chosen(page, grid):
-    return page.eval_on_selector_all(f"#{grid} .chosen", "found => found.map((each) => Number(each.dataset.index))")
+STATE = """() => {
+    const frame = document.querySelector(".frame").getBoundingClientRect();
+    const index = (each) => Number(each.dataset.index);
+    const chosen = {};
+    for (const grid of ["input", "kernel", "output", "stamps", "zeros", "flipped", "matrix", "vector", "result"])
+        chosen[grid] = [...document.querySelectorAll(`#${grid} .chosen`)].map(index);
+    const inside = [...document.querySelectorAll("#zeros .cell")].filter((each) => {
+        const box = each.getBoundingClientRect();
+        const x = box.left + box.width / 2, y = box.top + box.height / 2;
+        return frame.left < x && x < frame.right && frame.top < y && y < frame.bottom;
+    });
+    return {
+        chosen,
+        window: inside.map(index),
+        sum: document.getElementById("sum").innerText,
+        terms: document.querySelectorAll("#terms li").length,
+        slider: document.getElementById("slider").value,
+    };
+}"""
+"""The chosen cells of each grid, the places in the frame of the zero-filled input, the sum, and the slider."""
 
 
-def shown(page):
-    """The sum that the page spells, as ``Explanation.sentence`` has it."""
-    text = page.inner_text("#sum").replace("\N{MINUS SIGN}", "-").replace(" \N{MULTIPLICATION SIGN} ", "*")
-    return " ".join(text.split())
+def texts(page, grid):
+    return page.eval_on_selector_all(f"#{grid} .cell", "found => found.map((each) => each.textContent)")
 
 
-def window(page):
-    """The places that lie within the frame of the zero-filled input."""
-    return page.evaluate(
-        """() => {
-            const frame = document.querySelector(".frame").getBoundingClientRect();
-            return [...document.querySelectorAll("#zeros .cell")].filter((each) => {
-                const box = each.getBoundingClientRect();
-                const x = box.left + box.width / 2, y = box.top + box.height / 2;
-                return frame.left < x && x < frame.right && frame.top < y && y < frame.bottom;
-            }).map((each) => Number(each.dataset.index));
-        }"""
-    )
+def shown(text):
+    """The sum on the page, as ``Explanation.sentence`` returns it."""
+    return " ".join(text.replace("\N{MINUS SIGN}", "-").replace(" \N{MULTIPLICATION SIGN} ", "*").split())
 
 
 def check_sum(page, why, index):
@@ -111,31 +117,43 @@ def check_sum(page, why, index):
     terms = why.products(position)
     pixels = [int(np.ravel_multi_index(pixel, why.input.shape)) for pixel, _, _ in terms]
     taps = [int(np.ravel_multi_index(tap, why.kernel.shape)) for _, tap, _ in terms]
-    assert shown(page) == why.sentence(position)
-    assert chosen(page, "output") == chosen(page, "stamps") == chosen(page, "result") == [index]
-    assert chosen(page, "input") == chosen(page, "vector") == pixels
-    assert chosen(page, "kernel") == sorted(taps)
-    assert chosen(page, "matrix") == [index * why.input.size + pixel for pixel in pixels]
-    assert page.locator("#terms li").count() == len(terms)
-    inside = window(page)
+    state = page.evaluate(STATE)
+    chosen = state["chosen"]
+    assert shown(state["sum"]) == why.sentence(position)
+    assert chosen["output"] == chosen["stamps"] == chosen["result"] == [index]
+    assert chosen["input"] == chosen["vector"] == pixels
+    assert chosen["kernel"] == sorted(taps)
+    assert chosen["matrix"] == [index * why.input.size + pixel for pixel in pixels]
+    assert state["terms"] == len(terms)
     wanted = [
         int(np.ravel_multi_index(np.add(position, place), why.zero_filled_pixels.shape))
         for place in np.ndindex(why.window)
     ]
-    assert inside == wanted
-    # What lies under the flipped kernel's taps is what the sum adds up.
+    assert state["window"] == wanted
+    # The pixels under the flipped kernel's taps are those of the sum.
     under = {
         (int(why.zero_filled_pixels.ravel()[at]), int(tap))
-        for at, tap in zip(inside, why.window_taps.ravel(), strict=True)
+        for at, tap in zip(state["window"], why.window_taps.ravel(), strict=True)
         if tap >= 0 and why.zero_filled_pixels.ravel()[at] >= 0
     }
     assert under == set(zip(pixels, taps, strict=True))
-    assert page.input_value("#slider") == str(index)
+    assert state["slider"] == str(index)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_pointing_at_an_output_shows_its_sum_in_all_three_views(visit, name):
+def test_page__has_the_numbers_and_pointing_at_an_output_shows_its_sum(visit, name):
     page, why = visit(name), PAGES[name]
+    for grid, values in (
+        ("input", why.input), ("kernel", why.kernel), ("output", why.output), ("stamps", why.output),
+        ("zeros", why.zero_filled), ("flipped", why.flipped_kernel), ("vector", why.input),
+    ):  # fmt: skip
+        assert texts(page, grid) == [typeset(format_number(value)) for value in values.ravel()], grid
+    labels = page.eval_on_selector_all("#matrix .cell", "found => found.map((each) => each.ariaLabel)")
+    entries = [typeset(format_number(value)) for value in why.matrix.T.ravel()]
+    assert [label.rpartition(": ")[2] for label in labels] == entries
+    assert page.inner_text("code") == why.call
+    assert why.agrees
+    assert "same numbers" in page.inner_text("#agrees")
     check_sum(page, why, int(np.ravel_multi_index(why.busiest, why.output.shape)))
     count = why.output.size
     for index in {0, 1, count // 2, count - 1}:
@@ -143,38 +161,24 @@ def test_pointing_at_an_output_shows_its_sum_in_all_three_views(visit, name):
         check_sum(page, why, index)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_the_page_shows_the_numbers(visit, name):
-    page, why = visit(name), PAGES[name]
-    for grid, values in (
-        ("input", why.input), ("kernel", why.kernel), ("output", why.output), ("stamps", why.output),
-        ("zeros", why.zero_filled), ("flipped", why.flipped_kernel), ("vector", why.input),
-    ):  # fmt: skip
-        texts = page.eval_on_selector_all(f"#{grid} .cell", "found => found.map((each) => each.textContent)")
-        assert texts == [written.typeset(written.number(value)) for value in values.ravel()], grid
-    labels = page.eval_on_selector_all("#matrix .cell", "found => found.map((each) => each.ariaLabel)")
-    entries = [written.typeset(written.number(value)) for value in why.matrix.T.ravel()]
-    assert [label.rpartition(": ")[2] for label in labels] == entries
-    assert page.inner_text("code") == why.call
-    assert "same numbers" in page.inner_text("#agrees")
-
-
 @pytest.mark.parametrize("name", ["example", "one-dimension", "cropped", "no-numbers"])
-def test_pointing_at_an_input_shows_its_stamp(visit, name):
+def test_page__pointing_at_an_input_shows_its_stamp(visit, name):
     page, why = visit(name), PAGES[name]
     for row, (pixel, stamp) in enumerate(why.stamps.items()):
         cell(page, "input", row).hover()
-        landed = np.flatnonzero(why.taps[row] >= 0).tolist()
-        assert chosen(page, "stamps") == landed
-        texts = page.eval_on_selector_all("#stamps .cell", "found => found.map((each) => each.textContent)")
-        assert [texts[at] for at in landed] == [written.typeset(written.number(n)) for n in stamp.ravel()[landed]]
-        assert not any(text for at, text in enumerate(texts) if at not in landed)
-        assert chosen(page, "matrix") == [at * why.input.size + row for at in landed]
-        assert chosen(page, "zeros") == np.flatnonzero(why.zero_filled_pixels == row).tolist()
-        assert shown(page).startswith(f"input{written.place(pixel)} = {written.number(why.input[pixel])} stamps")
+        reached = np.flatnonzero(why.taps[row] >= 0).tolist()
+        state = page.evaluate(STATE)
+        assert state["chosen"]["stamps"] == reached
+        cells = texts(page, "stamps")
+        assert [cells[at] for at in reached] == [typeset(format_number(n)) for n in stamp.ravel()[reached]]
+        assert not any(text for at, text in enumerate(cells) if at not in reached)
+        assert state["chosen"]["matrix"] == [at * why.input.size + row for at in reached]
+        assert state["chosen"]["zeros"] == np.flatnonzero(why.zero_filled_pixels == row).tolist()
+        start = f"input{format_index(pixel)} = {format_number(why.input[pixel])} stamps"
+        assert shown(state["sum"]).startswith(start)
 
 
-def test_the_slider_walks_through_the_dilated_view(visit):
+def test_slider__walks_through_the_dilated_view(visit):
     page, why = visit("example"), PAGES["example"]
     page.fill("#slider", "0")
     check_sum(page, why, 0)
@@ -184,21 +188,23 @@ def test_the_slider_walks_through_the_dilated_view(visit):
         check_sum(page, why, index)
     assert page.inner_text("#at") == "out[0,3]"
     assert page.get_attribute("#slider", "aria-valuetext") == "output [0,3]"
+    page.clock.install()
     page.click("#play")
+    page.clock.run_for(900)
     playwright.expect(page.locator("#at")).to_have_text("out[1,0]")
     page.click("#play")
     assert page.inner_text("#play") == "Play"
-    page.wait_for_timeout(1200)
-    assert int(page.input_value("#slider")) < 7
+    page.clock.run_for(5000)
+    assert page.inner_text("#at") == "out[1,0]"
 
 
-def test_the_keyboard_reaches_everything(visit):
+def test_keyboard__reaches_everything(visit):
     page, why = visit("example"), PAGES["example"]
     page.keyboard.press("Tab")
-    assert shown(page).startswith("input[0,0] = -67 stamps")
+    assert shown(page.inner_text("#sum")).startswith("input[0,0] = -67 stamps")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
-    assert shown(page).startswith("input[1,1] = -127 stamps")
+    assert shown(page.inner_text("#sum")).startswith("input[1,1] = -127 stamps")
     page.keyboard.press("Tab")
     check_sum(page, why, 0)
     for key, index in (("ArrowDown", 5), ("End", 9), ("ArrowRight", 9), ("ArrowUp", 4), ("Home", 0), ("ArrowUp", 0)):
@@ -212,34 +218,35 @@ def test_the_keyboard_reaches_everything(visit):
     assert order[:7] == ["stamps", "play", "slider", "zeros", "matrix", "vector", "result"]
 
 
-def test_touch_works(visit):
+def test_touch__shows_sums_and_stamps(visit):
     page, why = visit("example", has_touch=True, is_mobile=True, width=390), PAGES["example"]
     cell(page, "output", 12).tap()
     check_sum(page, why, 12)
     cell(page, "input", 3).tap()
-    assert chosen(page, "stamps") == np.flatnonzero(why.taps[3] >= 0).tolist()
+    assert page.evaluate(STATE)["chosen"]["stamps"] == np.flatnonzero(why.taps[3] >= 0).tolist()
     cell(page, "matrix", 0).tap()
     check_sum(page, why, 0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_narrow_screens_light_and_dark(visit, name, scheme):
-    page = visit(name, width=360, height=640, color_scheme=scheme)
+def test_style__narrow_screens_light_and_dark(visit, name):
+    page = visit(name, width=360, height=640)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    colours = page.evaluate(
-        """() => ["body", "article", ".sum", "#output .cell"].map((each) => {
-            const style = getComputedStyle(document.querySelector(each));
-            return [style.color, style.backgroundColor];
-        })"""
-    )
-    for ink, ground in colours:
-        light = sum(map(int, ink[ink.index("(") + 1 : -1].split(",")[:3])) > 384
-        assert light == (scheme == "dark")
-        assert ground == "rgba(0, 0, 0, 0)" or ink != ground
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        colours = page.evaluate(
+            """() => ["body", "article", ".sum", "#output .cell"].map((each) => {
+                const style = getComputedStyle(document.querySelector(each));
+                return [style.color, style.backgroundColor];
+            })"""
+        )
+        for ink, ground in colours:
+            light = sum(map(int, ink[ink.index("(") + 1 : -1].split(",")[:3])) > 384
+            assert light == (scheme == "dark")
+            assert ground == "rgba(0, 0, 0, 0)" or ink != ground
 
 
-def test_channels_are_shown_one_pair_at_a_time(visit):
+def test_pair__selects_the_channels(visit):
     page, why = visit("channels"), PAGES["channels"]
     assert page.locator("#pair option").all_inner_texts() == [f"input {i}, output {o}" for i, o in why.pairs]
     check_sum(page, why, int(np.ravel_multi_index(why.busiest, why.output.shape)))
@@ -250,7 +257,7 @@ def test_channels_are_shown_one_pair_at_a_time(visit):
     assert not visit("example").is_visible("#pair")
 
 
-def test_a_notebook_shows_the_page_in_a_frame(browser, tmp_path):
+def test_frame__in_a_notebook(browser, tmp_path):
     why = PAGES["no-numbers"]
     notebook = tmp_path / "notebook.html"
     notebook.write_text(f"<!doctype html><meta charset=utf-8><title>notebook</title>{why._repr_html_()}")
@@ -263,8 +270,8 @@ def test_a_notebook_shows_the_page_in_a_frame(browser, tmp_path):
     page.close()
 
 
-def test_a_page_with_a_wrong_number_is_seen(browser, files, tmp_path):
-    """The tests above can fail: one product that is written wrongly is not what the sum says."""
+def test_check_sum__fails_for_a_wrong_number(browser, files, tmp_path):
+    """The tests above can fail: one wrong number on the page is detected."""
     broken = (files / "example.html").read_text().replace("1620", "1621")
     (tmp_path / "broken.html").write_text(broken)
     page = browser.new_page()
@@ -272,9 +279,3 @@ def test_a_page_with_a_wrong_number_is_seen(browser, files, tmp_path):
     with pytest.raises(AssertionError):
         check_sum(page, PAGES["example"], 12)
     page.close()
-
-
-def test_a_page_of_several_sizes_is_the_librarys():
-    for why in PAGES.values():
-        assert why.agrees
-        assert isinstance(why, jconvt.Explanation)
