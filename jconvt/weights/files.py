@@ -125,7 +125,7 @@ def write(
 
 
 def _check_like(path: pathlib.Path, format: str, like: Any) -> None:
-    """Raise an error unless ``like`` is a Keras file of this format, or not needed and not given."""
+    """Raise an error unless ``like`` is a Keras file of this format, or ``None`` and not needed."""
     if like is None and format == "keras":
         problem = "a .keras file needs a model configuration, which a checkpoint does not have"
         legal, fix = "like='model.keras', saved by the model", "pass one, or write a .weights.h5 for model.load_weights"

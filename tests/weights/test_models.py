@@ -109,8 +109,8 @@ def test_into_linen__keras_weights_by_names(tmp_path):
         norm: "layers_5",
     }
     module = decoders.keras_linen(2)
-    for given in (names, names.get):
-        variables, report = weights.into_linen(checkpoint, module, x, names=given)
+    for mapping in (names, names.get):
+        variables, report = weights.into_linen(checkpoint, module, x, names=mapping)
         close(decoders.linen_answer(module, variables, x), model(x))
         assert {row.rule for row in report.rows} == {"name"}
 
@@ -341,11 +341,11 @@ def test_into_linen__partial_with_variables(saved):
     names = {name: f"layers_{name}" for name in checkpoint.layers}
     with pytest.raises(ArgumentError, match=r"no numbers for layers_6\.bias, layers_6\.kernel"):
         weights.into_linen(checkpoint, module, x, names=names, strict=False)
-    own = module.init(jax.random.key(1), x)
-    variables, report = weights.into_linen(checkpoint, module, x, names=names, strict=False, variables=own)
+    initial = module.init(jax.random.key(1), x)
+    variables, report = weights.into_linen(checkpoint, module, x, names=names, strict=False, variables=initial)
     assert report.missing == ("layers_6",)
-    assert variables["params"]["layers_6"] == own["params"]["layers_6"]
-    assert not (variables["params"]["layers_0"]["kernel"] == own["params"]["layers_0"]["kernel"]).any()
+    assert variables["params"]["layers_6"] == initial["params"]["layers_6"]
+    assert not (variables["params"]["layers_0"]["kernel"] == initial["params"]["layers_0"]["kernel"]).any()
 
 
 def test_into_nnx__parameters_of_other_layers_raise_or_are_listed(saved):

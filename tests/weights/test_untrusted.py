@@ -423,7 +423,7 @@ def test_hdf5__library_that_crashes_or_hangs_raises(code, seconds, text, good, t
 def test_read__other_format_raises(name, good, tmp_path):
     keras = ("a.keras", "a.weights.h5")
     for other in FORMATS:
-        if other != name and not (name in keras and other in keras):  # Keras's formats are told by their content
+        if other != name and not (name in keras and other in keras):  # the content decides between Keras's formats
             (tmp_path / name).write_bytes((good / other).read_bytes())
             assert_rejected(tmp_path / name)
 
