@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from . import keras, lax, onnx, tensorflow, torch
-from ._conventions.call import Call
+from ._conventions.convention import Call
 from ._core.selection import Choice, Decision, choose
 from ._geometry.axis import Axis
 from ._geometry.kernel_layout import KernelConversion, KernelLayout

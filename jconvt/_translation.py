@@ -1,26 +1,16 @@
 """One framework's call as another's: the same numbers, in code that can be pasted.
 
-A call is stated in the words of the framework that it comes from. Its geometry becomes a ``Spec``, and that a ``Call``
-of the other framework, with what has to be done to input, kernel and result around it.
+A call is stated in the words of the framework that it comes from. Its geometry becomes a ``Spec``, which becomes a
+``Call`` of the other framework, with what has to be done to input, kernel and result around it.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._conventions import _tensorflow_call
-from ._conventions.call import Call
-from ._conventions.registry import (
-    CONVENTIONS,
-    FUNCTIONS,
-    check_known,
-    check_names,
-    groups_of,
-    kernel_of,
-    layout_of,
-    listed,
-)
-from ._geometry.arguments import integer, sequence
+from ._conventions import registry
+from ._conventions.convention import Call
+from ._geometry.arguments import check_groups, integers
 from ._geometry.kernel_layout import KernelConversion
 from ._geometry.layout import Layout
 from ._geometry.spec import Spec
@@ -57,27 +47,26 @@ class Translation:
 
     @property
     def kernel(self) -> KernelConversion:
-        """What the source's kernel has to go through."""
+        """The conversion of the source's kernel to the target's."""
         return KernelConversion(self.source.kernel, self.target.kernel)
 
     @property
     def source_code(self) -> str:
-        """The source's call, of ``x`` and ``w``, giving ``y``."""
-        return "\n".join(_CODE[self.source_framework](self.source, "x", "w", "y", self.output_shape[1:]))
+        """The source's call on ``x`` and ``w``, which gives ``y``."""
+        return self._written(self.source_framework, self.source, "x", "w", "y")
 
     @property
     def target_code(self) -> str:
-        """The target's call, of the same ``x`` and ``w``, giving ``z`` in the source's order."""
-        source, target, framework = self.source.layout, self.target.layout, self.target_framework
+        """The target's call on the same ``x`` and ``w``, which gives ``z`` in the source's order."""
+        source, target = self.source.layout, self.target.layout
         x, w = _reordered("x", source, target), self.kernel.code("w", self.kernel_shape)
-        if framework in _IN_MEMORY:
-            x, w = (name if name in ("x", "w") else f"{name}.copy()" for name in (x, w))
-        channels = target.shape(0, source.spatial(self.output_shape), self.output_shape[source.channel_axis])[1:]
-        lines = _CODE[framework](self.target, x, w, "z", channels)
-        lines += _cropped(self.target, "z")
-        back = _reordered("np.asarray(z)", target, source)
-        where = f"in {self.source_framework}'s order"
-        return "\n".join([*lines, f"z = {back}" + (f"  # {where}" if target != source else "")])
+        lines = [self._written(self.target_framework, self.target, x, w, "z"), *_cropped(self.target, "z")]
+        comment = f"  # in {self.source_framework}'s order" if target != source else ""
+        return "\n".join([*lines, f"z = {_reordered('np.asarray(z)', target, source)}{comment}"])
+
+    def _written(self, framework: str, call: Call, x: str, w: str, y: str) -> str:
+        out_channels = self.output_shape[self.source.layout.channel_axis]
+        return registry.CONVENTIONS[framework].write(call, x, w, y, out_channels)
 
     def __str__(self) -> str:
         shapes = f"x {self.input_shape}, w {self.kernel_shape} -> {self.output_shape}"
@@ -98,86 +87,63 @@ def translate(
     kernel: Sequence[int],
     arguments: Mapping[str, Any],
     *,
-    channels: tuple[int, int] = (1, 1),
+    channels: Sequence[int] = (1, 1),
     batch: int = 1,
 ) -> Translation:
-    """A call of one framework as a call of another.
+    """Translate a call of one framework into a call of another.
 
     Args:
-      source, target: of ``jconvt._conventions.registry.FRAMEWORKS``.
+      source, target: names in ``jconvt._conventions.registry.CONVENTIONS``.
       sizes: the input's spatial sizes.
       kernel: the kernel's spatial sizes.
-      arguments: beside input and kernel, by their names in the source's framework.
+      arguments: the call's other arguments, by their names in the source's framework.
       channels: of the input and of the output.
       batch: the number of images.
 
     Raises:
-      ArgumentError: the source refuses the call, or the target has no call for it.
+      ArgumentError: the source rejects the call, or the target has no call for it.
     """
-    for name, framework in (("source", source), ("target", target)):
-        check_known(framework, f"{name} framework")
-    module, rank = CONVENTIONS[source], len(kernel)
+    convention = registry.named(source, "source framework")
+    registry.named(target, "target framework")
+    rank = len(kernel)
     sizes, kernel = _positive(sizes, "sizes", rank), _positive(kernel, "kernel", rank)
-    taken, out = _positive(channels, "channels", 2)
-    check_names(source, arguments)
-    layout, groups = layout_of(source, rank, arguments), groups_of(arguments)
-    for name, count in (("input", taken), ("output", out)):
-        if count % groups:
-            raise ArgumentError(
-                f"the groups do not divide the {name} channels",
-                got=f"{groups} groups, {count} channels",
-                legal=f"a multiple of {groups} channels",
-                fix=f"pass channels as {groups}x{groups}, or multiples of them",
-            )
-    own = kernel_of(source, rank, arguments, groups)
-    filters_shape = (*kernel, out // groups, taken)
-    shape = layout.shape(batch, sizes, taken)
-    spec, _ = module.resolve(shape, own.shape(filters_shape), **arguments)
-    output = layout.shape(batch, spec.output_sizes(sizes), out)
+    in_channels, out_channels = _positive(channels, "channels", 2)
+    convention.check(arguments)
+    layout, groups = convention.layout(rank, arguments), convention.groups_of(arguments)
+    for side, count in (("input", in_channels), ("output", out_channels)):
+        check_groups(groups, count, side=side)
+    kernel_layout = convention.kernel_layout(rank, groups, arguments)
+    filters_shape = (*kernel, out_channels // groups, in_channels)
+    input_shape, kernel_shape = layout.shape(batch, sizes, in_channels), kernel_layout.shape(filters_shape)
+    spec, _ = convention.resolve(input_shape, kernel_shape, **arguments)
+    output = layout.shape(batch, spec.output_sizes(sizes), out_channels)
     if min(output) < 1:
-        raise ArgumentError(
-            "the call has nothing to compute, and frameworks are at odds there",
-            got=f"a result of shape {output}",
-            legal="sizes of at least 1",
-            fix="pass a larger input, or crop less",
-        )
-    if source == "tensorflow":
-        arguments = {"output_shape": output, "strides": (1,) * rank, **arguments}
-    if source == "flax":
-        arguments = {"kernel_size": tuple(kernel), **arguments}
-    given = Call(FUNCTIONS[source].format(rank=rank), dict(arguments), layout, own, ((0, 0),) * rank)
-    found = call_of(target, spec, (batch, *sizes, taken), filters_shape)
-    return Translation(source, target, spec, given, found, shape, own.shape(filters_shape), output)
+        problem, got = "the call has nothing to compute, and frameworks differ there", f"a result of shape {output}"
+        raise ArgumentError(problem, got=got, legal="sizes of at least 1", fix="pass a larger input, or crop less")
+    written = convention.complete(arguments, kernel, output)
+    source_call = Call(convention.function.format(rank=rank), written, layout, kernel_layout, ((0, 0),) * rank)
+    target_call = call_of(target, spec, (batch, *sizes, in_channels), filters_shape)
+    return Translation(source, target, spec, source_call, target_call, input_shape, kernel_shape, output)
 
 
 def call_of(framework: str, spec: Spec, input_shape: Sequence[int], filters_shape: Sequence[int]) -> Call:
-    """The framework's call for a geometry; shapes are channels last, and ``(k..., out / groups, in)``."""
-    if framework in ("tensorflow", "jconvt"):
-        return _tensorflow_call.call(spec, input_shape, filters_shape, own=framework == "jconvt")
-    return CONVENTIONS[framework].call(spec)
+    """Return the framework's call for a geometry; shapes are channels last, and ``(k..., out / groups, in)``."""
+    return registry.CONVENTIONS[framework].call(spec, input_shape, filters_shape)
 
 
-_IN_MEMORY = ("torch", "onnx")
-"""Who takes no views that run backwards."""
-
-
-def _positive(numbers: Any, name: str, count: int) -> tuple[int, ...]:
-    legal = f"{count} integers of at least 1"
-    found = tuple(integer(n, f"{name}[{i}]", 1) for i, n in enumerate(sequence(numbers, name, legal)))
-    if len(found) != count:
-        raise ArgumentError(f"{name} has the wrong length", got=f"{name} = {found}", legal=legal, fix="pass as many")
-    return found
+def _positive(value: Any, name: str, count: int) -> tuple[int, ...]:
+    return integers(value, name, (count,), f"{count} integers of at least 1", fix="pass as many")
 
 
 def _reordered(name: str, source: Layout, target: Layout) -> str:
-    """``name``, an array in the layout ``source``, in that of ``target``."""
+    """Write ``name``, an array in the layout ``source``, in that of ``target``."""
     if source == target:
         return name
     return f"{name}.transpose{target.shape(0, source.spatial_axes, source.channel_axis)}"
 
 
 def _cropped(call: Call, name: str) -> list[str]:
-    """What cuts off, or adds, what the call leaves to be done at the ends."""
+    """Write the lines that cut off, or add, what the call leaves to be done at the ends."""
     lines = []
     ends = call.layout.shape((0, 0), call.crop, (0, 0))
     if any(end < 0 for pair in call.crop for end in pair):  # first, as a crop may reach into the zeros
@@ -186,59 +152,3 @@ def _cropped(call: Call, name: str) -> list[str]:
         cuts = (f"{max(a, 0) or ''}:{-b if b > 0 else ''}" for a, b in ends)
         lines.append(f"{name} = {name}[{', '.join(cuts)}]")
     return lines
-
-
-def _tensorflow(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    return ["import tensorflow as tf", "", f"{y} = {call.function}({x}, {w}{listed(call.arguments)}).numpy()"]
-
-
-def _keras(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    made = f"{call.function}({x}, {w}{listed(call.arguments)})"
-    return ["import keras", "", f"{y} = keras.ops.convert_to_numpy({made})"]
-
-
-def _torch(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    operands = f"torch.from_numpy({x}), torch.from_numpy({w})"
-    return ["import torch", "", f"{y} = {call.function}({operands}{listed(call.arguments)}).numpy()"]
-
-
-def _jax(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    module = call.function.rpartition(".")[0]
-    imported = "import jax" if module == "jax.lax" else f"import {module}"
-    return [imported, "", f"{y} = {call.function}({x}, {w}{listed(call.arguments)})"]
-
-
-def _flax(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    return [
-        "import flax.linen as nn",
-        "",
-        f"layer = nn.ConvTranspose(features={output[-1]}{listed(call.arguments)}, use_bias=False)",
-        f'{y} = layer.apply({{"params": {{"kernel": {w}}}}}, {x})',
-    ]
-
-
-def _onnx(call: Call, x: str, w: str, y: str, output: Sequence[int]) -> list[str]:
-    return [
-        "import onnxruntime",
-        "from onnx import TensorProto, helper",
-        "",
-        f'operands = {{"X": {x}, "W": {w}}}',
-        f'node = helper.make_node("{call.function}", ["X", "W"], ["Y"]{listed(call.arguments)})',
-        "inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in operands.items()]",
-        'outputs = [helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)]',
-        'graph = helper.make_graph([node], "ConvTranspose", inputs, outputs)',
-        'model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)',
-        f"({y},) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, operands)",
-    ]
-
-
-_CODE: dict[str, Callable[[Call, str, str, str, Sequence[int]], list[str]]] = {
-    "tensorflow": _tensorflow,
-    "keras": _keras,
-    "torch": _torch,
-    "onnx": _onnx,
-    "lax": _jax,
-    "flax": _flax,
-    "jconvt": _jax,
-}
-"""Code for a call on arrays of these names, whose result is named, and has these sizes but for the batch."""

@@ -114,7 +114,7 @@ def icnr(
 
     def init(key: Any, shape: Sequence[int], dtype: Any = default, out_sharding: Any = None) -> jax.Array:
         _, given, spatial = _axes(shape, in_axis, out_axis)
-        factors = per_axis(scale, "scale", len(spatial))
+        factors = per_axis(scale, "scale", len(spatial), broadcast=True)
         drawn = list(shape)
         if depth_to_space is None:
             for axis, factor in zip(spatial, factors, strict=True):

@@ -230,7 +230,7 @@ def atrous_conv2d_transpose(
     return _call(
         "atrous_conv2d_transpose", 2, value, filters, output_shape, 1, padding, None, integer(rate, "rate", lowest=1),
         name, None, groups, method, precision, preferred_element_type, out_sharding,
-        convention.Names(input="value", dilations="rate"),
+        ("value", "filters", "output_shape"),
     )  # fmt: skip
 
 
@@ -307,7 +307,7 @@ def conv2d_backprop_input(
     return _call(
         "conv2d_backprop_input", 2, out_backprop, filter if filters is None else filters, input_sizes, strides,
         _explicit(padding, explicit_paddings), data_format, dilations, name, None, groups, method, precision,
-        preferred_element_type, out_sharding, convention.Names("out_backprop", "filter", "input_sizes"),
+        preferred_element_type, out_sharding, ("out_backprop", "filter", "input_sizes"),
     )  # fmt: skip
 
 
@@ -327,7 +327,7 @@ def _explicit(padding: Any, explicit_paddings: Sequence[int]) -> Any:
 def _call(
     function: str, rank: int | None, input: Any, filters: Any, output_shape: Any, strides: Any, padding: Any,
     data_format: Any, dilations: Any, name: Any, output_padding: Any, groups: Any, method: Any, precision: Any,
-    preferred_element_type: Any, out_sharding: Any, names: convention.Names = convention.NAMES,
+    preferred_element_type: Any, out_sharding: Any, names: tuple[str, str, str] = convention.NAMES,
 ) -> jax.Array:  # fmt: skip
     """``names`` are the function's own names of the arguments, for errors."""
     if not (name is None or isinstance(name, str)):
@@ -337,7 +337,7 @@ def _call(
             legal="a name for the operation in profiles and compiled programs",
             fix="leave it out for the name of the function",
         )
-    x, w = operation.operands(**{names.input: input, names.filters: filters})
+    x, w = operation.operands(**{names[0]: input, names[1]: filters})
     spec, layout = convention.resolve(
         x.shape, w.shape, output_shape, strides, padding, data_format, dilations,
         output_padding=output_padding, groups=groups, rank=rank, names=names,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from .._conventions.registry import FRAMEWORKS, groups_of, kernel_of, layout_of
+from .._conventions.registry import CONVENTIONS
 from .._explain import Explanation, explain, text
 from .._testing import example
 from ..errors import ArgumentError, ArgumentTypeError
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
     operand = "nested lists of numbers, a .npy file, or sizes to be filled with 1, 2, 3 and so on"
     parser.add_argument("--input", metavar="X", help=f"{operand}: [[1,2],[3,4]], x.npy or 4x4")
     parser.add_argument("--kernel", metavar="W", help="likewise; arrays have their channels, where X has them")
-    parser.add_argument("--convention", choices=FRAMEWORKS, default="jconvt", help="whose arguments and kernel; jconvt")
+    parser.add_argument("--convention", choices=[*CONVENTIONS], default="jconvt", help="jconvt if left out")
     geometry_options.add(parser)
     parser.add_argument("--output-shape", type=geometry_options.numbers, metavar="HxW")
     parser.add_argument(
@@ -100,8 +100,7 @@ def _explanation(arguments: argparse.Namespace) -> Explanation:
     options = {name: getattr(arguments, name) for name in (*geometry_options.OPTIONS, "output_shape")}
     x, w = _operand(arguments.input, "--input"), _operand(arguments.kernel, "--kernel")
     if x is w is None and all(value is None for value in options.values()):
-        # The example's call, in the words of any convention; PyTorch's default is what others call VALID.
-        options |= {"stride": (2,), "padding": None if arguments.convention == "torch" else "valid"}
+        options |= {"stride": (2,), "padding": "valid"}  # the example's call
     x = example.INPUT[0, :, :, 0] if x is None else x
     w = example.FILTERS[:, :, 0, 0] if w is None else w
     rank = _rank(w)
@@ -116,8 +115,9 @@ def _explanation(arguments: argparse.Namespace) -> Explanation:
     if options["output_shape"] is not None:
         named["output_shape"] = options["output_shape"]
     taken, out = geometry_options.for_each(arguments.channels, "channels", 2)
-    groups = groups_of(named)
-    layout, kernel = layout_of(arguments.convention, rank, named), kernel_of(arguments.convention, rank, named, groups)
+    convention = CONVENTIONS[arguments.convention]
+    groups = convention.groups_of(named)
+    layout, kernel = convention.layout(rank, named), convention.kernel_layout(rank, groups, named)
     if isinstance(x, tuple):
         x = _filled(layout.shape(1, x, taken))
     elif x.ndim == rank:

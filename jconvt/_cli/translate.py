@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import _translation
-from .._conventions.registry import FRAMEWORKS
+from .._conventions.registry import CONVENTIONS
 from ..errors import ArgumentError, ArgumentTypeError
 from . import geometry_options
 
@@ -26,8 +26,8 @@ def add(commands: Any) -> None:
         "one for all axes, or one for each, joined by x.",
     )
     parser.set_defaults(command=_translate)
-    parser.add_argument("--from", dest="source", required=True, choices=FRAMEWORKS, help="whose call it is")
-    parser.add_argument("--to", dest="target", required=True, choices=FRAMEWORKS, help="whose it becomes")
+    parser.add_argument("--from", dest="source", required=True, choices=[*CONVENTIONS], help="whose call it is")
+    parser.add_argument("--to", dest="target", required=True, choices=[*CONVENTIONS], help="whose it becomes")
     parser.add_argument(
         "--input", required=True, type=geometry_options.numbers, metavar="HxW", help="the input's spatial sizes"
     )

@@ -1,4 +1,1 @@
-"""One file for each framework's way to say which transposed convolution is meant. No numerics, no JAX.
-
-``arguments`` is what their front ends are written with.
-"""
+"""One file for each framework, which exports one ``Convention``: arguments in, integers out, and back. No JAX."""

@@ -1,10 +1,12 @@
-"""The dimension numbers of ``jax.lax``'s convolutions: which axis of each array is which."""
+"""The dimension numbers of ``jax.lax``'s convolutions: the roles of the axes of each array."""
 
 from typing import Any, NamedTuple
 
 from .._geometry.arguments import integer, sequence
 from .._geometry.layout import Layout
 from ..errors import ArgumentError, ArgumentTypeError
+
+_OUTER = ("NC", "OI", "NC")
 
 
 class Dimensions(NamedTuple):
@@ -38,65 +40,57 @@ class Dimensions(NamedTuple):
 
 
 def dimensions(dimension_numbers: Any, rank: int) -> Dimensions:
-    """What ``dimension_numbers`` say for ``rank`` spatial axes.
+    """Return the axes that ``dimension_numbers`` name for ``rank`` spatial axes.
 
-    ``None`` is channels last, up to three spatial axes; else they are three strings, or a
-    ``jax.lax.ConvDimensionNumbers``.
+    ``None`` is channels last, up to three spatial axes; else they are three strings, a
+    ``jax.lax.ConvDimensionNumbers``, or ``Dimensions``, which are returned unchanged.
     """
+    if isinstance(dimension_numbers, Dimensions):
+        return dimension_numbers
     if dimension_numbers is None:
         if rank > 3:
-            raise ArgumentError(
-                f"there are no default dimension_numbers for {rank} spatial axes",
-                got="dimension_numbers = None",
-                legal="None for up to 3 spatial axes",
-                fix=f"pass {strings(rank)}",
-            )
+            problem = f"there are no default dimension_numbers for {rank} spatial axes"
+            legal, fix = "None for up to 3 spatial axes", f"pass {strings(rank)}"
+            raise ArgumentError(problem, got="dimension_numbers = None", legal=legal, fix=fix)
         last = (0, rank + 1, *range(1, rank + 1))
         return Dimensions(last, (rank + 1, rank, *range(rank)), last)
     if hasattr(dimension_numbers, "lhs_spec"):  # a ConvDimensionNumbers
-        lhs, rhs, out = (_axes(dimension_numbers, name, rank) for name in ("lhs_spec", "rhs_spec", "out_spec"))
-        return Dimensions(lhs, rhs, out)
+        return Dimensions(*(_axes(dimension_numbers, name, rank) for name in ("lhs_spec", "rhs_spec", "out_spec")))
     legal = "None, three strings like ('NHWC', 'HWIO', 'NHWC'), or a jax.lax.ConvDimensionNumbers"
     entries = sequence(dimension_numbers, "dimension_numbers", legal)
     if len(entries) != 3 or not all(isinstance(entry, str) for entry in entries):
-        raise ArgumentTypeError(
-            "dimension_numbers must be three strings",
-            got=f"dimension_numbers = {dimension_numbers!r}",
-            legal=legal,
-            fix="name the axes of the input, of the kernel, and of the output, one letter an axis",
-        )
+        fix = "name the axes of the input, of the kernel, and of the output, with one letter for each axis"
+        got = f"dimension_numbers = {dimension_numbers!r}"
+        raise ArgumentTypeError("dimension_numbers must be three strings", got=got, legal=legal, fix=fix)
     space = [letter for letter in entries[1] if letter not in "OI"]
-    for number, (entry, outer) in enumerate(zip(entries, ("NC", "OI", "NC"), strict=True)):
+    for number, (entry, outer) in enumerate(zip(entries, _OUTER, strict=True)):
         if sorted(entry) != sorted([*outer, *space]) or len(set(entry)) != len(entry) or len(space) != rank:
-            raise ArgumentError(
-                f"dimension_numbers[{number}] does not name each axis once",
-                got=f"dimension_numbers = {tuple(entries)}, for {rank} spatial axes",
-                legal=f"{outer[0]}, {outer[1]} and the same {rank} other letters in all three, in any order",
-                fix="write one letter an axis: N and C in the first and last, O and I in the kernel's",
-            )
-    lhs, rhs, out = (
-        tuple(entry.index(letter) for letter in (*outer, *space))
-        for entry, outer in zip(entries, ("NC", "OI", "NC"), strict=True)
+            got = f"dimension_numbers = {tuple(entries)}, for {rank} spatial axes"
+            legal = f"{outer[0]}, {outer[1]} and the same {rank} other letters in all three, in any order"
+            fix = "write one letter for each axis: N and C in the first and last, O and I in the kernel's"
+            problem = f"dimension_numbers[{number}] does not name each axis once"
+            raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    return Dimensions(
+        *(
+            tuple(entry.index(letter) for letter in (*outer, *space))
+            for entry, outer in zip(entries, _OUTER, strict=True)
+        )
     )
-    return Dimensions(lhs, rhs, out)
 
 
 def strings(rank: int, channels_first: bool = False) -> tuple[str, str, str]:
-    """Dimension numbers of ``rank`` spatial axes, in letters: output like input, the kernel ``(k..., in, out)``."""
+    """Return dimension numbers of ``rank`` spatial axes as letters, with a kernel of ``(k..., in, out)``."""
     space = "DHW"[-rank:] if rank <= 3 else "".join(chr(ord("a") + i) for i in range(rank))
     images = f"NC{space}" if channels_first else f"N{space}C"
     return images, f"{space}IO", images
 
 
 def _axes(numbers: Any, name: str, rank: int) -> tuple[int, ...]:
-    """One of the three permutations of a ``ConvDimensionNumbers``."""
+    """Return one of the three permutations of a ``ConvDimensionNumbers``."""
     legal, label = f"each of 0 to {rank + 1} once", f"dimension_numbers.{name}"
-    entries = [integer(axis, label, 0) for axis in sequence(getattr(numbers, name), label, legal)]
+    entries = tuple(integer(axis, label, 0) for axis in sequence(getattr(numbers, name), label, legal))
     if sorted(entries) != list(range(rank + 2)):
-        raise ArgumentError(
-            f"{label} is no order of {rank + 2} axes",
-            got=f"{label} = {tuple(entries)}",
-            legal=legal,
-            fix="list the axis of the batch (the output channels), that of the channels, and the spatial ones",
-        )
-    return tuple(entries)
+        problem, got = f"{label} is not a permutation of {rank + 2} axes", f"{label} = {entries}"
+        fix = "list the axis of the batch (the output channels), that of the channels, and the spatial ones"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    return entries

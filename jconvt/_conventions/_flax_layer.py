@@ -8,24 +8,19 @@ where the odd one of the positions cropped is at the start of the canvas. "CIRCU
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import Size, integer, sequence, single, wrong_length
+from .._geometry.arguments import Size, flag, integers, single
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from . import flax, tensorflow
+from . import flax
 from ._layers import ResolvedLayer, channels, circular, lower, sized
-from .lax import flag
 
 _NAMED = ("SAME", "SAME_LOWER", "VALID", "CIRCULAR")
-_NAMES = tensorflow.Names("inputs", "kernel", "output_shape", "kernel_dilation")
 
 
 def kernel_sizes(kernel_size: Any) -> tuple[int, ...]:
     """``kernel_size``, of one to three spatial axes."""
     legal = "an integer, or a sequence of 1 to 3 integers"
-    sizes = sequence((kernel_size,) if single(kernel_size) else kernel_size, "kernel_size", legal)
-    if not 1 <= len(sizes) <= 3:
-        raise wrong_length("kernel_size", sizes, legal)
-    return tuple(integer(k, f"kernel_size[{i}]", 1) for i, k in enumerate(sizes))
+    return integers((kernel_size,) if single(kernel_size) else kernel_size, "kernel_size", (1, 2, 3), legal)
 
 
 def kernel_shape(
@@ -97,7 +92,7 @@ def resolve(
     kernel = flax.kernel_layout(len(axes), transpose_kernel, groups)
     if not is_circular and (output_shape is not None or output_padding is not None):
         paddings = [{None: (axis.lo, axis.hi), "VALID": (0, 0)}.get(named, "SAME") for axis in axes]
-        axes = sized(input_shape[1:-1], axes, paddings, output_shape, output_padding, _NAMES, first=1)
+        axes = sized(input_shape[1:-1], axes, paddings, output_shape, output_padding, first=1)
     if is_lower:
         axes = tuple(lower(axis) for axis in axes)
     if is_circular:

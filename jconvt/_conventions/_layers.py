@@ -11,7 +11,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._geometry.arguments import Size, integer, per_axis, sequence, size, wrong_length
+from .._geometry.arguments import Size, integer, per_axis
+from .._geometry.arguments import sizes as checked_sizes
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
@@ -53,7 +54,6 @@ def sized(
     paddings: Sequence[tensorflow.Padding],
     output_shape: Any,
     output_padding: Any,
-    names: tensorflow.Names,
     first: int,
 ) -> tuple[Axis, ...]:
     """``axes`` with the output size that is asked for, aligned by TensorFlow's rules.
@@ -65,18 +65,12 @@ def sized(
     added: Sequence[Any] = [None] * rank
     if output_shape is not None:
         legal = f"{rank} sizes, one for each spatial axis"
-        requested = sequence(output_shape, names.output_shape, legal)
-        requested = [size(n, f"{names.output_shape}[{i}]") for i, n in enumerate(requested)]
-        if len(requested) != rank:
-            raise wrong_length(names.output_shape, requested, legal)
+        requested = checked_sizes(output_shape, "output_shape", (rank,), legal)
     if output_padding is not None:
-        added = per_axis(output_padding, "output_padding", rank, lowest=0)
-    if None not in (output_shape, output_padding):
-        raise tensorflow.both_choose(output_shape, output_padding)
+        added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
+    tensorflow.check_one_size(output_shape, output_padding)
     return tuple(
-        tensorflow.cropped(
-            tensorflow.Along(first + i, n, axis.kernel, axis.stride, axis.dilation, pad), out, plus, names
-        )
+        tensorflow.crop_axis(first + i, n, dataclasses.replace(axis, lo=0, hi=0), pad, out, plus)
         for i, (n, axis, pad, out, plus) in enumerate(zip(sizes, axes, paddings, requested, added, strict=True))
     )
 

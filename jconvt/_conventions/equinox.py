@@ -16,16 +16,15 @@ With ``padding_mode`` "CIRCULAR" the input repeats itself, aligned as ``padding`
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import LARGEST, Size, integer, one_or_each, sequence, single, wrong_length
+from .._geometry.arguments import LARGEST, Operands, Size, integer, pairs, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import lax, tensorflow
+from ._dimension_numbers import dimensions
 from ._layers import ResolvedLayer, channels, circular, lower, sized
 
-_NAMES = lax.Names("x", "weight", "dilation", "stride", "groups")
-_SIZE_NAMES = tensorflow.Names("x", "weight", "output_shape", "dilation")
 _MODES = ("ZEROS", "CIRCULAR")
 
 
@@ -40,7 +39,7 @@ def weight_shape(
     """The shape of the parameter ``weight``."""
     rank = integer(num_spatial_dims, "num_spatial_dims", 1)
     taken, given, groups = channels(in_channels, out_channels, groups, ("in_channels", "out_channels"))
-    return (given, taken // groups, *one_or_each(kernel_size, "kernel_size", rank))
+    return (given, taken // groups, *per_axis(kernel_size, "kernel_size", rank))
 
 
 def check_input(shape: Sequence[Size], num_spatial_dims: int, in_channels: int) -> None:
@@ -68,8 +67,8 @@ def geometry(
     With ``padding_mode`` "CIRCULAR" only their alignment ``lo`` is meant.
     """
     rank = len(kernel_size)
-    strides, dilations = one_or_each(stride, "stride", rank), one_or_each(dilation, "dilation", rank)
-    added = one_or_each(output_padding, "output_padding", rank, 0)
+    strides, dilations = per_axis(stride, "stride", rank), per_axis(dilation, "dilation", rank)
+    added = per_axis(output_padding, "output_padding", rank, 0)
     paddings = _paddings(padding, rank)
     for i, (p, s) in enumerate(zip(added, strides, strict=True)):
         if p >= s:
@@ -110,22 +109,22 @@ def resolve(
     choice to ``output_padding``.
     """
     axes = geometry(weight_shape[2:], stride, padding, output_padding, dilation, padding_mode)
-    spec, layout = lax.resolve(
-        input_shape,
-        weight_shape,
+    operands = Operands.of("x", input_shape, "weight", weight_shape)
+    lax.check_operands(operands)
+    spec, layout = lax.resolve_checked(
+        operands,
         [axis.stride for axis in axes],
         [(axis.extent - 1 - axis.lo, axis.extent - 1 - axis.hi) for axis in axes],
         [axis.dilation for axis in axes],
-        _dimension_numbers(len(axes)),
-        feature_group_count=groups,
-        names=_NAMES,
+        dimensions(_dimension_numbers(len(axes)), len(axes)),
+        groups=("groups", groups),
     )
     kernel = kernel_layout(len(axes), groups)
     if is_circular(padding_mode):
         return circular(spec, layout, kernel, axes, input_shape[2:], {"output_shape": output_shape})
     if output_shape is None:
         return ResolvedLayer(spec, layout, kernel)
-    added = one_or_each(output_padding, "output_padding", len(axes), 0)
+    added = per_axis(output_padding, "output_padding", len(axes), 0)
     paddings = _paddings(padding, len(axes))
     axes = sized(
         input_shape[2:],
@@ -133,7 +132,6 @@ def resolve(
         ["SAME" if isinstance(pad, str) else pad for pad in paddings],
         output_shape,
         added if any(added) else None,
-        _SIZE_NAMES,
         first=2,
     )
     if "SAME_LOWER" in paddings:
@@ -178,14 +176,4 @@ def _paddings(padding: Any, rank: int) -> list[tensorflow.Padding]:
         if padding.upper() == "VALID":
             return [(0, 0)] * rank
         raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix="pass one of these")
-    entries = [padding] * rank if single(padding) else sequence(padding, "padding", legal)
-    if len(entries) != rank:
-        raise wrong_length("padding", entries, legal)
-    found = []
-    for i, entry in enumerate(entries):
-        pair = [entry, entry] if single(entry) else sequence(entry, f"padding[{i}]", legal)
-        if len(pair) != 2:
-            raise wrong_length(f"padding[{i}]", pair, legal)
-        before, after = (integer(part, f"padding[{i}]", -LARGEST) for part in pair)
-        found.append((before, after))
-    return found
+    return list(pairs(padding, "padding", (rank,), legal, -LARGEST, numbers=True))

@@ -6,16 +6,14 @@ Its input is channels last, and its padding that of ``jax.lax.conv_transpose``, 
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import Size, integer, sequence, single
+from .._geometry.arguments import Operands, Size, flag, integer, per_axis, sequence, single
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import lax
-from .call import Call, remainder
-from .lax import flag
-
-_NAMES = lax.Names("inputs", "kernel", "kernel_dilation", feature_group_count="groups")
+from ._dimension_numbers import dimensions
+from .convention import Call, Convention, remainder
 
 
 def resolve(
@@ -47,16 +45,17 @@ def resolve(
         )
     if kernel_size is not None:
         _check_kernel_size(kernel_size, shape[:rank])
-    return lax.resolve(
-        input_shape,
-        shape,
-        _for_each(1 if strides is None else strides, rank),
+    operands = Operands.of("inputs", input_shape, "kernel", shape)
+    lax.check_operands(operands)
+    return lax.resolve_checked(
+        operands,
+        per_axis(1 if strides is None else strides, "strides", rank),
         _padding(padding, rank),
-        _for_each(1 if kernel_dilation is None else kernel_dilation, rank),
-        transpose_kernel=flag(transpose_kernel, "transpose_kernel"),
-        use_consistent_padding=use_consistent_padding,
-        feature_group_count=groups,
-        names=_NAMES,
+        per_axis(1 if kernel_dilation is None else kernel_dilation, "kernel_dilation", rank),
+        dimensions(None, rank),
+        flag(transpose_kernel, "transpose_kernel"),
+        flag(use_consistent_padding, "use_consistent_padding"),
+        groups=("groups", groups),
     )
 
 
@@ -108,11 +107,6 @@ def call(spec: Spec, *, transpose_kernel: bool = False, nnx: bool = False) -> Ca
     )
 
 
-def _for_each(value: Any, rank: int) -> Any:
-    """What ``jax.lax`` is passed: a number for each axis. It is checked there."""
-    return (value,) * rank if single(value) else value
-
-
 def _padding(padding: Any, rank: int) -> Any:
     """What ``jax.lax`` is passed: a name, or pairs. They are checked there."""
     legal = f"'SAME', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
@@ -140,3 +134,20 @@ def _check_kernel_size(kernel_size: Any, kernel: Sequence[int]) -> None:
             legal=legal,
             fix="leave it out, or check the order of the kernel's axes: channels last",
         )
+
+
+CONVENTION = Convention(
+    name="flax",
+    function="flax.linen.ConvTranspose",
+    arguments=("strides", "padding", "kernel_dilation", "transpose_kernel", "kernel_size"),
+    positional=("strides", "padding", "kernel_dilation", "transpose_kernel"),
+    resolve=resolve,
+    call=lambda spec, *shapes: call(spec),
+    kernel_layout=lambda rank, groups, arguments: kernel_layout(rank, arguments.get("transpose_kernel", False)),
+    complete=lambda arguments, kernel, output_shape: {"kernel_size": kernel} | arguments,
+    options={"stride": "strides", "padding": "padding", "dilation": "kernel_dilation"},
+    code="""import flax.linen as nn
+
+layer = nn.ConvTranspose(features={out_channels}{arguments}, use_bias=False)
+{y} = layer.apply({{"params": {{"kernel": {w}}}}}, {x})""",
+)

@@ -1,4 +1,4 @@
-"""Keras's arguments, resolved.
+"""Keras's convention.
 
 Keras names a transposed convolution by its output size. With ``e`` the extent of one stamp, ``n`` the input size, ``s``
 the stride and ``p`` the output padding, where ``None`` and 0 are not the same:
@@ -8,32 +8,30 @@ the stride and ``p`` the output padding, where ``None`` and 0 are not the same:
     valid     s n + max(e - s, 0)       s(n-1) + e + p
 
 What the canvas has more than that is cropped, half of it rounded down at the start; what it has less is zeros at the
-end. So Keras computes on JAX. On TensorFlow the crop is the same, but only the sizes are legal that TensorFlow's own
-rules allow: under ``same`` at least one of ``e % 2 + p`` and at most ``s``, under ``valid`` ``p`` below ``s``. Keras on
-JAX takes any ``p``, and so does ``resolve``. Of an odd crop, such as that of an odd kernel with stride 2, older
-releases of Keras take the larger half from the start on PyTorch; that is not followed.
+end. So Keras computes on JAX. On TensorFlow the crop is the same, but only the sizes are legal that TensorFlow's rules
+allow: under ``same`` at least one of ``e % 2 + p`` and at most ``s``, under ``valid`` ``p`` below ``s``. Keras on JAX
+takes any ``p``, and so does ``resolve``. Of an odd crop, such as that of an odd kernel with stride 2, older releases of
+Keras take the larger half from the start on PyTorch; that is not followed.
 
-An input without pixels has the sizes above as well, where they are not below 0. (Keras says so for symbolic tensors; on
+An input without pixels has the sizes above as well, if they are not below 0. (Keras says so for symbolic tensors; on
 JAX it returns ``s - 1`` zeros more.)
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._geometry.arguments import Size, one_or_each, sequence
+from .._geometry.arguments import Operands, Size, check_groups, integer, one_of, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout, filters_layout
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
 from . import tensorflow
-from .call import Call, remainder
+from .convention import Call, Convention, Padding, remainder, shortest
 
-_FUNCTION = "keras.ops.conv_transpose"
-_NAMES = tensorflow.Names("inputs", "kernel", "output_padding", "dilation_rate")
-_LETTERS = "ABDEFGHIJKLMOPQRSTUVWXYZ"
 _MOST_AXES = 3  # spatial axes that every backend takes
+_DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def resolve(
@@ -47,112 +45,97 @@ def resolve(
     *,
     groups: int = 1,
 ) -> tuple[Spec, Layout]:
-    """Resolves a call of ``keras.ops.conv_transpose`` on operands of these shapes, in any number of groups."""
-    input_shape = sequence(input_shape, "inputs.shape", "one size for each axis")
-    kernel_shape = sequence(kernel_shape, "kernel.shape", "one size for each axis")
-    channels_first = _channels_first(data_format)
+    """Resolve a call of ``keras.ops.conv_transpose`` on operands of these shapes, in any number of groups."""
+    operands = Operands.of("inputs", input_shape, "kernel", kernel_shape)
+    rank = tensorflow.check_operands(operands)
+    layout = _layout(rank, {"data_format": data_format})
+    tensorflow.check_channels(operands, layout)
+    groups = integer(groups, "groups", lowest=1)
+    check_groups(groups, operands.kernel[-1])
     same = _is_same(padding)
-    # The operands are TensorFlow's, and so is what makes them fit.
-    named = _tensorflows_name(max(1, len(kernel_shape) - 2)) if channels_first else None
-    bare_spec, layout = tensorflow.resolve(input_shape, kernel_shape, data_format=named, groups=groups, names=_NAMES)
-    rank = bare_spec.rank
-    strides = one_or_each(strides, "strides", rank)
-    dilations = one_or_each(dilation_rate, "dilation_rate", rank)
-    added = [None] * rank if output_padding is None else one_or_each(output_padding, "output_padding", rank, lowest=0)
+    strides = per_axis(strides, "strides", rank)
+    dilations = per_axis(dilation_rate, "dilation_rate", rank)
+    added = [None] * rank if output_padding is None else per_axis(output_padding, "output_padding", rank, lowest=0)
     axes = []
-    for bare, stride, dilation, plus, n in zip(
-        bare_spec.axes, strides, dilations, added, layout.spatial(input_shape), strict=True
-    ):
-        axis = _cropped(Axis(bare.kernel, stride, dilation), same, plus)
+    for i, n in enumerate(layout.spatial(operands.input)):
+        axis = crop_axis(Axis(operands.kernel[i], strides[i], dilations[i]), same, added[i])
         missing = -axis.output_size(n) if isinstance(n, int) else 0
         if missing > 0:
-            raise ArgumentError(
-                "output_padding gives an axis without pixels a size below 0",
-                got=f"output_padding {plus}, for output size {-missing} (input size {n}, kernel {axis.kernel}, "
-                f"stride {stride}, dilation {dilation}, padding {padding})",
-                legal=f"{(plus or 0) + missing} or more",
-                fix="leave output_padding out, or pass inputs that have pixels",
-            )
+            call = f"input size {n}, kernel {axis.kernel}, stride {strides[i]}, dilation {dilations[i]}"
+            got = f"output_padding {added[i]}, for output size {-missing} ({call}, padding {padding})"
+            problem = "output_padding gives an axis without pixels a size below 0"
+            fix = "leave output_padding out, or pass inputs that have pixels"
+            raise ArgumentError(problem, got=got, legal=f"{(added[i] or 0) + missing} or more", fix=fix)
         axes.append(axis)
-    return Spec(tuple(axes), bare_spec.groups), layout
+    return Spec(tuple(axes), groups), layout
 
 
 def kernel_layout(rank: int) -> KernelLayout:
-    """Keras's kernels are TensorFlow's: ``(k..., out / groups, in)``."""
+    """Return the layout of Keras's kernels, which is TensorFlow's: ``(k..., out / groups, in)``."""
     return filters_layout(rank)
 
 
 def call(spec: Spec, channels_first: bool = False) -> Call:
-    """The call of ``keras.ops.conv_transpose`` that computes ``axes``, or their canvas.
+    """Return the call of ``keras.ops.conv_transpose`` that computes a geometry, or its canvas.
 
-    It has only sizes that Keras takes on every backend. Where they do not do, the call is that of the whole canvas, and
-    the rest is cropped or added.
+    It has only sizes that Keras takes on every backend. If these are not enough, the call is that of the whole canvas,
+    and the rest is cropped or added.
 
     Raises:
       ArgumentError: there is more than one group, or more than three axes.
     """
-    axes, groups, rank = spec.axes, spec.groups, spec.rank
+    axes, groups, rank, function = spec.axes, spec.groups, spec.rank, CONVENTION.function
     if groups != 1:
-        raise ArgumentError(
-            f"{_FUNCTION} has no groups",
-            got=f"groups = {groups}",
-            legal="groups = 1",
-            fix="call it on each group's channels and concatenate, or call jconvt.keras.conv_transpose",
-        )
+        fix = "call it on each group's channels and concatenate, or call jconvt.keras.conv_transpose"
+        raise ArgumentError(f"{function} has no groups", got=f"groups = {groups}", legal="groups = 1", fix=fix)
     if rank > _MOST_AXES:
-        raise ArgumentError(
-            f"{_FUNCTION} has at most {_MOST_AXES} spatial axes",
-            got=f"{rank} axes",
-            legal=f"1 to {_MOST_AXES} axes",
-            fix="call jconvt.keras.conv_transpose, which has any number",
-        )
+        problem, legal = f"{function} has at most {_MOST_AXES} spatial axes", f"1 to {_MOST_AXES} axes"
+        fix = "call jconvt.keras.conv_transpose, which has any number"
+        raise ArgumentError(problem, got=f"{rank} axes", legal=legal, fix=fix)
     padding, added, computed = _closest(axes)
-    arguments: dict[str, Any] = {}
-    strides, dilations = ([getattr(axis, name) for axis in axes] for name in ("stride", "dilation"))
-    if set(strides) != {1}:
-        arguments["strides"] = _shortest(strides)
-    if padding != "valid":
-        arguments["padding"] = padding
-    if added is not None:
-        arguments["output_padding"] = _shortest(added)
-    if channels_first:
-        arguments["data_format"] = "channels_first"
-    if set(dilations) != {1}:
-        arguments["dilation_rate"] = _shortest(dilations)
-    return Call(_FUNCTION, arguments, Layout(rank, channels_first), kernel_layout(rank), remainder(axes, computed))
+    values = {
+        "strides": shortest([axis.stride for axis in axes]),
+        "padding": padding,
+        "output_padding": None if added is None else shortest(added),
+        "data_format": "channels_first" if channels_first else None,
+        "dilation_rate": shortest([axis.dilation for axis in axes]),
+    }
+    defaults = {"strides": 1, "padding": "valid", "dilation_rate": 1}
+    arguments = {name: value for name, value in values.items() if value != defaults.get(name)}
+    return Call(function, arguments, Layout(rank, channels_first), kernel_layout(rank), remainder(axes, computed))
 
 
 def _closest(axes: Sequence[Axis]) -> tuple[str, list[int] | None, list[Axis]]:
-    """The padding and the output padding whose crop is that of ``axes`` or, failing that, none; and what they give."""
+    """Return the padding and output padding whose crop is that of ``axes`` or else none, and the axes they give."""
     for padding in ("valid", "same"):
         same = padding == "same"
-        if [_cropped(axis, same, None) for axis in axes] == list(axes):
+        if [crop_axis(axis, same, None) for axis in axes] == list(axes):
             return padding, None, list(axes)
         added = [_uncropped(axis, same) - axis.lo - axis.hi for axis in axes]
         if all(plus in _everywhere(axis, same) for axis, plus in zip(axes, added, strict=True)):
-            computed = [_cropped(axis, same, plus) for axis, plus in zip(axes, added, strict=True)]
+            computed = [crop_axis(axis, same, plus) for axis, plus in zip(axes, added, strict=True)]
             if computed == list(axes):
                 return padding, added, computed
     # As much of the end as "valid" can give: less remains to be added.
     added = [min(max(0, -axis.hi), axis.stride - 1) for axis in axes]
-    computed = [_cropped(axis, False, plus) for axis, plus in zip(axes, added, strict=True)]
-    usual = [_cropped(axis, False, None) for axis in axes]
+    computed = [crop_axis(axis, False, plus) for axis, plus in zip(axes, added, strict=True)]
+    usual = [crop_axis(axis, False, None) for axis in axes]
     return "valid", None if computed == usual else added, computed
 
 
 def _everywhere(axis: Axis, same: bool) -> range:
-    """The output paddings that Keras takes on every backend."""
+    """Return the output paddings that Keras takes on every backend."""
     lowest = 1 - axis.extent % 2 if same else 0
     return range(lowest, lowest + axis.stride)
 
 
 def _uncropped(axis: Axis, same: bool) -> int:
-    """The output padding with which nothing is cropped, and nothing added."""
+    """Return the output padding with which nothing is cropped, and nothing added."""
     return 2 * (axis.extent // 2) if same else 0
 
 
-def _cropped(axis: Axis, same: bool, output_padding: int | None) -> Axis:
-    """``axis`` with the crop that Keras gives it, whatever its own."""
+def crop_axis(axis: Axis, same: bool, output_padding: int | None) -> Axis:
+    """Return ``axis`` with Keras's crop instead of its own."""
     if output_padding is None:
         removed = axis.extent - axis.stride if same else min(axis.extent - axis.stride, 0)
     else:
@@ -161,42 +144,44 @@ def _cropped(axis: Axis, same: bool, output_padding: int | None) -> Axis:
     return dataclasses.replace(axis, lo=lo, hi=removed - lo)
 
 
-def _shortest(values: Sequence[int]) -> int | tuple[int, ...]:
-    """One number, where all are the same."""
-    return values[0] if len(set(values)) == 1 else tuple(values)
-
-
 def _is_same(padding: Any) -> bool:
+    fix = "pass one of these, or call jconvt.conv_transpose for explicit pairs"
     if not isinstance(padding, str):
-        raise ArgumentTypeError(
-            "padding must be a string",
-            got=f"padding = {padding!r}",
-            legal="'valid' or 'same'",
-            fix="call jconvt.conv_transpose for explicit pairs",
-        )
-    if padding.lower() not in ("valid", "same"):
-        raise ArgumentError(
-            "unknown padding",
-            got=f"padding = {padding!r}",
-            legal="'valid' or 'same'",
-            fix="pass one of these, or call jconvt.conv_transpose for explicit pairs",
-        )
-    return padding.lower() == "same"
+        got, legal = f"padding = {padding!r}", "'valid' or 'same'"
+        raise ArgumentTypeError("padding must be a string", got=got, legal=legal, fix=fix)
+    return one_of(padding.lower(), "padding", ("valid", "same"), fix) == "same"
 
 
-def _channels_first(data_format: Any) -> bool:
-    if data_format is None:
-        return False
-    if not isinstance(data_format, str) or data_format.lower() not in ("channels_last", "channels_first"):
-        raise ArgumentError(
-            "unknown data_format",
-            got=f"data_format = {data_format!r}",
-            legal="'channels_last' or 'channels_first'",
-            fix="leave it out for channels last",
-        )
-    return data_format.lower() == "channels_first"
+def _layout(rank: int, arguments: Mapping[str, Any]) -> Layout:
+    named = arguments.get("data_format")
+    if named is None:
+        return Layout(rank)
+    named = named.lower() if isinstance(named, str) else named
+    first = one_of(named, "data_format", _DATA_FORMATS, "leave it out for channels last") == "channels_first"
+    return Layout(rank, first)
 
 
-def _tensorflows_name(rank: int) -> str:
-    """TensorFlow's name for channels first, with ``rank`` spatial axes."""
-    return "NC" + ("DHW"[-rank:] if rank <= 3 else _LETTERS[:rank])
+def _padding_arguments(padding: Padding) -> dict[str, Any]:
+    if isinstance(padding, str):
+        return {"padding": padding.lower()}
+    got, fix = f"--padding {'x'.join(f'{a}:{b}' for a, b in padding)}", "choose the output size by --output-padding"
+    raise ArgumentError("Keras has no numbers for padding", got=got, legal="same or valid", fix=fix)
+
+
+CONVENTION = Convention(
+    name="keras",
+    function="keras.ops.conv_transpose",
+    arguments=("strides", "padding", "output_padding", "data_format", "dilation_rate", "groups"),
+    positional=("strides", "padding", "output_padding", "data_format", "dilation_rate"),
+    resolve=resolve,
+    call=lambda spec, *shapes: call(spec),
+    layout=_layout,
+    options={
+        "stride": "strides",
+        "padding": "padding",
+        "dilation": "dilation_rate",
+        "output_padding": "output_padding",
+    },
+    padding=_padding_arguments,
+    code="import keras\n\n{y} = keras.ops.convert_to_numpy({function}({x}, {w}{arguments}))",
+)

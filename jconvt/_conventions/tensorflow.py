@@ -1,46 +1,40 @@
-"""TensorFlow's arguments, resolved.
+"""The conventions of TensorFlow and of ``jconvt.conv_transpose``, which has TensorFlow's arguments and two more.
 
 TensorFlow names a transposed convolution by the forward convolution that it transposes: ``output_shape`` is that
 convolution's input, and ``padding`` says where it pads. With ``e`` the extent of one stamp, an output size ``out`` is
-legal for input size ``n`` where the forward convolution takes ``out`` to ``n``:
+legal for input size ``n`` if the forward convolution takes ``out`` to ``n``:
 
     SAME             ceil(out / s) = n             s(n-1) + 1 .. s n           lo = max(0, s(n-1) + e - out) // 2
     VALID            ceil((out - e + 1) / s) = n   s(n-1) + e .. s n + e - 1   lo = 0
     explicit (a, b)  as VALID for out + a + b      VALID's, less a + b         lo = a
 
-Where n is 0, every VALID size below ``e`` is legal: none holds a window. (TensorFlow refuses some of these.)
-The rules are those of "Notes on padding" in the documentation of ``tf.nn``. Where no size is asked for, it is that of
-``tf.keras.layers.Conv2DTranspose``: ``s n`` under SAME, ``s n + max(e - s, 0)`` under VALID, and under explicit padding
-VALID's less ``a + b``, if that is not below 0; with an ``output_padding`` of ``p``, ``s(n-1) + e + p - 2 (e // 2)``,
-``s(n-1) + e + p``, and that less ``a + b``.
+If n is 0, every VALID size below ``e`` is legal: none holds a window. (TensorFlow rejects some of these.)
+The rules are those of "Notes on padding" in the documentation of ``tf.nn``. Without ``output_shape``, the size is that
+of ``tf.keras.layers.Conv2DTranspose``: ``s n`` under SAME, ``s n + max(e - s, 0)`` under VALID, and under explicit
+padding VALID's less ``a + b``, if that is not below 0; with an ``output_padding`` of ``p``,
+``s(n-1) + e + p - 2 (e // 2)``, ``s(n-1) + e + p``, and that less ``a + b``.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .._geometry.arguments import Size, check_groups, integer, pairs, per_axis, sequence, size, wrong_length
+from .._geometry.arguments import Operands, Size, check_groups, integer, pairs, per_axis, sizes
 from .._geometry.axis import Axis
+from .._geometry.kernel_layout import filters_layout
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
+from .convention import Call, Convention, remainder
 
 _DATA_FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 
+NAMES = ("input", "filters", "output_shape")
+"""The names of these arguments in ``conv_transpose``."""
+
 Padding = str | tuple[int, int]
 """Along one axis: "SAME", "VALID", or the explicit (before, after)."""
-
-
-class Names(NamedTuple):
-    """What the function that was called calls the arguments that errors speak of."""
-
-    input: str = "input"
-    filters: str = "filters"
-    output_shape: str = "output_shape"
-    dilations: str = "dilations"
-
-
-NAMES = Names()
-"""What ``conv_transpose`` calls them."""
 
 
 def resolve(
@@ -55,105 +49,64 @@ def resolve(
     output_padding: Any = None,
     groups: int = 1,
     rank: int | None = None,
-    names: Names = NAMES,
+    names: tuple[str, str, str] = NAMES,
 ) -> tuple[Spec, Layout]:
-    """Resolves a call of ``conv_transpose`` on operands of these shapes.
+    """Resolve a call of ``conv_transpose`` on operands of these shapes.
 
-    ``rank`` is the number of spatial axes, where the function that was called fixes it.
+    ``rank`` is the number of spatial axes, if the called function fixes it. ``names`` are the called function's names
+    for the first three arguments.
     """
-    input_shape = [size(n, f"{names.input}.shape[{i}]") for i, n in enumerate(_shape(input_shape, names.input))]
-    filters_shape = [
-        integer(n, f"{names.filters}.shape[{i}]", 0) for i, n in enumerate(_shape(filters_shape, names.filters))
-    ]
-    operands = _Operands(input_shape, filters_shape, names)
-    rank = _rank(operands, rank)
+    operands = Operands.of(names[0], input_shape, names[1], filters_shape)
+    rank = check_operands(operands, rank)
     layout = layout_of(data_format, rank)
-    strides = per_axis(1 if strides is None else strides, "strides", rank, layout)
-    dilations = per_axis(1 if dilations is None else dilations, names.dilations, rank, layout)
+    check_channels(operands, layout)
+    outer = (0, layout.channel_axis)
+    strides = per_axis(1 if strides is None else strides, "strides", rank, broadcast=True, outer=outer)
+    dilations = per_axis(1 if dilations is None else dilations, "dilations", rank, broadcast=True, outer=outer)
     paddings = _paddings(padding, rank, layout)
-    shape = None if output_shape is None else _output_shape(output_shape, rank, names)
-    groups = _groups(groups, operands, shape, layout)
-    requested: Sequence[Any] = [None] * rank
-    added: Sequence[Any] = [None] * rank
-    if shape is not None:
-        requested = _requested_sizes(shape, operands, layout, groups)
+    requested = output_size = added = None
+    if output_shape is not None:
+        legal = f"{rank + 2} sizes, or the {rank} spatial ones"
+        requested = sizes(output_shape, names[2], (rank, rank + 2), legal)
+    groups = _groups(groups, operands, requested, layout)
+    if requested is not None:
+        output_size = _output_sizes(requested, operands, layout, groups, names[2])
     if output_padding is not None:
-        if shape is not None:
-            raise both_choose(shape, output_padding)
-        added = per_axis(output_padding, "output_padding", rank, lowest=0)
+        check_one_size(requested, output_padding)
+        added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
     axes = tuple(
-        cropped(Along(position, input_shape[position], kernel, stride, dilation, pad), out, plus, names)
-        for position, kernel, stride, dilation, pad, out, plus in zip(
-            layout.spatial_axes, filters_shape, strides, dilations, paddings, requested, added, strict=False
+        crop_axis(
+            position,
+            operands.input[position],
+            Axis(operands.kernel[i], strides[i], dilations[i]),
+            paddings[i],
+            None if output_size is None else output_size[i],
+            None if added is None else added[i],
+            names[2],
         )
+        for i, position in enumerate(layout.spatial_axes)
     )
     return Spec(axes, groups), layout
 
 
-class _Operands(NamedTuple):
-    """The operands' shapes, and what to call them."""
+def crop_axis(
+    position: int,
+    n: Size,
+    bare: Axis,
+    padding: Padding,
+    output_size: Size | None,
+    output_padding: int | None,
+    name: str = "output_shape",
+) -> Axis:
+    """Return ``bare`` with the crop of its padding and output size.
 
-    input: Sequence[Size]
-    filters: Sequence[int]
-    names: Names
-
-    def __str__(self) -> str:
-        names = self.names
-        return f"{names.input} of shape {tuple(self.input)}, {names.filters} of shape {tuple(self.filters)}"
-
-
-class Along(NamedTuple):
-    """What a call says of one spatial axis; ``position`` is that axis of the input."""
-
-    position: int
-    size: Size
-    kernel: int
-    stride: int
-    dilation: int
-    padding: Padding
-
-    def __str__(self) -> str:
-        return (
-            f"input size {self.size}, kernel {self.kernel}, stride {self.stride}, dilation {self.dilation}, "
-            f"padding {self.padding}"
-        )
-
-
-class _Sizes(NamedTuple):
-    """The output sizes in question along one axis, each as its distance from ``flush``, and that.
-
-    ``flush`` is ``s(n-1) + e - a - b``, where the last stamp ends just as the padding begins. Distances from it are
-    integers, even where sizes are symbolic.
+    ``n`` is the input's size and ``position`` its axis; ``name`` is the argument that ``output_size`` is from.
     """
-
-    flush: Size
-    asked: Any
-    lowest: int
-    highest: int
-    default: int
-
-    def legal(self, offset: Size) -> str:
-        """The legal range, counted from another origin."""
-        lowest, highest = self.lowest + offset, self.highest + offset
-        return f"{lowest}" if self.lowest == self.highest else f"{lowest} to {highest}"
-
-
-def both_choose(output_shape: Any, output_padding: Any) -> ArgumentError:
-    """The error for two arguments that choose the output size."""
-    return ArgumentError(
-        "output_shape and output_padding both choose the output size",
-        got=f"output_shape = {output_shape}, output_padding = {output_padding}",
-        legal="one of the two",
-        fix="leave output_padding out: output_shape says everything",
-    )
-
-
-def cropped(along: Along, requested: Size | None, output_padding: int | None, names: Names) -> Axis:
-    """The crop along one axis."""
-    bare = Axis(along.kernel, along.stride, along.dilation)
-    n, s, e = along.size, along.stride, bare.extent
-    same = along.padding == "SAME"
-    a, b = (0, 0) if isinstance(along.padding, str) else along.padding
+    s, e = bare.stride, bare.extent
+    a, b = (0, 0) if isinstance(padding, str) else padding
+    same = padding == "SAME"
+    # The last stamp ends where the padding begins if the output size is ``flush``. All sizes below are distances from
+    # it, which are integers even if sizes are symbolic.
     flush = bare.full_size(n) - a - b
     lowest, highest, default = (1 - e, s - e, s - e) if same else (0, s - 1, max(s - e, 0))
     if isinstance(n, int):
@@ -161,173 +114,222 @@ def cropped(along: Along, requested: Size | None, output_padding: int | None, na
             lowest = highest if same else -flush
         lowest = max(lowest, -flush)
         default = max(default, lowest)
-    if requested is not None:
-        asked = requested - flush
+    distance = default
+    if output_size is not None:
+        distance = output_size - flush
     elif output_padding is not None:
-        asked = output_padding - (2 * (e // 2) if same else 0)
-    else:
-        asked = default
-    sizes = _Sizes(flush, asked, lowest, highest, default)
-    if not isinstance(asked, int):
-        raise ArgumentTypeError(
-            f"{names.output_shape} along axis {along.position} is at no fixed distance from stride * input size",
-            got=f"size {requested} ({along})",
-            legal=f"{sizes.legal(flush)}",
-            fix="write the size as stride * input size plus a constant",
-        )
-    if not lowest <= asked <= highest:
-        raise _illegal_size(along, sizes, a + b, output_padding, names)
-    lo = max(0, -asked) // 2 if same else a
-    return Axis(along.kernel, s, along.dilation, lo, a + b - asked - lo)
-
-
-def _illegal_size(along: Along, sizes: _Sizes, removed: int, output_padding: int | None, names: Names) -> ArgumentError:
-    if sizes.lowest > sizes.highest:
-        return ArgumentError(
-            f"padding removes more than there is along axis {along.position}",
-            got=f"{along}",
-            legal=f"before + after of at most {sizes.flush + removed + along.stride - 1}",
-            fix="pass a smaller padding",
-        )
-    asked, default = sizes.flush + sizes.asked, sizes.flush + sizes.default
+        distance = output_padding - (2 * (e // 2) if same else 0)
+    if isinstance(distance, int) and lowest <= distance <= highest:
+        lo = max(0, -distance) // 2 if same else a
+        return Axis(bare.kernel, s, bare.dilation, lo, a + b - distance - lo)
+    call = f"input size {n}, kernel {bare.kernel}, stride {s}, dilation {bare.dilation}, padding {padding}"
+    legal = _range(lowest + flush, highest + flush)
+    if not isinstance(distance, int):
+        problem = f"{name} along axis {position} is at no fixed distance from stride * input size"
+        fix = "write the size as stride * input size plus a constant"
+        raise ArgumentTypeError(problem, got=f"size {output_size} ({call})", legal=legal, fix=fix)
+    if lowest > highest:
+        problem, legal = f"padding removes more than there is along axis {position}", f"{flush + a + b + s - 1}"
+        raise ArgumentError(problem, got=call, legal=f"before + after of at most {legal}", fix="pass a smaller padding")
+    out = flush + distance
     if output_padding is not None:
-        return ArgumentError(
-            f"output_padding is illegal along axis {along.position}",
-            got=f"output_padding {output_padding}, for output size {asked} ({along})",
-            legal=f"{sizes.legal(output_padding - sizes.asked)}, for output size {sizes.legal(sizes.flush)}",
-            fix=f"pass a legal one; without output_padding, the output size is {default}",
-        )
+        got, shift = f"output_padding {output_padding}, for output size {out} ({call})", output_padding - distance
+        legal = f"{_range(lowest + shift, highest + shift)}, for output size {legal}"
+        fix = f"pass a legal one; without output_padding, the output size is {flush + default}"
+        raise ArgumentError(f"output_padding is illegal along axis {position}", got=got, legal=legal, fix=fix)
     # Either forward size is the ceiling of a quotient, written as the floor of its negative.
-    uncounted = 0 if along.padding == "SAME" else (along.kernel - 1) * along.dilation - removed
-    forward = max(0, -((uncounted - asked) // along.stride))
-    return ArgumentError(
-        f"{names.output_shape} is illegal along axis {along.position}",
-        got=f"size {asked}, which the forward convolution would take to size {forward}, not {along.size} ({along})",
-        legal=sizes.legal(sizes.flush),
-        fix=f"pass a legal size; the default is {default}",
-    )
+    forward = max(0, -(((0 if same else e - 1 - a - b) - out) // s))
+    got = f"size {out}, which the forward convolution would take to size {forward}, not {n} ({call})"
+    fix = f"pass a legal size; the default is {flush + default}"
+    raise ArgumentError(f"{name} is illegal along axis {position}", got=got, legal=legal, fix=fix)
 
 
-def _shape(shape: Any, name: str) -> list[Any]:
-    return sequence(shape, f"{name}.shape", "one size for each axis")
+def _range(lowest: Size, highest: Size) -> str:
+    return f"{lowest}" if lowest == highest else f"{lowest} to {highest}"
 
 
-def _rank(operands: _Operands, rank: int | None) -> int:
-    names = operands.names
-    if rank is None:
-        rank = max(1, len(operands.filters) - 2)
-    for name, shape, axes in (
-        (names.filters, operands.filters, "one for each kernel axis, out / groups, in"),
-        (names.input, operands.input, "batch, channels, and one for each kernel axis"),
-    ):
-        if len(shape) != rank + 2:
-            raise ArgumentError(
-                f"{name} has the wrong number of axes for a {rank}-D transposed convolution",
-                got=operands,
-                legal=f"{rank + 2} axes: {axes}",
-                fix=f"reshape to {rank + 2} axes, or call the function of the other rank",
-            )
-    if min(operands.filters[:rank]) < 1:
-        raise ArgumentError(
-            f"{names.filters} has an axis without taps",
-            got=operands,
-            legal="kernel sizes of at least 1",
-            fix="check the order of the axes: (k..., out / groups, in)",
-        )
+def check_one_size(output_shape: Any, output_padding: Any) -> None:
+    """Raise if two arguments choose the output size."""
+    if output_shape is not None and output_padding is not None:
+        got = f"output_shape = {output_shape}, output_padding = {output_padding}"
+        fix = "leave output_padding out: output_shape says everything"
+        problem = "output_shape and output_padding both choose the output size"
+        raise ArgumentError(problem, got=got, legal="one of the two", fix=fix)
+
+
+def check_operands(operands: Operands, rank: int | None = None) -> int:
+    """Return the number of spatial axes, or raise if the operands have others than ``rank``, or no taps."""
+    rank = max(1, len(operands.kernel) - 2) if rank is None else rank
+    input_axes = "batch, channels, and one for each kernel axis"
+    kernel_axes = "one for each kernel axis, out / groups, in"
+    operands.check_axes(rank, f"a {rank}-D transposed convolution", input_axes, kernel_axes)
+    operands.check_taps(operands.kernel[:rank])
     return rank
 
 
+def check_channels(operands: Operands, layout: Layout) -> None:
+    """Raise if the operands differ in their input channels."""
+    legal = f"{operands.kernel_name} of shape (k..., out / groups, in), with the other's channels last"
+    fix = f"swap the last two axes of {operands.kernel_name}, or check data_format"
+    operands.check_channels(operands.input[layout.channel_axis], operands.kernel[-1], legal, fix)
+
+
 def layout_of(data_format: Any, rank: int) -> Layout:
-    """What a ``data_format`` says."""
+    """Return the layout that a ``data_format`` names."""
     if data_format is None:
         return Layout(rank)
     named = _DATA_FORMATS.get(rank)
     if isinstance(data_format, str) and named is not None:
         if data_format in named:
             return Layout(rank, channels_first=data_format == named[1])
-    elif (
-        isinstance(data_format, str) and data_format.isalpha() and len(set(data_format)) == len(data_format) == rank + 2
-    ):
+    elif isinstance(data_format, str) and data_format.isalpha() and len({*data_format}) == len(data_format) == rank + 2:
         # Beyond three axes TensorFlow has no names; any letters serve for the spatial axes.
         if data_format.startswith("NC"):
             return Layout(rank, channels_first=True)
         if data_format.startswith("N") and data_format.endswith("C"):
             return Layout(rank)
-    raise ArgumentError(
-        f"unknown data_format for {rank} spatial axes",
-        got=f"data_format = {data_format!r}",
-        legal=" or ".join(named or (f"N, {rank} letters, C", f"NC, {rank} letters")),
-        fix="leave it out for channels last",
-    )
+    problem, got = f"unknown data_format for {rank} spatial axes", f"data_format = {data_format!r}"
+    legal = " or ".join(named or (f"N, {rank} letters, C", f"NC, {rank} letters"))
+    raise ArgumentError(problem, got=got, legal=legal, fix="leave it out for channels last")
 
 
-def _paddings(padding: Any, rank: int, layout: Layout) -> list[Padding]:
+def _paddings(padding: Any, rank: int, layout: Layout) -> Sequence[Padding]:
     legal = f"'SAME', 'VALID', or a (before, after) of at least 0 for each of {rank + 2} or {rank} axes"
     if isinstance(padding, str):
         if padding.upper() in ("SAME", "VALID"):
             return [padding.upper()] * rank
-        raise ArgumentError(
-            "unknown padding",
-            got=f"padding = {padding!r}",
-            legal=legal,
-            fix="pass the explicit pairs as padding" if padding.upper() == "EXPLICIT" else "pass one of these",
-        )
-    found = pairs(sequence(padding, "padding", legal), "padding", legal)
+        fix = "pass the explicit pairs as padding" if padding.upper() == "EXPLICIT" else "pass one of these"
+        raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix=fix)
+    found = pairs(padding, "padding", (rank, rank + 2), legal)
     if len(found) == rank:
-        return [*found]
-    if len(found) != rank + 2:
-        raise wrong_length("padding", found, legal)
+        return found
     if found[0] != (0, 0) or found[layout.channel_axis] != (0, 0):
-        raise ArgumentError(
-            "padding of the batch and of the channels must be (0, 0)",
-            got=f"padding = {found}",
-            legal=f"padding[0] = padding[{layout.channel_axis}] = (0, 0)",
-            fix=f"pass the {rank} pairs of the spatial axes alone, or check data_format",
-        )
+        got, legal = f"padding = {[*found]}", f"padding[0] = padding[{layout.channel_axis}] = (0, 0)"
+        fix = f"pass only the {rank} pairs of the spatial axes, or check data_format"
+        raise ArgumentError("padding of the batch and of the channels must be (0, 0)", got=got, legal=legal, fix=fix)
     return [found[axis] for axis in layout.spatial_axes]
 
 
-def _output_shape(output_shape: Any, rank: int, names: Names) -> list[Size]:
-    legal = f"{rank + 2} sizes, or the {rank} spatial ones"
-    name = names.output_shape
-    shape = [size(v, f"{name}[{i}]") for i, v in enumerate(sequence(output_shape, name, legal))]
-    if len(shape) not in (rank, rank + 2):
-        raise wrong_length(name, shape, legal)
-    return shape
-
-
-def _groups(groups: Any, operands: _Operands, shape: list[Size] | None, layout: Layout) -> int:
-    """The groups: as given or, as in TensorFlow, what the channels of a full ``output_shape`` imply."""
+def _groups(groups: Any, operands: Operands, output_shape: Sequence[Size] | None, layout: Layout) -> int:
+    """Return ``groups`` or, as in TensorFlow, the groups that the channels of a full ``output_shape`` imply."""
     groups = integer(groups, "groups", lowest=1)
-    names, channels, (out, taken) = operands.names, operands.input[layout.channel_axis], operands.filters[-2:]
-    if channels != taken:
-        raise ArgumentError(
-            f"the channels of {names.input} and {names.filters} differ",
-            got=f"{channels} in {names.input}, {taken} in {names.filters}: {operands}",
-            legal=f"{names.filters} of shape (k..., out / groups, in), with the other's channels last",
-            fix=f"swap the last two axes of {names.filters}, or check data_format",
-        )
-    if groups == 1 and out > 0 and shape is not None and len(shape) == layout.rank + 2:
-        implied, rest = divmod(shape[layout.channel_axis], out)
-        if rest == 0 and implied > 0 and taken % implied == 0:
+    out, in_channels = operands.kernel[-2:]
+    if groups == 1 and out > 0 and output_shape is not None and len(output_shape) == layout.rank + 2:
+        implied, rest = divmod(output_shape[layout.channel_axis], out)
+        if rest == 0 and implied > 0 and in_channels % implied == 0:
             groups = implied
-    check_groups(groups, taken)
+    check_groups(groups, in_channels)
     return groups
 
 
-def _requested_sizes(shape: list[Size], operands: _Operands, layout: Layout, groups: int) -> Sequence[Size]:
-    """The spatial sizes of ``output_shape``, once its batch and channels are seen to be right."""
-    if len(shape) == layout.rank:
-        return shape
-    for name, axis, expected in (
+def _output_sizes(
+    output_shape: Sequence[Size], operands: Operands, layout: Layout, groups: int, name: str
+) -> Sequence[Size]:
+    """Return the spatial sizes of ``output_shape``, or raise if it has a wrong batch size or number of channels."""
+    if len(output_shape) == layout.rank:
+        return output_shape
+    for part, axis, expected in (
         ("batch size", 0, operands.input[0]),
-        ("number of channels", layout.channel_axis, operands.filters[-2] * groups),
+        ("number of channels", layout.channel_axis, operands.kernel[-2] * groups),
     ):
-        if shape[axis] != expected:
-            raise ArgumentError(
-                f"{operands.names.output_shape} has another {name} than the operands give",
-                got=f"{operands.names.output_shape}[{axis}] = {shape[axis]}",
-                legal=f"{expected}, from {operands} and groups {groups}",
-                fix=f"pass {expected}, or the spatial sizes alone",
-            )
-    return layout.spatial(shape)
+        if output_shape[axis] != expected:
+            got, legal = f"{name}[{axis}] = {output_shape[axis]}", f"{expected}, from {operands} and groups {groups}"
+            fix = f"pass {expected}, or only the spatial sizes"
+            raise ArgumentError(f"{name} has another {part} than the operands give", got=got, legal=legal, fix=fix)
+    return layout.spatial(output_shape)
+
+
+def call(spec: Spec, input_shape: Sequence[Size], filters_shape: Sequence[int], *, in_jconvt: bool = False) -> Call:
+    """Return the call that computes a geometry on an input of ``input_shape``, channels last.
+
+    The crop decides between SAME and VALID. Otherwise the ends are cropped explicitly: in TensorFlow in 2-D only, in
+    other dimensions the result of VALID is left to crop. ``jconvt.conv_transpose`` crops explicitly in any number of
+    dimensions, and has ``groups``, which TensorFlow reads from the full ``output_shape``.
+    """
+    axes, groups, rank = spec.axes, spec.groups, spec.rank
+    legal = f"{rank + 2} sizes, including the channels"
+    n = sizes(input_shape, "input_shape", (rank + 2,), legal)[1:-1]
+    out = sizes(filters_shape, "filters_shape", (rank + 2,), legal)[-2]
+    if rank > 3 and not in_jconvt:
+        problem, got = f"tf.nn has no transposed convolution in {rank}-D", f"{rank} spatial axes"
+        fix = "call jconvt.conv_transpose, which takes the same arguments in any number of dimensions"
+        raise ArgumentError(problem, got=got, legal="1 to 3 spatial axes", fix=fix)
+    padding: Any = "VALID"
+    ends = [(0, 0)] * rank
+    if all(_is_same(axis, size) for axis, size in zip(axes, n, strict=True)):
+        padding, computed = "SAME", axes
+    else:
+        if (in_jconvt or rank == 2) and any(axis.lo > 0 or axis.hi > 0 for axis in axes):
+            ends = [(max(axis.lo, 0), max(axis.hi, 0)) for axis in axes]
+            padding = tuple(ends) if in_jconvt else ((0, 0), *ends, (0, 0))
+        computed = [
+            dataclasses.replace(axis, lo=before, hi=after - min(max(-axis.hi, 0), axis.stride - 1))
+            for axis, (before, after) in zip(axes, ends, strict=True)
+        ]
+    outputs = tuple(axis.output_size(size) for axis, size in zip(computed, n, strict=True))
+    arguments: dict[str, Any] = {
+        "output_shape": outputs if in_jconvt else (input_shape[0], *outputs, out * groups),
+        "strides": tuple(axis.stride for axis in axes),
+        "padding": padding,
+    }
+    if any(axis.dilation > 1 for axis in axes):
+        arguments["dilations"] = tuple(axis.dilation for axis in axes)
+    if in_jconvt and groups > 1:
+        arguments["groups"] = groups
+    function = (JCONVT if in_jconvt else CONVENTION).function.format(rank=rank)
+    return Call(function, arguments, Layout(rank), filters_layout(rank), remainder(axes, computed))
+
+
+def _is_same(axis: Axis, size: Size) -> bool:
+    """Whether SAME crops these ends for an input of this size."""
+    out = axis.output_size(size)
+    beyond = axis.stride * size - out  # from the largest legal size down
+    if not isinstance(beyond, int) or not 0 <= beyond < axis.stride:
+        return False
+    return axis.lo == max(0, axis.extent - axis.stride + beyond) // 2
+
+
+def _resolve_in_tensorflow(input_shape: Any, filters_shape: Any, **arguments: Any) -> tuple[Spec, Layout]:
+    padding = arguments.get("padding")
+    if isinstance(padding, tuple | list) and len(padding) != 4:
+        fix = "state the call as one of 'jconvt', which has it in any number of dimensions"
+        legal, got = "'SAME', 'VALID', or in 2-D a pair for each of 4 axes", f"padding = {padding!r}"
+        raise ArgumentError("TensorFlow has explicit padding in 2-D only", got=got, legal=legal, fix=fix)
+    return resolve(input_shape, filters_shape, **arguments)
+
+
+def _layout(rank: int, arguments: Mapping[str, Any]) -> Layout:
+    return Layout(rank, str(arguments.get("data_format")).startswith("NC"))
+
+
+_ARGUMENTS = ("output_shape", "strides", "padding", "data_format", "dilations")
+_OPTIONS = {"stride": "strides", "padding": "padding", "dilation": "dilations"}
+
+CONVENTION = Convention(
+    name="tensorflow",
+    function="tf.nn.conv{rank}d_transpose",
+    arguments=_ARGUMENTS,
+    positional=(*_ARGUMENTS, "name"),
+    resolve=_resolve_in_tensorflow,
+    call=call,
+    layout=_layout,
+    options=_OPTIONS,
+    defaults={"stride": (1,), "padding": "SAME"},
+    padding=lambda padding: {"padding": padding if isinstance(padding, str) else ((0, 0), *padding, (0, 0))},
+    complete=lambda arguments, kernel, output_shape: (
+        {"output_shape": output_shape, "strides": (1,) * len(kernel)} | arguments
+    ),
+    code="import tensorflow as tf\n\n{y} = {function}({x}, {w}{arguments}).numpy()",
+)
+
+JCONVT = Convention(
+    name="jconvt",
+    function="jconvt.conv_transpose",
+    arguments=(*_ARGUMENTS, "output_padding", "groups"),
+    positional=(*_ARGUMENTS, "name"),
+    resolve=resolve,
+    call=functools.partial(call, in_jconvt=True),
+    layout=_layout,
+    options=_OPTIONS | {"output_padding": "output_padding", "groups": "groups"},
+    code="import jconvt\n\n{y} = {function}({x}, {w}{arguments})",
+)

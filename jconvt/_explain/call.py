@@ -1,6 +1,5 @@
-"""A call in, an ``Explanation`` out: arguments resolved, sizes kept readable, the library's answer taken along."""
+"""A call in, an ``Explanation`` out: it resolves the arguments, checks the sizes, and asks the library."""
 
-import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +10,10 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from .._conventions.registry import CONVENTIONS, FUNCTIONS, check_known, check_names, kernel_of, listed
+from .._conventions import registry
+from .._conventions.convention import Convention, listed
 from .._core import operation
-from .._geometry.arguments import integer, sequence
+from .._geometry.arguments import check_length, integer, sequence
 from .._geometry.spec import Spec
 from .._methods import reference
 from ..errors import ArgumentError, ArgumentTypeError
@@ -32,7 +32,7 @@ def explain(
     pair: tuple[int, int] = (0, 0),
     **options: Any,
 ) -> Explanation:
-    """Why a transposed convolution's numbers are what they are: every product of every output.
+    """Explain a transposed convolution's numbers: every product of every output.
 
     Args:
       input: as the convention has it: for ``jconvt.conv_transpose``, ``(batch, spatial..., in)``. One or two spatial
@@ -50,7 +50,7 @@ def explain(
       beside the library's answer.
 
     Raises:
-      ArgumentError: the convention refuses the call, or there is nothing to see, or more than can be read; a
+      ArgumentError: the convention rejects the call, or there is nothing to see, or more than can be read; a
         ``ValueError``.
       ArgumentTypeError: an argument of the wrong kind, such as a traced array; a ``TypeError``.
 
@@ -67,167 +67,127 @@ def explain(
     """
     x, w = operation.operands(input=input, filters=filters)
     if isinstance(x, Tracer) or isinstance(w, Tracer):
-        raise ArgumentTypeError(
-            "explain shows numbers, and traced arrays have none yet",
-            got="traced operands: the call is inside jit, grad, vmap or another transformation",
-            legal="arrays whose values are known",
-            fix="call it outside the transformation",
-        )
+        got = "traced operands: the call is inside jit, grad, vmap or another transformation"
+        legal, fix = "arrays whose values are known", "call it outside the transformation"
+        raise ArgumentTypeError("explain shows numbers, and traced arrays have none yet", got=got, legal=legal, fix=fix)
     _check_kept("input", input, x)
     _check_kept("filters", filters, w)
-    check_known(convention, "convention")
-    given = _named(convention, arguments, options)
-    if convention == "torch" and x.ndim == w.ndim - 1:
-        x = x[None]  # PyTorch takes a lone image without a batch
-    shown = {name: value for name, value in given.items() if name != "name"}
-    check_names(convention, shown)
-    spec, layout = CONVENTIONS[convention].resolve(x.shape, w.shape, **shown)
+    chosen = registry.named(convention, "convention")
+    name, stated = _stated(chosen, arguments, options)
+    if chosen.batch_is_optional and x.ndim == w.ndim - 1:
+        x = x[None]
+    spec, layout = chosen.resolve(x.shape, w.shape, **stated)
     sizes = layout.spatial(x.shape)
     _check_sizes(spec, sizes, spec.output_sizes(sizes))
-    image, count = integer(image, "image", 0), x.shape[0]
-    own = kernel_of(convention, spec.rank, shown, spec.groups)
-    w = own.filters(w)
-    channels = (w.shape[-1], w.shape[-2] * spec.groups)
-    if image >= count or min(channels) < 1:
-        raise ArgumentError(
-            "there is no such image" if image >= count else "there is no channel to explain",
-            got=f"image {image}, of a batch of {count}, with {channels[0]} input and {channels[1]} output channels",
-            legal="an image of the batch, and one channel of each kind at least",
-            fix="pass image=0 and a batch that is not empty" if image >= count else "pass channels",
-        )
-    x = x[image : image + 1]
+    kernel_layout = chosen.kernel_layout(spec.rank, spec.groups, stated)
+    w = kernel_layout.filters(w)
+    x = _image(x, integer(image, "image", 0), (w.shape[-1], w.shape[-2] * spec.groups))
     y = operation.transposed_convolution(x, w, spec, layout, name="explain", precision="highest")
     last = [np.moveaxis(np.asarray(array)[0], layout.channel_axis - 1, -1) for array in (x, y)]
-    wide = reference.accumulator(x)
-    images, kernels = last[0].astype(wide), np.asarray(w).astype(wide)
+    acc_dtype = reference.accumulator(x)
+    images, kernels = last[0].astype(acc_dtype), np.asarray(w).astype(acc_dtype)
     _check_sums(images, kernels, spec.groups)
     explanation = Explanation(
-        call=given.get("name") or _code(convention, spec.rank, shown),
+        call=name or f"{chosen.function.format(rank=spec.rank)}(input, filters{listed(stated)})",
         spec=spec,
         images=images,
         filters=kernels,
         answer=last[1],
-        backwards=own.flipped,
+        backwards=kernel_layout.flipped,
         input_channel=0,
         output_channel=0,
     )
-    chosen = sequence(pair, "pair", "an input channel and an output channel")
-    if len(chosen) != 2:
-        raise ArgumentError(
-            "pair has the wrong length",
-            got=f"pair = {pair!r}",
-            legal="two integers: an input channel, and an output channel",
-            fix="leave it out for the first of each",
-        )
-    return explanation.pair(*chosen)
+    channels = sequence(pair, "pair", "an input channel and an output channel")
+    legal = "two integers: an input channel, and an output channel"
+    check_length(channels, "pair", (2,), legal, fix="leave it out for the first of each")
+    return explanation.pair(*channels)
 
 
-def _named(convention: str, arguments: Sequence[Any], options: dict[str, Any]) -> dict[str, Any]:
-    """The arguments by their names."""
-    parameters = [*inspect.signature(CONVENTIONS[convention].resolve).parameters.values()][2:]
-    names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
-    if convention == "torch":
-        names.insert(0, "bias")
-    elif convention in ("jconvt", "tensorflow"):
-        names.append("name")
+def _stated(
+    convention: Convention, arguments: Sequence[Any], options: dict[str, Any]
+) -> tuple[str | None, dict[str, Any]]:
+    """Return the call's ``name``, and its arguments by their names: those that the geometry depends on."""
+    names = convention.positional
     twice = [name for name in names[: len(arguments)] if name in options]
     if len(arguments) > len(names) or twice:
-        raise ArgumentTypeError(
-            f"the positional arguments are not those of {convention}'s function",
-            got=f"{len(arguments)} after the kernel" + "".join(f", and {name} by name, too" for name in twice),
-            legal=", ".join(names) or "none: all are passed by name",
-            fix="pass each once, by its name",
-        )
-    given = dict(zip(names, arguments, strict=False)) | options
-    if given.pop("bias", None) is not None:
-        raise ArgumentError(
-            "explain has no bias: it is added to every output alike",
-            got="a bias",
-            legal="None",
-            fix="leave it out",
-        )
-    name = given.get("name")
-    if "name" in names and name is not None and not isinstance(name, str):
-        raise ArgumentTypeError(
-            "name must be a string", got=f"name = {name!r}", legal="a title", fix="leave it out for the call itself"
-        )
-    if "name" in names and not (name or "").isprintable():  # no terminal, figure or page could show it
-        raise ArgumentError(
-            "name cannot be printed",
-            got=f"name = {name!r}",
-            legal="a title of one line, without control characters",
-            fix="leave it out for the call itself",
-        )
-    return given
+        problem = f"the positional arguments are not those of {convention.name}'s function"
+        got = f"{len(arguments)} after the kernel" + "".join(f", and {name} by name, too" for name in twice)
+        legal = ", ".join(names) or "none: all are passed by name"
+        raise ArgumentTypeError(problem, got=got, legal=legal, fix="pass each once, by its name")
+    stated = dict(zip(names, arguments, strict=False)) | options
+    if stated.pop("bias", None) is not None:
+        problem = "explain has no bias: it is added equally to every output"
+        raise ArgumentError(problem, got="a bias", legal="None", fix="leave it out")
+    title = stated.pop("name", None) if "name" in names else None
+    fix = "leave it out for the call itself"
+    if title is not None and not isinstance(title, str):
+        raise ArgumentTypeError("name must be a string", got=f"name = {title!r}", legal="a title", fix=fix)
+    if not (title or "").isprintable():  # no terminal, figure or page could show it
+        got, legal = f"name = {title!r}", "a title of one line, without control characters"
+        raise ArgumentError("name cannot be printed", got=got, legal=legal, fix=fix)
+    convention.check(stated)
+    return title, stated
 
 
-def _check_kept(name: str, given: Any, held: Any) -> None:
-    """Refuses numbers that became others on their way into a JAX array, whose default is 32 bits."""
-    if not isinstance(given, np.ndarray | np.generic | list | tuple):
+def _image(x: Any, image: int, channels: tuple[int, int]) -> Any:
+    """Return one image as a batch, or raise if it or its channels do not exist."""
+    if image < x.shape[0] and min(channels) > 0:
+        return x[image : image + 1]
+    got = f"image {image}, of a batch of {x.shape[0]}, with {channels[0]} input and {channels[1]} output channels"
+    legal = "an image of the batch, and at least one input and one output channel"
+    problem, fix = "there is no channel to explain", "pass channels"
+    if image >= x.shape[0]:
+        problem, fix = "there is no such image", "pass image=0 and a batch that is not empty"
+    raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+
+
+def _check_kept(name: str, operand: Any, array: Any) -> None:
+    """Raise if numbers changed on their way into a JAX array, whose default is 32 bits."""
+    if not isinstance(operand, np.ndarray | np.generic | list | tuple):
         return
-    given, held = np.asarray(given), np.asarray(held)
-    if jnp.issubdtype(given.dtype, jnp.integer) and jnp.issubdtype(held.dtype, jnp.integer):
-        lost = given != held
+    before, after = np.asarray(operand), np.asarray(array)
+    if jnp.issubdtype(before.dtype, jnp.integer) and jnp.issubdtype(after.dtype, jnp.integer):
+        lost = before != after
     else:
-        lost = np.isfinite(given) & ~np.isfinite(held)
+        lost = np.isfinite(before) & ~np.isfinite(after)
     if lost.any():
-        raise ArgumentError(
-            f"{name} holds a number that is too large for its array",
-            got=f"{given[lost][0]}, in an array of {held.dtype}",
-            legal=f"what {held.dtype} holds",
-            fix="pass smaller numbers, or allow 64 bits with jax.config.update('jax_enable_x64', True)",
-        )
+        problem, got = f"{name} holds a number that is too large for its array", f"{before[lost][0]} in {after.dtype}"
+        fix = "pass smaller numbers, or allow 64 bits with jax.config.update('jax_enable_x64', True)"
+        raise ArgumentError(problem, got=got, legal=f"what {after.dtype} holds", fix=fix)
 
 
 def _check_sums(x: NDArray[Any], w: NDArray[Any], groups: int) -> None:
-    """Refuses integers whose sums could wrap around in the widest dtype: what is shown has to be true."""
+    """Raise if sums of integers could wrap around in the largest dtype: what is shown has to be true."""
     if not jnp.issubdtype(x.dtype, jnp.integer):
         return
     terms = min(math.prod(x.shape[:-1]), math.prod(w.shape[:-2])) * (x.shape[-1] // groups)
     largest, other = (max(abs(int(array.min())), abs(int(array.max()))) for array in (x, w))
     most = int(np.iinfo(x.dtype).max)
     if terms * largest * other > most:
-        raise ArgumentError(
-            "the sums may be too large to be told exactly",
-            got=f"{terms} products of up to {largest} and {other}",
-            legal=f"sums of at most {most}",
-            fix="pass smaller integers, or convert with .astype(jnp.float32)",
-        )
-
-
-def _code(convention: str, rank: int, arguments: dict[str, Any]) -> str:
-    function = FUNCTIONS[convention].format(rank=rank)
-    return f"{function}(input, filters{listed(arguments)})"
+        problem, got = "the sums may be too large to be exact", f"{terms} products of up to {largest} and {other}"
+        fix = "pass smaller integers, or convert with .astype(jnp.float32)"
+        raise ArgumentError(problem, got=got, legal=f"sums of at most {most}", fix=fix)
 
 
 def _check_sizes(spec: Spec, sizes: Sequence[int], outputs: Sequence[int]) -> None:
     if spec.rank not in _LEGIBLE:
-        raise ArgumentError(
-            "explain draws on paper: one or two spatial axes",
-            got=f"{spec.rank} spatial axes",
-            legal="1 or 2",
-            fix="explain one slice of the input with one slice of the kernel",
-        )
+        problem, got = "explain draws on paper: one or two spatial axes", f"{spec.rank} spatial axes"
+        fix = "explain one slice of the input with one slice of the kernel"
+        raise ArgumentError(problem, got=got, legal="1 or 2", fix=fix)
     pixels, extent, cells = _LEGIBLE[spec.rank]
     extents = [axis.extent for axis in spec.axes]
+    got = f"an input of {_by(sizes)} pixels, and an output of {_by(outputs)}"
     if min(*sizes, *outputs) < 1:
-        raise ArgumentError(
-            "there is nothing to explain",
-            got=f"an input of {_by(sizes)} pixels, and an output of {_by(outputs)}",
-            legal="one pixel at least of each along every axis",
-            fix="pass a larger input, or crop less",
-        )
+        legal, fix = "at least one pixel of each along every axis", "pass a larger input, or crop less"
+        raise ArgumentError("there is nothing to explain", got=got, legal=legal, fix=fix)
     if max(sizes) > pixels or max(extents) > extent or max(outputs) > cells:
-        raise ArgumentError(
-            "that is more than can be read",
-            got=f"an input of {_by(sizes)} pixels, a kernel that extends over {_by(extents)}, "
-            f"an output of {_by(outputs)}",
-            legal=f"along each axis at most {pixels} input pixels, a kernel over {extent}, and {cells} outputs",
-            fix=f"explain a part that shows the same: input of {_by([min(n, 3) for n in sizes])} pixels, "
-            "with the same kernel, strides and padding"
-            if max(extents) <= extent
-            else "pass a smaller kernel, or a smaller dilation",
-        )
+        got = f"{got}, of a kernel that extends over {_by(extents)}"
+        legal = f"along each axis at most {pixels} input pixels, a kernel over {extent}, and {cells} outputs"
+        fix = "pass a smaller kernel, or a smaller dilation"
+        if max(extents) <= extent:
+            part = f"input of {_by([min(n, 3) for n in sizes])} pixels, with the same kernel, strides and padding"
+            fix = f"explain a part that shows the same: {part}"
+        raise ArgumentError("that is more than can be read", got=got, legal=legal, fix=fix)
 
 
 def _by(sizes: Sequence[int]) -> str:

@@ -1,15 +1,13 @@
-"""Integers, sizes and sequences of them, checked: what every argument of a geometry is made of."""
+"""The checks of arguments that every convention shares: integers, sizes, one entry for each axis, operand shapes."""
 
+import dataclasses
 import itertools
 import numbers
 import operator
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 from ..errors import ArgumentError, ArgumentTypeError
-
-if TYPE_CHECKING:
-    from .layout import Layout
 
 Size = Any
 """A size along an axis: an ``int``, or a symbolic expression of ``jax.export``, which does integer arithmetic."""
@@ -23,40 +21,32 @@ _STATIC = "compute it from shapes, or mark it static (static_argnames of jax.jit
 
 
 def known(size: Size) -> int:
-    """``size``, or a typical one for a symbol: costs are compared before it is known."""
+    """Return ``size``, or a typical size for a symbol: costs are compared before its value is known."""
     return size if isinstance(size, int) else _TYPICAL
 
 
 def integer(value: Any, name: str, lowest: int) -> int:
-    """``value`` as an ``int`` from ``lowest`` to ``LARGEST``, or an error that names the argument."""
+    """Return ``value`` as an ``int`` from ``lowest`` to ``LARGEST``, or raise an error that names the argument."""
     try:
         if isinstance(value, bool):
             raise TypeError
         value = operator.index(value)
     except TypeError:
-        raise ArgumentTypeError(
-            f"{name} must be an integer that is known before tracing",
-            got=f"{name} = {value!r}",
-            legal="a Python or NumPy integer",
-            fix=_STATIC,
-        ) from None
-    if not lowest <= value <= LARGEST:
-        raise ArgumentError(
-            f"{name} is out of range",
-            got=f"{name} = {value}",
-            legal=f"{lowest} to {LARGEST}",
-            fix=f"pass {lowest} or more" if value < lowest else f"pass {LARGEST} or less",
-        )
-    return value
+        problem, got = f"{name} must be an integer that is known before tracing", f"{name} = {value!r}"
+        raise ArgumentTypeError(problem, got=got, legal="a Python or NumPy integer", fix=_STATIC) from None
+    if lowest <= value <= LARGEST:
+        return value
+    fix = f"pass {lowest} or more" if value < lowest else f"pass {LARGEST} or less"
+    raise ArgumentError(f"{name} is out of range", got=f"{name} = {value}", legal=f"{lowest} to {LARGEST}", fix=fix)
 
 
 def size(value: Any, name: str) -> Size:
-    """``value`` as a size of at least 0: an ``int``, or a symbolic expression of ``jax.export`` as it is."""
+    """Return ``value`` as a size of at least 0: an ``int``, or a symbolic expression of ``jax.export`` unchanged."""
     return value if _symbolic(value) else integer(value, name, lowest=0)
 
 
 def _symbolic(value: Any) -> bool:
-    """Whether ``value`` is an expression of sizes: it has the arithmetic of integers, and is no number or array."""
+    """Whether ``value`` is an expression of sizes: it has integer arithmetic, but is no number and no array."""
     if isinstance(value, numbers.Number) or hasattr(value, "dtype"):
         return False
     try:
@@ -65,93 +55,189 @@ def _symbolic(value: Any) -> bool:
         return False
 
 
+def flag(value: Any, name: str) -> bool:
+    """Return ``value``, or raise if it is not ``True`` or ``False``."""
+    if isinstance(value, bool):
+        return value
+    problem = f"{name} must be True or False, known before tracing"
+    fix = "convert it with bool, or mark it static (static_argnames of jax.jit)"
+    raise ArgumentTypeError(problem, got=f"{name} = {value!r}", legal="True or False", fix=fix)
+
+
+def one_of(value: Any, name: str, legal: Collection[str], fix: str = "pass one of these") -> str:
+    """Return ``value``, or raise if it is none of the ``legal`` strings."""
+    if isinstance(value, str) and value in legal:
+        return value
+    raise ArgumentError(f"unknown {name}", got=f"{name} = {value!r}", legal=" or ".join(map(repr, legal)), fix=fix)
+
+
+def single(value: Any) -> bool:
+    """Whether ``value`` is one number rather than a sequence."""
+    return isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0
+
+
 def sequence(value: Any, name: str, legal: str) -> list[Any]:
-    """``value`` as a list, or an error that says what it should hold."""
+    """Return ``value`` as a list, or raise an error that says what it should hold."""
     try:
         if isinstance(value, str | bytes | set | frozenset | dict):  # no order, or no numbers
             raise TypeError
         return list(itertools.islice(value, _MOST_ENTRIES))
     except TypeError:  # a scalar; a traced array's error is a TypeError, too
-        raise ArgumentTypeError(
-            f"{name} must be a sequence that is known before tracing",
-            got=f"{name} = {value!r}",
-            legal=legal,
-            fix=f"pass a list or a tuple; {_STATIC}",
-        ) from None
+        problem, fix = f"{name} must be a sequence that is known before tracing", f"pass a list or a tuple; {_STATIC}"
+        raise ArgumentTypeError(problem, got=f"{name} = {value!r}", legal=legal, fix=fix) from None
 
 
-def wrong_length(name: str, value: Any, legal: str) -> ArgumentError:
-    """The error for a sequence of a wrong length."""
-    return ArgumentError(
-        f"{name} has the wrong length",
-        got=f"{name} = {value}, of length {len(value)}",
-        legal=legal,
-        fix="pass one entry for each spatial axis",
-    )
+def check_length(
+    value: Sequence[Any],
+    name: str,
+    lengths: Collection[int],
+    legal: str,
+    fix: str = "pass one for each spatial axis",
+) -> None:
+    """Raise if ``value`` has none of these ``lengths``."""
+    if len(value) not in lengths:
+        got = f"{name} = {value}, of length {len(value)}"
+        raise ArgumentError(f"{name} has the wrong length", got=got, legal=legal, fix=fix)
 
 
-def single(value: Any) -> bool:
-    """Whether ``value`` is one number, and no sequence of them."""
-    return isinstance(value, numbers.Number) or getattr(value, "ndim", None) == 0
-
-
-def one_or_each(value: Any, name: str, rank: int, lowest: int = 1) -> list[int]:
-    """One integer for each spatial axis, from an integer or a sequence of just as many."""
-    if single(value):
-        return [integer(value, name, lowest)] * rank
-    legal = f"an integer, or a sequence of {rank}"
-    entries = [integer(entry, f"{name}[{i}]", lowest) for i, entry in enumerate(sequence(value, name, legal))]
-    if len(entries) != rank:
-        raise wrong_length(name, entries, legal)
-    return entries
-
-
-def check_groups(groups: int, channels: int) -> None:
-    """Refuses groups that do not divide the input's channels."""
-    if channels % groups:
-        raise ArgumentError(
-            "groups does not divide the input's channels",
-            got=f"groups = {groups}, {channels} channels",
-            legal=f"a divisor of {channels}",
-            fix="pass such a groups; groups=channels is a depthwise convolution",
-        )
-
-
-def per_axis(value: Any, name: str, rank: int, layout: "Layout | None" = None, lowest: int = 1) -> list[int]:
-    """One integer for each spatial axis, from an integer or a sequence of 1 or ``rank`` of them.
-
-    With a ``layout``, as many entries as the array has axes are taken too: those for the batch and the channels must
-    then be 1.
-    """
-    if single(value):
-        return [integer(value, name, lowest)] * rank
-    lengths = sorted({1, rank} if layout is None else {1, rank, rank + 2})
-    legal = f"an integer, or a sequence of {' or '.join(map(str, lengths))}"
-    entries = [integer(entry, f"{name}[{i}]", lowest) for i, entry in enumerate(sequence(value, name, legal))]
-    if len(entries) not in lengths:
-        raise wrong_length(name, entries, legal)
-    if len(entries) == 1:
-        return entries * rank
-    if len(entries) == rank or layout is None:
-        return entries
-    outer = [entries[0], entries[layout.channel_axis]]
-    if outer != [1, 1]:
-        raise ArgumentError(
-            f"{name} of the batch and of the channels must be 1",
-            got=f"{name} = {entries}",
-            legal=f"{name}[0] = {name}[{layout.channel_axis}] = 1",
-            fix=f"pass the {rank} numbers of the spatial axes alone, or check data_format",
-        )
-    return [entries[axis] for axis in layout.spatial_axes]
-
-
-def pairs(value: Sequence[Any], name: str, legal: str) -> list[tuple[int, int]]:
-    """Each entry of ``value`` as a pair of integers of at least 0."""
-    found = []
-    for i, pair in enumerate(value):
-        entries = sequence(pair, f"{name}[{i}]", legal)
-        if len(entries) != 2:
-            raise wrong_length(f"{name}[{i}]", entries, legal)
-        before, after = (integer(entry, f"{name}[{i}]", lowest=0) for entry in entries)
-        found.append((before, after))
+def _entries(
+    value: Any, name: str, lengths: Collection[int], legal: str, parse: Callable[[Any, str], Any], **options: str
+) -> list[Any]:
+    found = [parse(entry, f"{name}[{i}]") for i, entry in enumerate(sequence(value, name, legal))]
+    check_length(found, name, lengths, legal, **options)
     return found
+
+
+def integers(
+    value: Any, name: str, lengths: Collection[int], legal: str, lowest: int = 1, **options: str
+) -> tuple[int, ...]:
+    """Return a sequence of integers of at least ``lowest``, which has one of these ``lengths``."""
+    return tuple(_entries(value, name, lengths, legal, lambda entry, label: integer(entry, label, lowest), **options))
+
+
+def sizes(value: Any, name: str, lengths: Collection[int], legal: str, **options: str) -> tuple[Size, ...]:
+    """Return a sequence of sizes, which has one of these ``lengths``."""
+    return tuple(_entries(value, name, lengths, legal, size, **options))
+
+
+def pairs(
+    value: Any, name: str, lengths: Collection[int], legal: str, lowest: int = 0, numbers: bool = False
+) -> tuple[tuple[int, int], ...]:
+    """Return a sequence of pairs of integers of at least ``lowest``.
+
+    With ``numbers``, an integer is a pair of equal ones, and one integer serves every axis.
+    """
+    found = []
+    entries = [value] * min(lengths) if numbers and single(value) else sequence(value, name, legal)
+    for i, entry in enumerate(entries):
+        label = f"{name}[{i}]"
+        pair = [entry, entry] if numbers and single(entry) else sequence(entry, label, legal)
+        check_length(pair, label, (2,), legal)
+        before, after = (integer(part, label, lowest) for part in pair)
+        found.append((before, after))
+    check_length(found, name, lengths, legal)
+    return tuple(found)
+
+
+def per_axis(
+    value: Any,
+    name: str,
+    rank: int,
+    lowest: int = 1,
+    *,
+    scalar: bool = True,
+    broadcast: bool = False,
+    outer: Sequence[int] = (),
+) -> tuple[int, ...]:
+    """Return one integer for each spatial axis.
+
+    Args:
+      value: a sequence of ``rank`` integers.
+      name: the argument's name, for errors.
+      rank: the number of spatial axes.
+      lowest: the smallest legal integer.
+      scalar: whether one integer may serve every axis.
+      broadcast: whether a sequence of one integer may do so, too.
+      outer: the axes of batch and channels, if ``value`` may hold an entry for them; these must then be 1.
+    """
+    if scalar and single(value):
+        return (integer(value, name, lowest),) * rank
+    lengths = sorted({rank, 1 if broadcast else rank, rank + len(outer)})
+    legal = f"a sequence of {' or '.join(map(str, lengths))}"
+    legal = f"an integer, or {legal}" if scalar else f"{legal} integers of at least {lowest}"
+    entries = list(integers(value, name, lengths, legal, lowest))
+    if len(entries) == 1:
+        return tuple(entries * rank)
+    if len(entries) == rank:
+        return tuple(entries)
+    if any(entries[axis] != 1 for axis in outer):
+        legal = f"{' = '.join(f'{name}[{axis}]' for axis in outer)} = 1"
+        fix = f"pass only the {rank} numbers of the spatial axes, or check data_format"
+        raise ArgumentError(
+            f"{name} of the batch and of the channels must be 1", got=f"{name} = {entries}", legal=legal, fix=fix
+        )
+    return tuple(entry for axis, entry in enumerate(entries) if axis not in outer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operands:
+    """The shapes of a call's input and kernel, and the called function's names for the two."""
+
+    input_name: str
+    input: tuple[Size, ...]
+    kernel_name: str
+    kernel: tuple[int, ...]
+
+    @classmethod
+    def of(cls, input_name: str, input_shape: Any, kernel_name: str, kernel_shape: Any) -> "Operands":
+        """Check two shapes: sequences of sizes, those of the kernel integers."""
+        legal, any_length = "one size for each axis", range(_MOST_ENTRIES + 1)
+        image = sizes(input_shape, f"{input_name}.shape", any_length, legal)
+        kernel = integers(kernel_shape, f"{kernel_name}.shape", any_length, legal, lowest=0)
+        return cls(input_name, image, kernel_name, kernel)
+
+    def __str__(self) -> str:
+        return f"{self.input_name} of shape {self.input}, {self.kernel_name} of shape {self.kernel}"
+
+    def check_axes(
+        self, rank: int, function: str, input_axes: str, kernel_axes: str, batch_is_optional: bool = False
+    ) -> None:
+        """Raise unless both operands have ``rank`` spatial axes and two others."""
+        for name, shape, axes, fewest in (
+            (self.kernel_name, self.kernel, kernel_axes, rank + 2),
+            (self.input_name, self.input, input_axes, rank + 2 - batch_is_optional),
+        ):
+            if not fewest <= len(shape) <= rank + 2:
+                problem = f"{name} has the wrong number of axes for {function}"
+                fix = f"reshape {name} to {rank + 2} axes, or call the function for its number of axes"
+                raise ArgumentError(problem, got=self, legal=f"{rank + 2} axes: {axes}", fix=fix)
+
+    def check_taps(self, kernel_sizes: Sequence[int]) -> None:
+        """Raise if a kernel size is 0."""
+        if min(kernel_sizes) < 1:
+            got, fix = f"kernel sizes {tuple(kernel_sizes)}: {self}", "check the order of the kernel's axes"
+            problem = f"{self.kernel_name} has an axis without taps"
+            raise ArgumentError(problem, got=got, legal="kernel sizes of at least 1", fix=fix)
+
+    def check_channels(self, channels: Size, in_kernel: int, legal: str, fix: str, note: str = "") -> None:
+        """Raise if the input's channels are not those that the kernel has ``in_kernel``."""
+        if channels != in_kernel:
+            got = f"{channels} in {self.input_name}, {in_kernel} in {self.kernel_name}: {self}{note}"
+            problem = f"the channels of {self.input_name} and {self.kernel_name} differ"
+            raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+
+
+def check_groups(groups: int, channels: int, name: str = "groups", side: str = "input") -> None:
+    """Raise if ``groups`` does not divide the number of channels on that ``side``."""
+    if channels % groups:
+        fix = f"pass such a {name}; one group for each channel is a depthwise convolution"
+        got, legal = f"{name} = {groups}, {channels} channels", f"a divisor of {channels}"
+        raise ArgumentError(f"{name} does not divide the {side} channels", got=got, legal=legal, fix=fix)
+
+
+def check_bias(shape: Iterable[int], channels: int, name: str, source: str) -> None:
+    """Raise if a bias does not hold one number for each output channel; ``source`` is the formula of their number."""
+    if tuple(shape) != (channels,):
+        got, legal = f"{name} of shape {tuple(shape)}", f"shape ({channels},): {source}, one for each output channel"
+        fix = f"reshape it to ({channels},), or leave {name} out"
+        raise ArgumentError(f"{name} does not fit the output's channels", got=got, legal=legal, fix=fix)

@@ -10,7 +10,7 @@ from .arguments import Size, integer, sequence, size
 from .axis import Axis
 
 if TYPE_CHECKING:
-    from .._conventions.call import Call
+    from .._conventions.convention import Call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,7 +277,7 @@ class Spec:
         >>> call.function, call.arguments["padding"], call.exact
         ('tf.nn.conv1d_transpose', 'SAME', True)
         """
-        return _convention("_tensorflow_call").call(self, input_shape, filters_shape)
+        return _convention("tensorflow").call(self, input_shape, filters_shape)
 
     def to_torch(self) -> "Call":
         """PyTorch's call for this geometry.

@@ -25,7 +25,7 @@ def test_the_command_shows_the_example(capsys):
     assert shown.err == ""
 
 
-@pytest.mark.parametrize("convention", jconvt._conventions.registry.FRAMEWORKS)
+@pytest.mark.parametrize("convention", jconvt._conventions.registry.CONVENTIONS)
 def test_the_command_shows_the_example_in_every_convention(capsys, convention):
     assert command("--convention", convention, "--cell", "0,0", "--view", "all") == 0
     shown = capsys.readouterr().out

@@ -265,7 +265,7 @@ def found_by(call, x, w):
 @given(geometry=geometries(), channels_first=st.booleans(), transpose_kernel=st.booleans(), own=st.booleans())
 def test_a_geometry_in_jax_laxs_words(geometry, channels_first, transpose_kernel, own):
     axes, groups, shape, filters = geometry
-    options = {"channels_first": channels_first, "transpose_kernel": transpose_kernel, "own": own}
+    options = {"channels_first": channels_first, "transpose_kernel": transpose_kernel, "in_jconvt": own}
     if groups > 1 and not own:
         with pytest.raises(ArgumentError, match="has no groups"):
             convention.call(Spec(axes, groups), **options)
@@ -290,7 +290,7 @@ def test_a_call_says_no_more_than_it_must():
         "padding": ((3, 4),),
         "rhs_dilation": (2,),
     }
-    four = convention.call(Spec((Axis(1),) * 4, 2), own=True).arguments
+    four = convention.call(Spec((Axis(1),) * 4, 2), in_jconvt=True).arguments
     assert (four["dimension_numbers"], four["feature_group_count"]) == (("NabcdC", "abcdIO", "NabcdC"), 2)
 
 
@@ -407,14 +407,14 @@ CASES = [
         (X, W),
         TWO | {"dimension_numbers": NUMBERS((0, 3, 1, 1), (3, 2, 0, 1), (0, 3, 1, 2))},
         ArgumentError,
-        r"dimension_numbers.lhs_spec is no order of 4 axes.*\(0, 3, 1, 1\)",
+        r"dimension_numbers.lhs_spec is not a permutation of 4 axes.*\(0, 3, 1, 1\)",
     ),
     (
         CALL,
         (X, W),
         TWO | {"dimension_numbers": NUMBERS((0, 3, 1, 2), (2, 1, 0), (0, 3, 1, 2))},
         ArgumentError,
-        r"dimension_numbers.rhs_spec is no order of 4 axes",
+        r"dimension_numbers.rhs_spec is not a permutation of 4 axes",
     ),
     # flags
     (CALL, (X, W), TWO | {"transpose_kernel": "no"}, ArgumentTypeError, "transpose_kernel must be True or False"),

@@ -307,7 +307,7 @@ CASES = [
         (X, W, jnp.ones(6)),
         {},
         ArgumentError,
-        r"B does not fit.*\(6,\).*\(5,\): M = W.shape\[1\] \* group",
+        r"B does not fit.*\(6,\).*\(5,\): W.shape\[1\] \* group",
     ),
     (conv_transpose, (X, W, jnp.ones(5)), {"group": 2}, ArgumentError, r"B does not fit.*\(10,\)"),
     (conv_transpose, (X, W, jnp.ones((1, 5))), {}, ArgumentError, r"B does not fit.*\(1, 5\)"),
@@ -325,7 +325,7 @@ CASES = [
     (conv_transpose, (X, W), {"group": 2.0}, ArgumentTypeError, "group must be an integer"),
     (conv_transpose, (X, W), {"group": True}, ArgumentTypeError, "group must be an integer"),
     # strides, dilations, kernel_shape
-    (conv_transpose, (X, W), {"strides": 2}, ArgumentTypeError, "strides must be a sequence.*list of 2 integers"),
+    (conv_transpose, (X, W), {"strides": 2}, ArgumentTypeError, "strides must be a sequence.*sequence of 2 integers"),
     (conv_transpose, (X, W), {"strides": [2]}, ArgumentError, "strides has the wrong length.*length 1.*2 integers"),
     (conv_transpose, (X, W), {"strides": [1, 1, 2, 2]}, ArgumentError, "strides has the wrong length.*length 4"),
     (conv_transpose, (X, W), {"strides": []}, ArgumentError, "strides has the wrong length.*length 0"),

@@ -284,7 +284,7 @@ WRONG = [
     # ranks
     (TWO, (X, TAPS), {}, ArgumentError, r"weight has the wrong number of axes for conv_transpose2d.*4 axes: in, out"),
     (TWO, (X[0, 0], W), {}, ArgumentError, r"input has the wrong number of axes for conv_transpose2d.*or 3, without"),
-    (TWO, (X[None], W), {}, ArgumentError, r"input has the wrong number.*\(1, 2, 4, 5, 6\).*reshape to 4 axes"),
+    (TWO, (X[None], W), {}, ArgumentError, r"input has the wrong number.*\(1, 2, 4, 5, 6\).*reshape input to 4 axes"),
     (ONE, (X, W), {}, ArgumentError, "weight has the wrong number of axes for conv_transpose1d.*3 axes"),
     (ONE, (X, TAPS), {}, ArgumentError, "input has the wrong number of axes for conv_transpose1d"),
     (THREE, (X, W), {}, ArgumentError, "conv_transpose3d.*5 axes"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import jconvt
 from jconvt._cli import geometry_options, main
-from jconvt._conventions.registry import FRAMEWORKS
+from jconvt._conventions.registry import CONVENTIONS as FRAMEWORKS
 from jconvt._geometry.kernel_layout import KernelConversion, KernelLayout
 from jconvt._methods import reference
 from jconvt._translation import call_of, translate
@@ -214,15 +214,15 @@ def test_a_crop_is_printed_where_one_call_is_not_enough(target):
 
 WRONG = [
     (["--to", "caffe"], "invalid choice: 'caffe'"),
-    (["--input", "16xx16"], "'16xx16' is no number"),
+    (["--input", "16xx16"], "'16xx16': expected an integer"),
     (["--kernel", "4x4x4"], "kernel has the wrong number.*got.*4x4x4.*1 or 2"),
     (["--kernel", "0"], "kernel|tap"),
     (["--stride", "0"], "stride"),
-    (["--padding", "1:2"], "PyTorch pads both ends alike"),
+    (["--padding", "1:2"], "PyTorch pads both ends equally"),
     (["--padding", "half"], "unknown --padding"),
     (["--padding", "1x1x1"], "wrong number of axes"),
     (["--output-padding", "2"], "output_padding"),
-    (["--groups", "3"], "groups do not divide"),
+    (["--groups", "3"], "groups does not divide"),
     (["--groups", "0"], "at least 1"),
     (["--groups", "2"], "has no groups"),
     (["--from", "keras", "--padding", "1"], "Keras has no numbers"),
@@ -260,7 +260,7 @@ BAD = [
         ("lax", "torch", (4,), (3,), {"strides": (1,), "padding": "SAME", "dimension_numbers": None}),
         "unknown.*default order",
     ),
-    (("tensorflow", "torch", (8,), (3,), {"padding": ((0, 0), (1, 1), (0, 0))}), "explicit padding in 2-D alone"),
+    (("tensorflow", "torch", (8,), (3,), {"padding": ((0, 0), (1, 1), (0, 0))}), "explicit padding in 2-D only"),
     (("lax", "torch", (0,), (3,), {"strides": (2,), "padding": "SAME"}), r"sizes\[0\]"),
     (("flax", "torch", (4,), (3,), {"padding": -1}), "padding removes more|nothing to compute"),
     (("flax", "torch", (4,), (3,), {"groups": 2}), "not those of flax.*'groups' unknown"),

@@ -257,7 +257,7 @@ def test_a_sum_whose_parts_are_too_large_is_no_disagreement():
 def test_integers_whose_sums_cannot_be_told_are_refused():
     largest = np.iinfo(np.int32).max
     x, w = np.full((1, 2, 1), largest, np.int32), np.full((2, 1, 1), largest, np.int32)
-    with pytest.raises(jconvt.ArgumentError, match="may be too large to be told exactly"):
+    with pytest.raises(jconvt.ArgumentError, match="may be too large to be exact"):
         explain(np.tile(x, (1, 1, 2)), np.tile(w, (1, 1, 2)))
     why = explain(x, w, padding="VALID")
     assert why.output[1] == 2 * largest**2

@@ -405,7 +405,7 @@ CASES = [
     ({}, X[0, 0], ValueError, "too few axes for kernel_size"),
     ({}, np.float64(3), ValueError, "too few axes for kernel_size"),
     ({"strides": (2, 2, 2)}, X, ValueError, "strides has the wrong length"),
-    ({"strides": 0}, X, ValueError, r"strides\[0\] is out of range"),
+    ({"strides": 0}, X, ValueError, "strides is out of range"),
     ({"kernel_dilation": (1,)}, X, ValueError, "kernel_dilation has the wrong length"),
     ({"padding": "CAUSAL"}, X, ValueError, "unknown padding.*'CAUSAL'.*SAME_LOWER.*CIRCULAR"),
     ({"padding": "REFLECT"}, X, ValueError, "unknown padding"),
