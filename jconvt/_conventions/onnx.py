@@ -173,16 +173,7 @@ def _padding_arguments(padding: Padding) -> dict[str, Any]:
 CONVENTION = Convention(
     name="onnx",
     function="ConvTranspose",
-    arguments=(
-        "auto_pad",
-        "dilations",
-        "group",
-        "kernel_shape",
-        "output_padding",
-        "output_shape",
-        "pads",
-        "strides",
-    ),
+    arguments=("auto_pad", "dilations", "group", "kernel_shape", "output_padding", "output_shape", "pads", "strides"),
     resolve=resolve,
     call=lambda spec, *shapes: call(spec),
     layout=lambda rank, arguments: Layout(rank, channels_first=True),

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import numbers
 import operator
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from ..errors import ArgumentError, ArgumentTypeError
@@ -100,24 +100,20 @@ def check_length(
         raise ArgumentError(f"{name} has the wrong length", got=got, legal=legal, fix=fix)
 
 
-def _entries(
-    value: Any, name: str, lengths: Collection[int], legal: str, parse: Callable[[Any, str], Any], **options: str
-) -> list[Any]:
-    found = [parse(entry, f"{name}[{i}]") for i, entry in enumerate(sequence(value, name, legal))]
-    check_length(found, name, lengths, legal, **options)
-    return found
-
-
 def integers(
     value: Any, name: str, lengths: Collection[int], legal: str, lowest: int = 1, **options: str
 ) -> tuple[int, ...]:
     """Return a sequence of integers of at least ``lowest``, which has one of these ``lengths``."""
-    return tuple(_entries(value, name, lengths, legal, lambda entry, label: integer(entry, label, lowest), **options))
+    found = [integer(entry, f"{name}[{i}]", lowest) for i, entry in enumerate(sequence(value, name, legal))]
+    check_length(found, name, lengths, legal, **options)
+    return tuple(found)
 
 
 def sizes(value: Any, name: str, lengths: Collection[int], legal: str, **options: str) -> tuple[Size, ...]:
     """Return a sequence of sizes, which has one of these ``lengths``."""
-    return tuple(_entries(value, name, lengths, legal, size, **options))
+    found = [size(entry, f"{name}[{i}]") for i, entry in enumerate(sequence(value, name, legal))]
+    check_length(found, name, lengths, legal, **options)
+    return tuple(found)
 
 
 def pairs(
@@ -149,16 +145,10 @@ def per_axis(
     broadcast: bool = False,
     outer: Sequence[int] = (),
 ) -> tuple[int, ...]:
-    """Return one integer for each spatial axis.
+    """Return one integer of at least ``lowest`` for each of ``rank`` spatial axes.
 
-    Args:
-      value: a sequence of ``rank`` integers.
-      name: the argument's name, for errors.
-      rank: the number of spatial axes.
-      lowest: the smallest legal integer.
-      scalar: whether one integer may serve every axis.
-      broadcast: whether a sequence of one integer may do so, too.
-      outer: the axes of batch and channels, if ``value`` may hold an entry for them; these must then be 1.
+    One integer may serve every axis if ``scalar``, and a sequence of one if ``broadcast``. With ``outer``, the axes of
+    batch and channels, a sequence may hold entries for these, too, which must be 1.
     """
     if scalar and single(value):
         return (integer(value, name, lowest),) * rank

@@ -1,10 +1,10 @@
-"""How a kernel lies in memory, and what turns it into another convention's kernel.
+"""The layout of a kernel, and the conversion of one convention's kernel to another's.
 
-The order that everything is compared in is TensorFlow's, ``(k..., out / groups, in)``: the tap that lands first is
-first, and the input channels are those of all groups, one group after the other. A convention may order the axes
-otherwise, run the taps backwards, and count the groups with the output channels instead.
+All layouts are relative to TensorFlow's, ``(k..., out / groups, in)``: the tap that stamps first is first, and the
+input channels are those of all groups, one group after the other. A convention may order the axes otherwise, run the
+taps backwards, and count the groups with the output channels instead.
 
-Nothing here imports an array library: what is converted brings its own methods.
+Nothing here imports an array library: the methods of the arrays convert them.
 """
 
 import dataclasses
@@ -29,48 +29,58 @@ class KernelLayout:
         """The number of spatial axes."""
         return len(self.axes) - 2
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of a kernel in the order ``(k..., out, in)``: the inverse of ``axes``."""
+        return tuple(self.axes.index(axis) for axis in range(len(self.axes)))
+
     def shape(self, filters_shape: Sequence[int]) -> tuple[int, ...]:
-        """This convention's shape for a kernel of ``filters_shape``, ``(k..., out / groups, in)``."""
-        *kernel, out, taken = filters_shape
-        sizes = (*kernel, out * self.output_groups, taken // self.output_groups)
+        """Return this convention's shape for a kernel of ``filters_shape``, ``(k..., out / groups, in)``."""
+        *kernel, out, in_channels = filters_shape
+        sizes = (*kernel, out * self.output_groups, in_channels // self.output_groups)
         return tuple(sizes[axis] for axis in self.axes)
 
     def filters_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The inverse of ``shape``."""
-        *kernel, out, taken = (shape[self.axes.index(axis)] for axis in range(len(self.axes)))
-        return (*kernel, out // self.output_groups, taken * self.output_groups)
+        """Return the inverse of ``shape``."""
+        *kernel, out, in_channels = (shape[axis] for axis in self.order)
+        return (*kernel, out // self.output_groups, in_channels * self.output_groups)
 
     def filters(self, kernel: Any) -> Any:
-        """``kernel``, in this convention, as ``(k..., out / groups, in)``. NumPy's arrays stay NumPy's."""
-        w = kernel.transpose([self.axes.index(axis) for axis in range(len(self.axes))])
-        if self.flipped:
-            w = w[(slice(None, None, -1),) * self.rank]
-        if self.output_groups > 1:
-            *sizes, out, taken = w.shape
-            w = w.reshape(*sizes, self.output_groups, out // self.output_groups, taken).swapaxes(-3, -2)
-            w = w.reshape(*sizes, out // self.output_groups, self.output_groups * taken)
-        return w
+        """Convert ``kernel``, in this convention, to ``(k..., out / groups, in)``. NumPy arrays stay NumPy arrays."""
+        return _regrouped(self._in_order(kernel.transpose(self.order)), self.output_groups, to_inputs=True)
 
     def kernel(self, filters: Any) -> Any:
-        """The inverse of ``filters``."""
-        w = filters
-        if self.output_groups > 1:
-            *sizes, out, taken = w.shape
-            w = w.reshape(*sizes, out, self.output_groups, taken // self.output_groups).swapaxes(-3, -2)
-            w = w.reshape(*sizes, self.output_groups * out, taken // self.output_groups)
-        if self.flipped:
-            w = w[(slice(None, None, -1),) * self.rank]
-        return w.transpose(self.axes)
+        """Return the inverse of ``filters``."""
+        return self._in_order(_regrouped(filters, self.output_groups, to_inputs=False)).transpose(self.axes)
+
+    def _in_order(self, w: Any) -> Any:
+        return w[(slice(None, None, -1),) * self.rank] if self.flipped else w
+
+
+def _regrouped(w: Any, groups: int, to_inputs: bool) -> Any:
+    """Move the axis of the groups from the output to the input channels, or back."""
+    if groups == 1:
+        return w
+    split, merged = _regrouping(w.shape, groups, to_inputs)
+    return w.reshape(split).swapaxes(-3, -2).reshape(merged)
+
+
+def _regrouping(shape: Sequence[int], groups: int, to_inputs: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shapes with the groups as an axis, and with that axis merged into the other channels."""
+    *kernel, out, in_channels = shape
+    if to_inputs:
+        return (*kernel, groups, out // groups, in_channels), (*kernel, out // groups, groups * in_channels)
+    return (*kernel, out, groups, in_channels // groups), (*kernel, groups * out, in_channels // groups)
 
 
 def filters_layout(rank: int) -> KernelLayout:
-    """TensorFlow's and Keras's: ``(k..., out / groups, in)``."""
+    """Return the layout of TensorFlow's and Keras's kernels: ``(k..., out / groups, in)``."""
     return KernelLayout(tuple(range(rank + 2)))
 
 
 @dataclasses.dataclass(frozen=True)
 class KernelConversion:
-    """What turns a kernel of one convention into another's. It is called with an array, and can be inverted.
+    """The conversion of a kernel of one convention to another's. Call it with an array, or invert it.
 
     >>> import numpy as np
     >>> torch, tensorflow = KernelLayout((3, 2, 0, 1)), KernelLayout((0, 1, 2, 3))
@@ -95,30 +105,25 @@ class KernelConversion:
         return KernelConversion(self.target, self.source)
 
     def code(self, name: str, shape: Sequence[int]) -> str:
-        """The conversion of a kernel of ``shape``, in the source's convention, as an expression of NumPy or JAX."""
+        """Write the conversion of a kernel of ``shape``, in the source's convention, as a NumPy or JAX expression."""
         source, target = self.source, self.target
         if source.output_groups == target.output_groups:
             return self._reordered(name)
         plain = filters_layout(source.rank)
+        sizes = [shape[axis] for axis in source.order]
+        to_inputs = source.output_groups > 1
+        groups = source.output_groups if to_inputs else target.output_groups
+        split, merged = _regrouping(sizes, groups, to_inputs)
         inner = KernelConversion(source, plain)._reordered(name)
-        *kernel, out, taken = (shape[source.axes.index(axis)] for axis in range(len(source.axes)))
-        if source.output_groups > 1:
-            groups = source.output_groups
-            parts, merged = (*kernel, groups, out // groups, taken), (*kernel, out // groups, groups * taken)
-        else:
-            groups = target.output_groups
-            parts, merged = (*kernel, out, groups, taken // groups), (*kernel, groups * out, taken // groups)
-        inner = f"{inner}.reshape{parts}.swapaxes(-3, -2).reshape{merged}"
-        return KernelConversion(plain, target)._reordered(inner)
+        return KernelConversion(plain, target)._reordered(f"{inner}.reshape{split}.swapaxes(-3, -2).reshape{merged}")
 
     def _reordered(self, name: str) -> str:
-        order = tuple(self.source.axes.index(axis) for axis in self.target.axes)
-        flips = [self.target.axes.index(axis) for axis in range(self.source.rank)]
+        order = tuple(self.source.order[axis] for axis in self.target.axes)
         code = name if order == tuple(range(len(order))) else f"{name}.transpose{order}"
         if self.source.flipped == self.target.flipped:
             return code
-        last = max(flips)
-        return f"{code}[{', '.join('::-1' if axis in flips else ':' for axis in range(last + 1))}]"
+        flips = [self.target.axes.index(axis) for axis in range(self.source.rank)]
+        return f"{code}[{', '.join('::-1' if axis in flips else ':' for axis in range(max(flips) + 1))}]"
 
     def __str__(self) -> str:
         return self._reordered("kernel")

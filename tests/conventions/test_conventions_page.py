@@ -71,12 +71,12 @@ MADE = {
 }
 
 
-def test_no_row_is_missing():
+def test_conventions_page__lists_every_row():
     assert [row[0] for row in rows()] == [*MADE]
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
-def test_sizes_and_crops_are_what_the_page_says(row):
+def test_conventions_page__sizes_and_crops(row):
     name, size, lo, *_ = row
     make, _ = MADE[name]
     formula = re.match(r"`([^`]+)`", size)[1]
@@ -95,7 +95,7 @@ def test_sizes_and_crops_are_what_the_page_says(row):
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
-def test_kernels_lie_as_the_page_says(row):
+def test_conventions_page__kernel_layouts(row):
     name, _, _, kernel, flipped = row
     layout = MADE[name][1]
     k, out, taken, groups = 3, 4, 6, 2
@@ -106,7 +106,7 @@ def test_kernels_lie_as_the_page_says(row):
 
 
 @pytest.mark.parametrize("row", [row for row in rows() if "as given" in row[1]], ids=lambda row: row[0])
-def test_the_legal_range_is_what_the_page_says(row):
+def test_conventions_page__legal_ranges(row):
     padding = row[0].split()[1]
     lowest, highest = re.findall(r"`([^`]+)`", row[1])[1:]
     for n, k, s in itertools.product((1, 2, 5), (1, 2, 3, 4), (1, 2, 3)):
@@ -161,14 +161,14 @@ LIMITS = {
 }
 
 
-def test_the_limits_are_what_the_page_says():
+def test_conventions_page__limits():
     text = PAGE.read_text().split("## What each cannot say")[1].split("\n## ")[0]
     rows = [line.strip("|").split("|")[0].strip() for line in text.splitlines() if line.startswith("| ")][2:]
     assert rows == [*LIMITS]
     assert {name: holds() for name, holds in LIMITS.items()} == dict.fromkeys(LIMITS, True)
 
 
-def test_padding_means_what_the_page_says():
+def test_conventions_page__meaning_of_padding():
     # A larger padding gives a smaller output, but a larger one where it pads the dilated input.
     def grows(make):
         small, large = (make(n=5, k=3, s=2, d=1, a=a, b=a, p=0).output_sizes((5,))[0] for a in (0, 1))

@@ -6,7 +6,6 @@ Keras chooses its backend when it is imported, so each backend answers from a pr
 import importlib.util
 import os
 import pickle
-import re
 import subprocess
 import sys
 
@@ -21,8 +20,8 @@ from jconvt import ArgumentError, ArgumentTypeError, Axis, Spec
 from jconvt import keras as front
 from jconvt._conventions import keras as convention
 from jconvt._core import operation
-from jconvt._geometry.kernel_layout import KernelLayout
 from jconvt.keras import conv_transpose
+from tests.support.conventions import assert_raises, broken, finished, integers, traced
 
 ANSWER = r"""
 import os, pickle, sys
@@ -49,7 +48,7 @@ while True:
 
 
 class Keras:
-    """Keras on one backend. What it refuses comes back as the text of its error."""
+    """Keras on one backend. An error comes back as its text."""
 
     def __init__(self, process):
         self.process = process
@@ -61,8 +60,6 @@ class Keras:
 
 
 def keras_on(backend, home):
-    if any(importlib.util.find_spec(module) is None for module in ("keras", backend)):
-        pytest.skip(f"Keras on {backend} is not installed")
     environment = {
         "KERAS_BACKEND": backend,
         "KERAS_HOME": str(home),  # no settings but the defaults
@@ -80,27 +77,37 @@ def keras_on(backend, home):
 
 
 @pytest.fixture(scope="module")
-def on_jax(tmp_path_factory):
-    with keras_on("jax", tmp_path_factory.mktemp("jax")) as process:
-        yield Keras(process)
+def processes(tmp_path_factory):
+    """Keras on every backend, started at once: importing a backend takes seconds."""
+    started = {}
+    for backend in ("jax", "tensorflow", "torch"):
+        if all(importlib.util.find_spec(module) is not None for module in ("keras", backend)):
+            started[backend] = keras_on(backend, tmp_path_factory.mktemp(backend))
+    yield started
+    for process in started.values():
+        process.kill()
+        process.communicate()
+
+
+def answering(processes, backend):
+    if backend not in processes:
+        pytest.skip(f"Keras on {backend} is not installed")
+    return Keras(processes[backend])
 
 
 @pytest.fixture(scope="module")
-def on_tensorflow(tmp_path_factory):
-    with keras_on("tensorflow", tmp_path_factory.mktemp("tensorflow")) as process:
-        yield Keras(process)
+def on_jax(processes):
+    return answering(processes, "jax")
 
 
 @pytest.fixture(scope="module")
-def on_torch(tmp_path_factory):
-    with keras_on("torch", tmp_path_factory.mktemp("torch")) as process:
-        yield Keras(process)
+def on_tensorflow(processes):
+    return answering(processes, "tensorflow")
 
 
-def operands(input_shape, kernel_shape):
-    """Small integers without symmetry: sums of their products are exact, and no flip goes unseen."""
-    rng = np.random.default_rng(len(repr((input_shape, kernel_shape))))
-    return [rng.integers(-9, 10, shape).astype(np.float32) for shape in (input_shape, kernel_shape)]
+@pytest.fixture(scope="module")
+def on_torch(processes):
+    return answering(processes, "torch")
 
 
 @st.composite
@@ -123,27 +130,16 @@ def calls(draw, rank):
         keywords["data_format"] = draw(st.sampled_from(("channels_last", "channels_first")))
         if keywords["data_format"] == "channels_first":
             shape = (batch, taken, *sizes)
-    return (*operands(shape, (*kernel, out, taken)), keywords)
-
-
-def mended(answer, call):
-    """What a ``Call`` returned, with zeros added and the rest cropped as it says."""
-    pads, crops = [(0, 0)] * answer.ndim, [slice(None)] * answer.ndim
-    for axis, (before, after) in zip(call.layout.spatial_axes, call.crop, strict=True):
-        pads[axis] = (max(0, -before), max(0, -after))
-    padded = np.pad(answer, pads)
-    for axis, (before, after) in zip(call.layout.spatial_axes, call.crop, strict=True):
-        crops[axis] = slice(max(0, before), padded.shape[axis] - max(0, after))
-    return padded[tuple(crops)]
+    return (*integers(shape, (*kernel, out, taken)), keywords)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_equals_keras(rank, on_jax, on_tensorflow, on_torch):
+def test_keras__equals_keras(rank, on_jax, on_tensorflow, on_torch):
     @settings(max_examples=15, deadline=None)
     @given(calls(rank))
     def check(drawn):
         x, w, keywords = drawn
-        y = conv_transpose(x, w, **keywords)
+        y = conv_transpose(x, w, method="reference", **keywords)
         np.testing.assert_array_equal(y, on_jax(x, w, **keywords))
         for other in (on_tensorflow, on_torch):
             answer = other(x, w, **keywords)
@@ -163,8 +159,8 @@ def odd_crop(x, w, keywords):
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_every_output_padding_of_a_line(stride, kernel, dilation, padding, on_jax, on_tensorflow):
-    x, w = operands((1, 3, 2), (kernel, 2, 2))
+def test_keras__every_output_padding_equals_keras(stride, kernel, dilation, padding, on_jax, on_tensorflow):
+    x, w = integers((1, 3, 2), (kernel, 2, 2))
     extent = (kernel - 1) * dilation + 1
     for plus in (None, *range(stride + 3)):
         keywords = dict(strides=stride, padding=padding, output_padding=plus, dilation_rate=dilation)
@@ -182,8 +178,8 @@ def test_every_output_padding_of_a_line(stride, kernel, dilation, padding, on_ja
                 np.testing.assert_array_equal(answer, expected)
 
 
-def test_an_even_kernel_without_output_padding_is_what_keras_computes_on_jax(on_jax, on_tensorflow):
-    x, w = operands((1, 3, 1), (2, 1, 1))
+def test_keras__even_kernel_with_output_padding_0_follows_jax(on_jax, on_tensorflow):
+    x, w = integers((1, 3, 1), (2, 1, 1))
     keywords = dict(strides=2, padding="same", output_padding=0)
     canvas = conv_transpose(x, w, 2)
     np.testing.assert_array_equal(conv_transpose(x, w, **keywords), canvas[:, 1:-1])
@@ -193,7 +189,7 @@ def test_an_even_kernel_without_output_padding_is_what_keras_computes_on_jax(on_
     assert conv_transpose(x, w, **keywords).shape == on_jax(x, w, **keywords).shape == (1, 0, 1)
 
 
-def test_an_odd_crop_is_smaller_at_the_start_as_on_jax(on_jax, on_torch):
+def test_keras__odd_crop_is_smaller_at_the_start(on_jax, on_torch):
     x, w = np.ones((1, 1, 1), np.float32), np.array([1, 10, 100], np.float32).reshape(3, 1, 1)
     keywords = dict(strides=2, padding="same")
     y = conv_transpose(x, w, **keywords)
@@ -203,8 +199,8 @@ def test_an_odd_crop_is_smaller_at_the_start_as_on_jax(on_jax, on_torch):
     assert on_torch(x, w, **keywords).ravel().tolist() in ([1, 10], [10, 100])
 
 
-def test_output_padding_none_is_not_0(on_jax):
-    x, w = operands((1, 3, 1), (1, 1, 1))
+def test_keras__output_padding_none_is_not_0(on_jax):
+    x, w = integers((1, 3, 1), (1, 1, 1))
     for padding, sizes in (("valid", (9, 7)), ("same", (9, 7))):
         for plus, size in zip((None, 0), sizes, strict=True):
             keywords = dict(strides=3, padding=padding, output_padding=plus)
@@ -212,40 +208,40 @@ def test_output_padding_none_is_not_0(on_jax):
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first", "Channels_First"])
-def test_groups_are_calls_of_keras_side_by_side(data_format, on_jax):
+def test_keras__groups_equal_separate_calls(data_format, on_jax):
     groups, channel = 3, -1 if data_format == "channels_last" else 1
-    x, w = operands((2, 4, 5, 6) if channel == -1 else (2, 6, 4, 5), (3, 2, 2, 6))
+    x, w = integers((2, 4, 5, 6) if channel == -1 else (2, 6, 4, 5), (3, 2, 2, 6))
     keywords = dict(strides=(2, 3), padding="same", data_format=data_format)
     parts = zip(np.split(x, groups, channel), np.split(w, groups, -1), strict=True)
     expected = np.concatenate([on_jax(*part, **keywords) for part in parts], channel)
     np.testing.assert_array_equal(conv_transpose(x, w, groups=groups, **keywords), expected)
 
 
-def test_gradients_equal_keras(on_jax):
-    x, w = operands((2, 3, 4, 3), (3, 2, 2, 3))
+def test_keras__gradients_equal_keras(on_jax):
+    x, w = integers((2, 3, 4, 3), (3, 2, 2, 3))
     keywords = dict(strides=(2, 3), padding="same", output_padding=(1, 2), dilation_rate=(1, 2))
     y, pullback = jax.vjp(lambda x, w: conv_transpose(x, w, **keywords), x, w)
-    cotangent, _ = operands(y.shape, (1,))
+    (cotangent,) = integers(y.shape)
     for gradient, expected in zip(pullback(cotangent), on_jax(x, w, cotangent, **keywords), strict=True):
         np.testing.assert_array_equal(gradient, expected)
 
 
-def test_jit_and_vmap():
-    x, w = operands((3, 2, 4, 2), (3, 1, 2))
+def test_keras__jit_of_vmap():
+    x, w = integers((3, 2, 4, 2), (3, 1, 2))
     expected = jnp.stack([conv_transpose(one, w, 2, "same") for one in x])
     together = jax.jit(jax.vmap(lambda x: conv_transpose(x, w, 2, "same")))
     np.testing.assert_array_equal(together(x), expected)
 
 
-def test_four_axes_and_channels_first():
-    x, w = operands((1, 2, 2, 2, 2, 3), (2, 1, 2, 2, 1, 3))
+def test_keras__four_axes_channels_first():
+    x, w = integers((1, 2, 2, 2, 2, 3), (2, 1, 2, 2, 1, 3))
     y = conv_transpose(x, w, 2, "same", method="reference")
     moved = conv_transpose(np.moveaxis(x, -1, 1), w, 2, "same", None, "channels_first", method="reference")
     np.testing.assert_array_equal(np.moveaxis(moved, 1, -1), y)
 
 
-def test_an_axis_without_pixels():
-    _, w = operands((1,), (3, 1, 1))
+def test_keras__axis_without_pixels():
+    _, w = integers((1,), (3, 1, 1))
     empty = np.zeros((1, 0, 1), np.float32)
     assert conv_transpose(empty, w, 2).shape == (1, 1, 1)
     assert conv_transpose(empty, w, 5).shape == (1, 0, 1)
@@ -253,7 +249,7 @@ def test_an_axis_without_pixels():
     assert conv_transpose(empty, w, 5, "same", 4).shape == (1, 0, 1)
 
 
-def test_symbolic_sizes_give_the_same_geometry():
+def test_keras__symbolic_sizes_give_the_same_geometry():
     batch, width = jax.export.symbolic_shape("b, n")
     for padding in ("valid", "same"):
         for plus in (None, 1):
@@ -266,7 +262,7 @@ def test_symbolic_sizes_give_the_same_geometry():
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_call_is_read_back(data):
+def test_keras__call_resolves_to_the_geometry(data):
     rank = data.draw(st.integers(1, 3))
     x, w, keywords = data.draw(calls(rank))
     spec, layout = convention.resolve(x.shape, w.shape, **keywords)
@@ -280,7 +276,7 @@ def test_a_call_is_read_back(data):
         assert call.exact
 
 
-def test_calls_are_short():
+def test_keras__call_omits_defaults():
     assert convention.call(Spec((Axis(3),))).arguments == {}
     assert convention.call(Spec((Axis(3, 2, 1, 0, 1),) * 2)).arguments == {"strides": 2, "padding": "same"}
     call = convention.call(Spec((Axis(2, 3, 1, 0, -1), Axis(4, 2, 2, 0, 0))), channels_first=True)
@@ -293,7 +289,7 @@ def test_calls_are_short():
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_every_call_gives_the_geometry_in_keras(rank, on_jax, on_tensorflow):
+def test_keras__call_computes_the_geometry_in_keras(rank, on_jax, on_tensorflow):
     @settings(max_examples=15, deadline=None)
     @given(st.data())
     def check(data):
@@ -310,41 +306,33 @@ def test_every_call_gives_the_geometry_in_keras(rank, on_jax, on_tensorflow):
         call = convention.call(spec, layout.channels_first)
         y = operation.transposed_convolution(*map(jnp.asarray, (x, w)), spec, layout, name="y", method="reference")
         kernel = call.kernel.kernel(w)
-        np.testing.assert_array_equal(mended(on_jax(x, kernel, **call.arguments), call), y)
+        np.testing.assert_array_equal(finished(on_jax(x, kernel, **call.arguments), call), y)
         answer = on_tensorflow(x, kernel, **call.arguments)
         if isinstance(answer, str):  # it has no dilation with stride, and channels first on few devices
             assert {"dilation_rate", "data_format"} & set(call.arguments), answer
         else:
-            np.testing.assert_array_equal(mended(answer, call), y)
+            np.testing.assert_array_equal(finished(answer, call), y)
 
     check()
 
 
-def test_what_keras_has_no_call_for():
+def test_keras__geometry_without_call_raises():
     with pytest.raises(ArgumentError, match=r"has no groups[\s\S]*groups = 2[\s\S]*each group's channels"):
         convention.call(Spec((Axis(3),), 2))
     with pytest.raises(ArgumentError, match=r"at most 3 spatial axes[\s\S]*4 axes"):
         convention.call(Spec((Axis(3),) * 4))
 
 
-# The code is broken on purpose, and the test of the same line must see it.
-BROKEN = {
-    "flipped": lambda rank: KernelLayout(tuple(range(rank + 2)), flipped=True),
-    "swapped channels": lambda rank: KernelLayout((*range(rank), rank + 1, rank)),
-    "swapped axes": lambda rank: KernelLayout((1, 0, 2, 3)),
-}
+def test_keras__broken_kernel_layout_is_seen(monkeypatch, on_jax):
+    x, w = integers((1, 3, 4, 2), (3, 3, 2, 2))
+    expected = on_jax(x, w, strides=2, padding="same")
+    np.testing.assert_array_equal(conv_transpose(x, w, 2, "same"), expected)
+    for layout in broken(convention.kernel_layout(2)):
+        monkeypatch.setattr(front.convention, "kernel_layout", lambda rank, layout=layout: layout)
+        assert not np.array_equal(conv_transpose(x, w, 2, "same"), expected)
 
 
-@pytest.mark.parametrize("sabotage", [None, *BROKEN])
-def test_a_wrong_kernel_is_seen(sabotage, monkeypatch, on_jax):
-    if sabotage is not None:
-        monkeypatch.setattr(front.convention, "kernel_layout", BROKEN[sabotage])
-    x, w = operands((1, 3, 4, 2), (3, 3, 2, 2))
-    equal = np.array_equal(conv_transpose(x, w, 2, "same"), on_jax(x, w, strides=2, padding="same"))
-    assert equal is (sabotage is None)
-
-
-def test_a_wrong_crop_is_seen(monkeypatch, on_jax):
+def test_keras__broken_crop_is_seen(monkeypatch, on_jax):
     resolve = convention.resolve
 
     def shifted(*arguments, **keywords):  # as Keras's older releases on PyTorch
@@ -353,16 +341,12 @@ def test_a_wrong_crop_is_seen(monkeypatch, on_jax):
         return Spec(axes, spec.groups), layout
 
     monkeypatch.setattr(front.convention, "resolve", shifted)
-    x, w = operands((1, 3, 2), (3, 2, 2))
+    x, w = integers((1, 3, 2), (3, 2, 2))
     assert not np.array_equal(conv_transpose(x, w, 2, "same"), on_jax(x, w, strides=2, padding="same"))
 
 
 X, W = np.ones((2, 4, 5, 6), np.float32), np.ones((3, 3, 5, 6), np.float32)
 LINE, TAPS = np.ones((2, 4, 6), np.float32), np.ones((3, 5, 6), np.float32)
-
-
-def traced(argument):
-    return lambda *operands: jax.jit(lambda n: conv_transpose(*operands, **{argument: n}))(2)
 
 
 CASES = [
@@ -394,13 +378,25 @@ CASES = [
     (conv_transpose, (X, W), {"strides": (2,)}, ArgumentError, "strides has the wrong length.*length 1.*sequence of 2"),
     (conv_transpose, (X, W), {"strides": (1, 2, 2, 1)}, ArgumentError, "strides has the wrong length.*length 4"),
     (conv_transpose, (X, W), {"strides": ()}, ArgumentError, "strides has the wrong length.*length 0"),
-    (traced("strides"), (X, W), {}, ArgumentTypeError, "strides must be an integer that is known before tracing"),
+    (
+        traced(conv_transpose, "strides"),
+        (X, W),
+        {},
+        ArgumentTypeError,
+        "strides must be an integer that is known before tracing",
+    ),
     # dilation_rate
     (conv_transpose, (X, W), {"dilation_rate": 0}, ArgumentError, "dilation_rate is out of range"),
     (conv_transpose, (X, W), {"dilation_rate": (1, 1, 1)}, ArgumentError, "dilation_rate has the wrong length"),
     (conv_transpose, (X, W), {"dilation_rate": None}, ArgumentTypeError, "dilation_rate must be a sequence"),
     (conv_transpose, (X, W), {"dilation_rate": [1, 1.5]}, ArgumentTypeError, r"dilation_rate\[1\] must be an integer"),
-    (traced("dilation_rate"), (X, W), {}, ArgumentTypeError, "dilation_rate must be an integer that is known"),
+    (
+        traced(conv_transpose, "dilation_rate"),
+        (X, W),
+        {},
+        ArgumentTypeError,
+        "dilation_rate must be an integer that is known",
+    ),
     # output_padding
     (conv_transpose, (X, W), {"output_padding": -1}, ArgumentError, "output_padding is out of range.*-1"),
     (conv_transpose, (X, W), {"output_padding": (1,)}, ArgumentError, "output_padding has the wrong length.*length 1"),
@@ -410,7 +406,13 @@ CASES = [
     (conv_transpose, (X, W), {"output_padding": True}, ArgumentTypeError, "output_padding must be an integer"),
     (conv_transpose, (X, W), {"output_padding": 2**31}, ArgumentError, "output_padding is out of range"),
     (conv_transpose, (X, W), {"output_padding": 2**31 - 1}, ArgumentError, "output is too large to index"),
-    (traced("output_padding"), (X, W), {}, ArgumentTypeError, "output_padding must be an integer that is known"),
+    (
+        traced(conv_transpose, "output_padding"),
+        (X, W),
+        {},
+        ArgumentTypeError,
+        "output_padding must be an integer that is known",
+    ),
     (
         conv_transpose,
         (LINE[:, :0], TAPS),
@@ -438,14 +440,5 @@ CASES = [
 
 
 @pytest.mark.parametrize(("call", "operands", "keywords", "error", "text"), CASES)
-def test_a_wrong_call_is_refused_in_full_sentences(call, operands, keywords, error, text):
-    with jax.numpy_dtype_promotion("strict"), pytest.raises(error) as raised:
-        call(*operands, **keywords)
-    message = str(raised.value)
-    assert type(raised.value) is error
-    assert re.search(text, message, re.DOTALL), message
-    assert re.fullmatch(r".+\n  got:   .+\n  legal: .+\n  fix:   .+", message, re.DOTALL), message
-
-
-def test_there_are_many_of_them():
-    assert len(CASES) >= 50
+def test_keras__wrong_call_raises(call, operands, keywords, error, text):
+    assert_raises(call, operands, keywords, error, text)

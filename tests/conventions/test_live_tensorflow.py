@@ -32,7 +32,7 @@ def answer(function, *operands, compiled=False, **arguments):
 
 @few
 @given(call=calls(ranks=(1, 2, 3), paddings=("SAME", "VALID"), plain=True))
-def test_equals_tensorflows_cpu_kernels(call):
+def test_tensorflow__equals_cpu_kernels(call):
     x, w = call.operands(np.float32)
     if 0 in call.input:  # TensorFlow refuses some sizes without pixels, and crashes on some
         expected = np.zeros(call.arguments["output_shape"], np.float32)
@@ -46,7 +46,7 @@ def test_equals_tensorflows_cpu_kernels(call):
 
 @settings(max_examples=25, deadline=None)
 @given(call=calls(ranks=(2,)))
-def test_equals_tensorflow_compiled_by_xla(call):
+def test_tensorflow__equals_xla_compiled(call):
     x, w = call.operands(np.float32)
     if 0 in call.input:
         return
@@ -62,7 +62,7 @@ def test_equals_tensorflow_compiled_by_xla(call):
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", (0, 0), (1, 0), (0, 2), (3, 2), (6, 5)])
-def test_the_same_sizes_are_legal(padding):
+def test_tensorflow__same_sizes_are_legal(padding):
     answered = refused = 0
     rng = np.random.default_rng(0)
     for n, k, s in itertools.product(range(4), range(1, 6), range(1, 5)):
@@ -87,7 +87,7 @@ def test_the_same_sizes_are_legal(padding):
 
 
 @pytest.mark.parametrize(("padding", "rate"), [*itertools.product(("SAME", "VALID"), (1, 2, 3))])
-def test_atrous_conv2d_transpose(padding, rate):
+def test_tensorflow__atrous_conv2d_transpose(padding, rate):
     x = np.arange(2 * 5 * 4 * 3, dtype=np.float32).reshape(2, 5, 4, 3)
     w = np.arange(3 * 4 * 2 * 3, dtype=np.float32).reshape(3, 4, 2, 3) - 20
     shape = [2, 5, 4, 2] if padding == "SAME" else [2, 5 + 2 * rate, 4 + 3 * rate, 2]
@@ -98,7 +98,7 @@ def test_atrous_conv2d_transpose(padding, rate):
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", [[0, 0], [1, 0], [2, 1], [0, 0]]])
-def test_conv2d_backprop_input(padding):
+def test_tensorflow__conv2d_backprop_input(padding):
     z = np.arange(2 * 9 * 8 * 3, dtype=np.float32).reshape(2, 9, 8, 3)
     w = np.arange(3 * 4 * 3 * 5, dtype=np.float32).reshape(3, 4, 3, 5) - 50
     x = np.round(tf.nn.conv2d(z, w, [2, 3], padding).numpy() / 1e4)
@@ -116,7 +116,7 @@ def test_conv2d_backprop_input(padding):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("channels", [16, 256])
-def test_half_precision_errs_no_more_than_tensorflow(dtype, channels):
+def test_tensorflow__half_precision_error_is_no_larger(dtype, channels):
     rng = np.random.default_rng(channels)
     x, w = (jnp.asarray(rng.standard_normal(shape), dtype) for shape in ((2, 6, 6, channels), (5, 5, 8, channels)))
     wide = [np.asarray(operand, np.float64) for operand in (x, w)]
@@ -130,7 +130,7 @@ def test_half_precision_errs_no_more_than_tensorflow(dtype, channels):
         assert np.abs(np.asarray(y, np.float64) - exact).max() <= most
 
 
-def test_gradients_equal_tensorflows():
+def test_tensorflow__gradients_equal_tensorflow():
     x = np.arange(2 * 3 * 4 * 2, dtype=np.float32).reshape(2, 3, 4, 2) - 20
     w = np.arange(3 * 2 * 5 * 2, dtype=np.float32).reshape(3, 2, 5, 2) - 30
     z = np.arange(2 * 6 * 8 * 5, dtype=np.float32).reshape(2, 6, 8, 5) % 7 - 3
@@ -147,13 +147,13 @@ def test_gradients_equal_tensorflows():
 @pytest.mark.parametrize(
     "name", ["conv_transpose", *(f"conv{n}d_transpose" for n in (1, 2, 3)), "atrous_conv2d_transpose"]
 )
-def test_tensorflows_arguments_in_tensorflows_order(name):
+def test_tensorflow__argument_order(name):
     theirs = inspect.signature(getattr(tf.nn, name)).parameters
     mine = inspect.signature(getattr(jconvt.tensorflow, name)).parameters
     assert [*theirs] == [p.name for p in mine.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
-def test_conv2d_backprop_inputs_arguments():
+def test_tensorflow__conv2d_backprop_input_arguments():
     mine = inspect.signature(jconvt.tensorflow.conv2d_backprop_input).parameters
     theirs = inspect.signature(tf.compat.v1.nn.conv2d_backprop_input).parameters
     assert [*theirs] == [p.name for p in mine.values() if p.kind is p.POSITIONAL_OR_KEYWORD]

@@ -1,4 +1,4 @@
-"""Every public signature and docstring, read."""
+"""Public signatures and docstrings."""
 
 import dataclasses
 import inspect
@@ -30,7 +30,7 @@ def functions(module):
     }
 
 
-def test_no_public_function_is_left_out():
+def test_signatures__list_is_complete():
     assert functions(jconvt.tensorflow).keys() == IN_TENSORFLOWS_ORDER.keys()
     assert inspect.isfunction(jconvt.choose)
     assert functions(jconvt).keys() == {
@@ -42,7 +42,7 @@ def test_no_public_function_is_left_out():
 
 
 @pytest.mark.parametrize("name", IN_TENSORFLOWS_ORDER)
-def test_operands_first_then_tensorflows_order_then_keywords(name):
+def test_signatures__follow_tensorflow_then_keyword_only(name):
     parameters = inspect.signature(getattr(jconvt.tensorflow, name)).parameters.values()
     positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     keyword_only = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -56,7 +56,7 @@ def test_operands_first_then_tensorflows_order_then_keywords(name):
             assert parameter.default is not parameter.empty
 
 
-def test_defaults_are_tensorflows_where_it_has_one():
+def test_signatures__defaults_are_tensorflows():
     for function in functions(jconvt).values():
         defaults = {p.name: p.default for p in inspect.signature(function).parameters.values()}
         assert defaults["padding"] == "SAME"
@@ -67,7 +67,7 @@ def test_defaults_are_tensorflows_where_it_has_one():
 
 
 @pytest.mark.parametrize("name", IN_TENSORFLOWS_ORDER)
-def test_docstrings_say_everything(name):
+def test_signatures__docstrings_name_every_argument(name):
     function = getattr(jconvt.tensorflow, name)
     text = inspect.getdoc(function)
     for section in ("Args:", "Returns:", "Raises:", ">>> "):
@@ -88,7 +88,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("function", OTHERS, ids=lambda function: f"{function.__module__}.{function.__name__}")
-def test_the_other_frameworks_functions_have_the_same_options_and_docstrings(function):
+def test_signatures__other_frameworks_have_the_same_options(function):
     text = inspect.getdoc(function)
     for section in ("Args:", "Returns:", "Raises:", ">>> "):
         assert section in text
@@ -101,7 +101,7 @@ def test_the_other_frameworks_functions_have_the_same_options_and_docstrings(fun
         assert parameter.annotation is not parameter.empty
 
 
-def test_every_public_class_and_method_is_documented():
+def test_signatures__every_public_class_is_documented():
     for name in jconvt.__all__:
         value = getattr(jconvt, name)
         assert inspect.getdoc(value)
@@ -111,7 +111,7 @@ def test_every_public_class_and_method_is_documented():
                     assert inspect.getdoc(member), (name, label)
 
 
-def test_spec_and_axis_are_frozen_and_hashable():
+def test_signatures__spec_and_axis_are_frozen():
     spec = jconvt.Spec((jconvt.Axis(3, 2),))
     assert hash(spec) == hash(jconvt.Spec([jconvt.Axis(3, 2)]))
     with pytest.raises(dataclasses.FrozenInstanceError):

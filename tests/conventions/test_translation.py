@@ -1,4 +1,4 @@
-"""Every call that is printed for another framework is run, and gives the numbers of the one that it stands for."""
+"""The code that is printed for every framework runs, and gives the numbers of the call that it translates."""
 
 import dataclasses
 import itertools
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import jconvt
 from jconvt._cli import geometry_options, main
-from jconvt._conventions.registry import CONVENTIONS as FRAMEWORKS
+from jconvt._conventions.registry import CONVENTIONS
 from jconvt._geometry.kernel_layout import KernelConversion, KernelLayout
 from jconvt._methods import reference
 from jconvt._translation import call_of, translate
@@ -67,7 +67,7 @@ def stated(draw, source):
         assume(False)
     assume(min(own.output_shape) > 0)
     found = {"jconvt": own}
-    for target in FRAMEWORKS:
+    for target in CONVENTIONS:
         if own.spec.groups > 1 and target in ("lax", "flax", "keras"):
             with pytest.raises(jconvt.ArgumentError, match="groups"):
                 translate(source, target, sizes, kernel, arguments, channels=channels, batch=2)
@@ -112,10 +112,10 @@ def operands(found):
     return (rng.integers(-9, 10, shape).astype(np.float32) for shape in (found.input_shape, found.kernel_shape))
 
 
-@pytest.mark.parametrize("source", FRAMEWORKS)
+@pytest.mark.parametrize("source", CONVENTIONS)
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
-def test_every_printed_call_gives_the_same_numbers(source, data):
+def test_translate__printed_code_gives_the_same_numbers(source, data):
     found = stated(data.draw, source)
     x, w = operands(found["jconvt"])
     expected = definition(found["jconvt"], x, w)
@@ -128,10 +128,10 @@ def test_every_printed_call_gives_the_same_numbers(source, data):
         np.testing.assert_array_equal(z, expected, err_msg=each.target_code)
 
 
-@pytest.mark.parametrize("source", FRAMEWORKS)
+@pytest.mark.parametrize("source", CONVENTIONS)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_there_and_back_is_the_same_geometry(source, data):
+def test_translate__exact_call_resolves_to_the_geometry(source, data):
     for target, each in stated(data.draw, source).items():
         if not each.target.exact:
             continue
@@ -154,7 +154,7 @@ def test_there_and_back_is_the_same_geometry(source, data):
 @pytest.mark.parametrize(
     "other", [KernelLayout((0, 1, 2, 3)), KernelLayout((3, 2, 0, 1)), KernelLayout((0, 1, 3, 2), True, 3)]
 )
-def test_a_kernel_conversion_is_inverted_and_is_its_code(one, other, groups):
+def test_kernel_conversion__inverse_and_code(one, other, groups):
     other = dataclasses.replace(other, output_groups=groups if other.flipped else 1)
     convert = KernelConversion(one, other)
     filters = np.random.default_rng(0).standard_normal((2, 4, 5, 6))
@@ -166,7 +166,7 @@ def test_a_kernel_conversion_is_inverted_and_is_its_code(one, other, groups):
     np.testing.assert_array_equal(back, kernel)
 
 
-def test_a_conversion_that_forgets_the_flip_is_seen():
+def test_translate__missing_flip_is_seen():
     found = translate("torch", "flax", (4, 4), (3, 3), {"stride": 2}, channels=(2, 3))
     x, w = operands(found)
     expected = definition(found, x, w)
@@ -193,8 +193,8 @@ COMMAND = [
 ]
 
 
-def test_the_command_prints_a_program():
-    # In a process of its own, as a stranger would run it; what it prints is pasted.
+def test_translate__command_prints_a_program():
+    # In a separate process, as a user runs it.
     found = subprocess.run([sys.executable, "-m", "jconvt", *COMMAND], capture_output=True, text=True, check=True)
     x = np.random.default_rng(0).integers(-9, 10, (1, 8, 16, 16)).astype(np.float32)
     w = np.random.default_rng(1).integers(-9, 10, (8, 4, 4, 4)).astype(np.float32)
@@ -204,8 +204,8 @@ def test_the_command_prints_a_program():
     assert "x (1, 8, 16, 16), w (8, 4, 4, 4) -> (1, 4, 32, 32)" in found.stdout
 
 
-@pytest.mark.parametrize("target", FRAMEWORKS)
-def test_a_crop_is_printed_where_one_call_is_not_enough(target):
+@pytest.mark.parametrize("target", CONVENTIONS)
+def test_translate__call_is_exact_unless_torch(target):
     # Crop (0, 1), as TensorFlow's SAME: PyTorch cannot; Keras and TensorFlow have it.
     spec = jconvt.Spec((jconvt.Axis(3, 2, 1, 0, 1),))
     call = call_of(target, spec, (1, 4, 1), (3, 1, 1))
@@ -233,7 +233,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("changed", "message"), WRONG, ids=lambda value: "".join(value)[:30])
-def test_a_wrong_option_is_refused(capsys, changed, message):
+def test_translate__wrong_option_exits(capsys, changed, message):
     try:
         status = main.main([*COMMAND, *changed])
     except SystemExit as stop:
@@ -244,8 +244,8 @@ def test_a_wrong_option_is_refused(capsys, changed, message):
     assert "Traceback" not in printed.err
 
 
-def test_every_pair_of_frameworks_has_a_name():
-    for source, target in itertools.permutations(FRAMEWORKS, 2):
+def test_translate__every_pair_of_frameworks():
+    for source, target in itertools.permutations(CONVENTIONS, 2):
         options = {"stride": (2, 2), **({} if source == "torch" else {"padding": "valid"})}
         found = translate(source, target, (4, 4), (2, 2), geometry_options.given(options, source, 2))
         assert found.output_shape[1:].count(8) == 2
@@ -271,15 +271,15 @@ BAD = [
 
 
 @pytest.mark.parametrize(("question", "message"), BAD, ids=lambda value: str(value)[:40])
-def test_what_cannot_be_translated_is_refused(question, message):
+def test_translate__wrong_call_raises(question, message):
     with pytest.raises((jconvt.ArgumentError, jconvt.ArgumentTypeError)) as raised:
         translate(*question)
     assert re.search(message, str(raised.value), re.S), raised.value
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("source", FRAMEWORKS)
-def test_without_options_it_is_the_function_without_options(source, rank):
+@pytest.mark.parametrize("source", CONVENTIONS)
+def test_translate__without_options_is_the_default_call(source, rank):
     found = translate(
         source, "torch", (4,) * rank, (3,) * rank, geometry_options.given({}, source, rank), channels=(2, 3)
     )
@@ -287,7 +287,7 @@ def test_without_options_it_is_the_function_without_options(source, rank):
     np.testing.assert_array_equal(run(found.source_code, x=x, w=w)["y"], definition(found, x, w))
 
 
-def test_onnx_keeps_a_position_that_can_be_cropped():
+def test_translate__onnx_keeps_a_position_to_crop():
     # Nearly all of the one stamp is cropped, and zeros follow it.
     found = translate("flax", "onnx", (2,), (1,), {"padding": ((-2, 5),)}, channels=(2, 3))
     x, w = operands(found)
@@ -295,6 +295,6 @@ def test_onnx_keeps_a_position_that_can_be_cropped():
 
 
 @pytest.mark.parametrize("shapes", [(None, (3, 2, 2)), ((), (3, 2, 2)), ((1, 4, 2), ()), ((1, 4, 2), [2, 2])])
-def test_to_tensorflow_refuses_shapes_of_another_rank(shapes):
+def test_to_tensorflow__shapes_of_another_rank_raise(shapes):
     with pytest.raises((jconvt.ArgumentError, jconvt.ArgumentTypeError), match=r"input_shape|filters_shape"):
         jconvt.Spec((jconvt.Axis(3),)).to_tensorflow(*shapes)
