@@ -17,7 +17,6 @@ An input without pixels has the sizes above as well, if they are not below 0. (K
 JAX it returns ``s - 1`` zeros more.)
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -141,7 +140,7 @@ def crop_axis(axis: Axis, same: bool, output_padding: int | None) -> Axis:
     else:
         removed = _uncropped(axis, same) - output_padding
     lo = max(0, removed) // 2
-    return dataclasses.replace(axis, lo=lo, hi=removed - lo)
+    return axis.with_crop(lo, removed - lo)
 
 
 def _is_same(padding: Any) -> bool:

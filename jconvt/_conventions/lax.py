@@ -158,7 +158,7 @@ def crop_axis(position: int, n: Size, bare: Axis, padding: Padding, consistent: 
             legal = f"before + after of at {f'most {hi + lo + padded}' if consistent else f'least {-dilated}'}"
             raise ArgumentError(problem, got=got, legal=legal, fix="pass a padding that removes less")
         hi = bare.full_size(n) - lo - max(0, padded - bare.extent + 1)
-    return Axis(bare.kernel, bare.stride, bare.dilation, lo, hi)
+    return bare.with_crop(lo, hi)
 
 
 def check_operands(operands: Operands) -> int:

@@ -92,8 +92,7 @@ def call(spec: Spec) -> Call:
     ]
     ends = [max(0, axis.hi) for axis in axes]
     computed = [
-        Axis(axis.kernel, axis.stride, axis.dilation, begin, end - plus)
-        for axis, begin, end, plus in zip(axes, begins, ends, added, strict=True)
+        axis.with_crop(begin, end - plus) for axis, begin, end, plus in zip(axes, begins, ends, added, strict=True)
     ]
     ones, zeros = [1] * rank, [0] * rank
     values = {
@@ -131,7 +130,7 @@ def crop_axis(
         lo = half if auto_pad == "SAME_UPPER" else max(0, total) - half
         # An output_shape may add zeros; SAME only removes.
         hi = (max(0, total) if size is None else total) - lo - added
-    axis = Axis(bare.kernel, bare.stride, bare.dilation, lo, hi)
+    axis = bare.with_crop(lo, hi)
     out = axis.output_size(n)
     if isinstance(out, int) and out < 1:
         full = bare.full_size(n)

@@ -15,7 +15,6 @@ padding VALID's less ``a + b``, if that is not below 0; with an ``output_padding
 ``s(n-1) + e + p - 2 (e // 2)``, ``s(n-1) + e + p``, and that less ``a + b``.
 """
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -121,7 +120,7 @@ def crop_axis(
         distance = output_padding - (2 * (e // 2) if same else 0)
     if isinstance(distance, int) and lowest <= distance <= highest:
         lo = max(0, -distance) // 2 if same else a
-        return Axis(bare.kernel, s, bare.dilation, lo, a + b - distance - lo)
+        return bare.with_crop(lo, a + b - distance - lo)
     call = f"input size {n}, kernel {bare.kernel}, stride {s}, dilation {bare.dilation}, padding {padding}"
     legal = _range(lowest + flush, highest + flush)
     if not isinstance(distance, int):
@@ -263,7 +262,7 @@ def call(spec: Spec, input_shape: Sequence[Size], filters_shape: Sequence[int], 
             ends = [(max(axis.lo, 0), max(axis.hi, 0)) for axis in axes]
             padding = tuple(ends) if in_jconvt else ((0, 0), *ends, (0, 0))
         computed = [
-            dataclasses.replace(axis, lo=before, hi=after - min(max(-axis.hi, 0), axis.stride - 1))
+            axis.with_crop(before, after - min(max(-axis.hi, 0), axis.stride - 1))
             for axis, (before, after) in zip(axes, ends, strict=True)
         ]
     outputs = tuple(axis.output_size(size) for axis, size in zip(computed, n, strict=True))

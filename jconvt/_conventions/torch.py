@@ -92,10 +92,7 @@ def call(spec: Spec) -> Call:
         "dilation": shortest([axis.dilation for axis in axes]),
     }
     arguments = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
-    computed = [
-        Axis(axis.kernel, axis.stride, axis.dilation, pad, pad - plus)
-        for axis, pad, plus in zip(axes, paddings, added, strict=True)
-    ]
+    computed = [axis.with_crop(pad, pad - plus) for axis, pad, plus in zip(axes, paddings, added, strict=True)]
     function, layout = CONVENTION.function.format(rank=rank), Layout(rank, channels_first=True)
     return Call(function, arguments, layout, kernel_layout(rank), remainder(axes, computed))
 
@@ -114,7 +111,7 @@ def _check_operands(operands: Operands, rank: int) -> None:
 
 def crop_axis(number: int, n: Size, bare: Axis, padding: int, added: int) -> Axis:
     """Return ``bare`` with PyTorch's crop for ``n`` pixels along the spatial axis of this ``number``."""
-    axis = Axis(bare.kernel, bare.stride, bare.dilation, padding, padding - added)
+    axis = bare.with_crop(padding, padding - added)
     most = _most_added(axis)
     if added > most:
         problem = f"output_padding is too large along spatial axis {number}"
