@@ -70,7 +70,7 @@ def sized(
         added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
     tensorflow.check_one_size(output_shape, output_padding)
     return tuple(
-        tensorflow.crop_axis(first + i, n, dataclasses.replace(axis, lo=0, hi=0), pad, out, plus)
+        tensorflow.crop_axis(first + i, n, axis, pad, out, plus)
         for i, (n, axis, pad, out, plus) in enumerate(zip(sizes, axes, paddings, requested, added, strict=True))
     )
 

@@ -43,7 +43,8 @@ class LaxCall:
         numbers = jax.lax.conv_dimension_numbers(
             lhs.shape, rhs.shape, self.keywords.get("dimension_numbers") or default_numbers(lhs.ndim)
         )
-        xp = np if isinstance(lhs, np.ndarray) else jnp  # NumPy compiles nothing
+        traced = any(isinstance(array, jax.Array) for array in (lhs, rhs))
+        xp = jnp if traced else np  # NumPy compiles nothing
         shares = zip(
             xp.split(lhs, self.groups, numbers.lhs_spec[1]),
             xp.split(rhs, self.groups, numbers.rhs_spec[0]),

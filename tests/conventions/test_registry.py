@@ -1,5 +1,7 @@
 """A new convention is one object and one line in the registry: everything else then knows it."""
 
+import ast
+import pathlib
 import re
 
 import numpy as np
@@ -151,3 +153,17 @@ def test_registry__command_line_rejects_options_that_toy_lacks(capsys):
     command = ["translate", "--from", "toy", "--to", "torch", "--input", "4", "--kernel", "3", "--groups", "2"]
     assert main.main(command) == 2
     assert "toy's function has no groups" in capsys.readouterr().err
+
+
+def test_registry__no_other_file_compares_names():
+    package = pathlib.Path(jconvt.__file__).parent
+    found = []
+    for path in package.rglob("*.py"):
+        if path.parent.name == "_conventions" or "weights" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            values = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            values += node.keys if isinstance(node, ast.Dict) else []
+            names = {value.value for value in values if isinstance(value, ast.Constant)} & {*CONVENTIONS} - {"jconvt"}
+            found += [(path.name, node.lineno, name) for name in names]
+    assert found == []
