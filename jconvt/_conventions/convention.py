@@ -1,4 +1,4 @@
-"""What a convention is: all that the library knows of one framework's transposed convolution."""
+"""The class ``Convention``: all that the library knows of one framework's transposed convolution."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

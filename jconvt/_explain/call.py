@@ -69,7 +69,9 @@ def explain(
     if isinstance(x, Tracer) or isinstance(w, Tracer):
         got = "traced operands: the call is inside jit, grad, vmap or another transformation"
         legal, fix = "arrays whose values are known", "call it outside the transformation"
-        raise ArgumentTypeError("explain shows numbers, and traced arrays have none yet", got=got, legal=legal, fix=fix)
+        raise ArgumentTypeError(
+            "explain shows numbers, and traced arrays have no values yet", got=got, legal=legal, fix=fix
+        )
     _check_kept("input", input, x)
     _check_kept("filters", filters, w)
     chosen = registry.named(convention, "convention")

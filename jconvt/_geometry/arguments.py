@@ -94,7 +94,7 @@ def check_length(
     legal: str,
     fix: str = "pass one for each spatial axis",
 ) -> None:
-    """Raise if ``value`` has none of these ``lengths``."""
+    """Raise if the length of ``value`` is not one of ``lengths``."""
     if len(value) not in lengths:
         got = f"{name} = {value}, of length {len(value)}"
         raise ArgumentError(f"{name} has the wrong length", got=got, legal=legal, fix=fix)
