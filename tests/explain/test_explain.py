@@ -361,7 +361,7 @@ def test_traced_values_are_refused():
         def call(value, operand=operand):
             return explain(*(value if i == operand else ONES[i] for i in (0, 1))).output
 
-        with pytest.raises(jconvt.ArgumentTypeError, match="traced arrays have none yet"):
+        with pytest.raises(jconvt.ArgumentTypeError, match="traced arrays have no values yet"):
             jax.jit(call)(jnp.asarray(ONES[operand]))
 
 
