@@ -51,7 +51,7 @@ def flax(module: Any, operands: Sequence[jax.Array | None], output_shape: Sequen
     count = _flax_layer.batch_axes(inputs.shape, module.kernel_size)
     batch_shape = inputs.shape[:count]
     if count != 1:
-        out_sharding.check_whole(inputs, range(1, count), "an axis of the batch after its first one")
+        out_sharding.check_unsharded(inputs, range(1, count), "an axis of the batch after its first one")
         inputs = inputs.reshape(math.prod(batch_shape), *inputs.shape[count:])
     resolved = _flax_layer.resolve(
         inputs.shape,
@@ -69,7 +69,8 @@ def flax(module: Any, operands: Sequence[jax.Array | None], output_shape: Sequen
     y = _computed(arrays, bias, resolved, module.method, module.precision, module.preferred_element_type)
     if count != 1:
         y = y.reshape(*batch_shape, *y.shape[1:])
-    return out_sharding.sharded(y, module.out_sharding)
+    out_sharding.check(module.out_sharding, y.shape, y)
+    return out_sharding.apply(y, module.out_sharding)
 
 
 def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> jax.Array:
@@ -88,7 +89,8 @@ def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> ja
     )
     arrays = {"x": x[None], "weight": module.weight}
     y = _computed(arrays, module.bias, resolved, module.method, module.precision)
-    return out_sharding.sharded(y[0], module.out_sharding)
+    out_sharding.check(module.out_sharding, y.shape[1:], y)
+    return out_sharding.apply(y[0], module.out_sharding)
 
 
 def _computed(
@@ -106,7 +108,7 @@ def _computed(
     spec, layout = layer.spec, layer.layout
     x, w = operation.operands(**arrays)
     if any(before + after for before, after in layer.repeats):
-        out_sharding.check_whole(x, layout.spatial_axes, "an axis that is padded with what lies at its other end")
+        out_sharding.check_unsharded(x, layout.spatial_axes, "an axis that is padded with what lies at its other end")
         x = jnp.pad(x, layout.shape((0, 0), layer.repeats, (0, 0)), mode="wrap")
     y = operation.transposed_convolution(
         x,

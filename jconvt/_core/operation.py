@@ -106,7 +106,7 @@ def transposed_convolution(
                 raise error
             options = {"spec": spec, "layout": layout, "dtype": dtype, "precision": precision, "method": method}
             y = bind(Map.TRANSPOSE, x, w, **options)
-        return sharding.sharded(y, out_sharding)
+        return sharding.apply(y, out_sharding)
 
 
 def _check_method(method: Any) -> None:

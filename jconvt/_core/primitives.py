@@ -32,7 +32,7 @@ from .._jax_compat import auto_sharded_devices, jit_is_disabled, match_vma
 from .._methods import METHODS, ProblemShape, spmd_implementation
 from .._methods._batch_chunking import in_chunks
 from .cost_model import chunk_size
-from .halo import Whole, explicit, explicit_axes, type_of
+from .halo import GlobalMap, explicit_axes, output_sharding, shard_mapped
 from .selection import select, tuning_epoch
 
 
@@ -59,7 +59,7 @@ def _output_shape(map: Map, a: Any, b: Any, spec: Spec, layout: Layout) -> tuple
 def _abstract(map: Map, a: Any, b: Any, *, spec: Spec, layout: Layout, dtype: Any, **_: Any) -> Any:
     shape = _output_shape(map, a, b, spec, layout)
     if explicit_axes(a, b):
-        sharding = type_of(_global_map(map, a, b, spec, layout, dtype), a, b)
+        sharding = output_sharding(_global_map(map, a, b, spec, layout, dtype), a, b)
     else:
         sharding = a.sharding.update(spec=jax.sharding.PartitionSpec(*[None] * len(shape)))
     return a.update(shape=shape, dtype=dtype, weak_type=False, sharding=sharding)
@@ -152,12 +152,12 @@ def _explicitly_sharded(
     """A map of operands that are sharded over explicit mesh axes: each device computes its shard."""
     a, b = (_unbatched(a, axis) for a, axis in zip(operands, bdims, strict=True))
     compute = functools.partial(bind, map, layout=layout, **options)
-    return explicit(_global_map(map, a, b, spec, layout, dtype), operands, bdims, compute)
+    return shard_mapped(_global_map(map, a, b, spec, layout, dtype), operands, bdims, compute)
 
 
-def _global_map(map: Map, a: Any, b: Any, spec: Spec, layout: Layout, dtype: Any) -> Whole:
+def _global_map(map: Map, a: Any, b: Any, spec: Spec, layout: Layout, dtype: Any) -> GlobalMap:
     shapes = {map.inputs[0]: a.shape, map.inputs[1]: b.shape, map.output: _output_shape(map, a, b, spec, layout)}
-    return Whole("".join(map.inputs), map.output, shapes, spec, layout, dtype)
+    return GlobalMap(map, shapes, spec, layout, dtype)
 
 
 def _problem(map: Map, a: Any, b: Any, spec: Spec, layout: Layout) -> ProblemShape:
