@@ -1,7 +1,6 @@
-"""Meshes of CPU devices, of both kinds, and arrays and programs that are laid out on them."""
+"""Meshes of CPU devices with automatic or explicit axes, sharded operands, and results of the definition."""
 
 import functools
-import itertools
 import math
 
 import jax
@@ -11,12 +10,12 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jconvt
+from jconvt._methods import reference
 
 DEVICES = 8
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
 METHODS = ("auto", "dilated", "vjp", "polyphase", "gemm")
-# Of the input, the filters and the output, and how many groups there are.
-SPLITS = {
+SHARDINGS = {
     "batch": (P("d"), P(), P("d"), 1),
     "height": (P(None, "d"), P(), P(None, "d"), 1),
     "height of groups": (P(None, "d"), P(), P(None, "d"), 2),
@@ -24,22 +23,28 @@ SPLITS = {
     "input": (P(None, None, None, "d"), P(None, None, None, "d"), P(), 1),
     "groups": (P(None, None, None, "d"), P(None, None, None, "d"), P(None, None, None, "d"), DEVICES),
 }
+"""The specs of x, w and z, and the number of groups."""
 
 
 def mesh_of(kind, shape=(DEVICES,), names=("d",)):
     devices = jax.devices("cpu")
     if len(devices) < math.prod(shape):
-        pytest.skip(f"{math.prod(shape)} CPU devices are needed: JAX_NUM_CPU_DEVICES says how many there are")
+        pytest.skip(f"needs {math.prod(shape)} CPU devices: set JAX_NUM_CPU_DEVICES")
     types = (KINDS[kind],) * len(shape)
     return jax.make_mesh(shape, names, axis_types=types, devices=devices[: math.prod(shape)])
 
 
-def whole_numbers(*shape):
+def integers(*shape):
+    """Integers in float64, so that sums in any order are equal."""
     return np.random.default_rng(len(repr(shape))).integers(-9, 10, shape).astype(np.float64)
 
 
+def put(mesh, operands, specs):
+    return [jax.device_put(a, NamedSharding(mesh, spec)) for a, spec in zip(operands, specs, strict=True)]
+
+
 def maps(method, **arguments):
-    """The transposed convolution and its two gradients, each a function of ``x``, ``w`` and ``z``."""
+    """T, F and G as functions of ``x``, ``w`` and ``z``."""
     compute = functools.partial(jconvt.conv_transpose, method=method, **arguments)
     return {
         "T": lambda x, w, z: compute(x, w),
@@ -48,33 +53,25 @@ def maps(method, **arguments):
     }
 
 
-def compiled(kind, mesh, function, operands, laid, result):
-    """A program for operands laid out on a mesh, which has its result laid out, too."""
-    structs = [
+def definition(x, w, z, spec):
+    """The results of T, F and G by the definition."""
+    return reference.transpose(x, w, spec), reference.forward(z, w, spec), reference.kernel_gradient(x, z, spec)
+
+
+def squares_gradients(x, w, **arguments):
+    """The gradients in ``x`` and ``w`` of the sum of the squared outputs, by the definition."""
+    spec = jconvt.Spec.from_tensorflow(x.shape, w.shape, **arguments)
+    z = 2 * reference.transpose(x, w, spec)
+    return reference.forward(z, w, spec), reference.kernel_gradient(x, z, spec)
+
+
+def lowered(mesh, function, operands, specs, out_specs):
+    """``function`` lowered for operands with these specs. Explicit axes shard the result without ``out_specs``."""
+    abstract = [
         jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=NamedSharding(mesh, spec))
-        for a, spec in zip(operands, laid, strict=True)
+        for a, spec in zip(operands, specs, strict=True)
     ]
-    asked = {"out_shardings": NamedSharding(mesh, result)} if kind == "automatic" else {}
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), out_specs)
+    options = {} if mesh.explicit_axes else {"out_shardings": shardings}
     with jax.set_mesh(mesh):
-        return program(function, structs, **asked)
-
-
-_PROGRAMS = {}
-"""By what was lowered: several methods are often lowered to one program, and compiling is slow."""
-
-
-def program(function, operands, **options):
-    """``function`` compiled for operands of these shapes, laid out as these are."""
-    traced = jax.jit(function, **options).trace(*operands)
-    lowered, jaxpr = traced.lower(), traced.jaxpr.jaxpr
-    # What the text does not tell: which operands were dropped, as nothing uses them, and where all of it lies.
-    used = {*map(id, itertools.chain(*(equation.invars for equation in jaxpr.eqns), jaxpr.outvars))}
-    laid = [getattr(a, "sharding", None) for a in operands]
-    key = lowered.as_text(), *(id(v) in used for v in jaxpr.invars), *laid, jax.sharding.get_mesh(), *options.values()
-    if key not in _PROGRAMS:
-        _PROGRAMS[key] = lowered.compile()
-    return _PROGRAMS[key]
-
-
-def placed(mesh, operands, laid):
-    return [jax.device_put(a, NamedSharding(mesh, spec)) for a, spec in zip(operands, laid, strict=True)]
+        return jax.jit(function, **options).lower(*abstract)
