@@ -1,4 +1,4 @@
-"""What is read from the texts of compiled programs."""
+"""Reading the collectives from the text of a compiled program."""
 
 import pytest
 
@@ -31,5 +31,5 @@ HEAD = "ENTRY %main (a: bf16[4,8]) -> bf16[4,8] {\n  %a = bf16[4,8]{1,0:T(8,128)
         ),
     ],
 )
-def test_collectives_are_found_with_their_bytes(lines, expected):
+def test_collectives__bytes(lines, expected):
     assert collectives(f"{HEAD}  {lines}\n}}") == expected

@@ -1,4 +1,4 @@
-"""Two processes of JAX, with several devices each, train a generator together, and find what one process finds."""
+"""Two JAX processes with several devices each train a generator, and get the results of one process."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ PROCESSES, DEVICES = 2, 4
 
 
 def _loopback() -> str:
-    """An address that nobody listens on."""
+    """A free address."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             return f"127.0.0.1:{server.getsockname()[1]}"
@@ -23,8 +23,8 @@ def _loopback() -> str:
         pytest.skip(f"no sockets on loopback: {error}")
 
 
-def _together(folder: Path, seconds: float) -> list[dict[str, np.ndarray]]:
-    """What each of the processes found. None is left when this returns, nor when it fails."""
+def _run_processes(folder: Path, seconds: float) -> list[dict[str, np.ndarray]]:
+    """Return the results of each process. All processes have ended when this returns or raises."""
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
@@ -36,9 +36,9 @@ def _together(folder: Path, seconds: float) -> list[dict[str, np.ndarray]]:
     started = []
     try:
         for process, file in enumerate(files):
-            with file.with_suffix(".txt").open("w") as said:
+            with file.with_suffix(".txt").open("w") as log:
                 call = [*command, str(process), str(file)]
-                started.append(subprocess.Popen(call, env=environment, stdout=said, stderr=subprocess.STDOUT))
+                started.append(subprocess.Popen(call, env=environment, stdout=log, stderr=subprocess.STDOUT))
         ended = [one.wait(seconds) for one in started]
     except subprocess.TimeoutExpired:
         ended = ["did not end"] * PROCESSES
@@ -46,16 +46,16 @@ def _together(folder: Path, seconds: float) -> list[dict[str, np.ndarray]]:
         for one in started:
             one.kill()
             one.wait()
-    said = "\n".join(file.with_suffix(".txt").read_text() for file in files)
-    assert ended == [0] * PROCESSES, said
+    logs = "\n".join(file.with_suffix(".txt").read_text() for file in files)
+    assert ended == [0] * PROCESSES, logs
     return [dict(np.load(file)) for file in files]
 
 
-def test_two_processes_train_as_one(tmp_path):
-    alone = generator_training.train()
-    assert alone["losses"][-1] < alone["losses"][0]
-    for found in _together(tmp_path, seconds=180):
+def test_processes__two_train_as_one(tmp_path):
+    expected = generator_training.train()
+    assert expected["losses"][-1] < expected["losses"][0]
+    for found in _run_processes(tmp_path, seconds=180):
         np.testing.assert_array_equal(found["devices"], [PROCESSES, PROCESSES * DEVICES, DEVICES])
-        for split in generator_training.SPLITS:
-            for name, value in alone.items():
-                np.testing.assert_allclose(found[f"{split} {name}"], value, rtol=1e-12, atol=1e-14)
+        for case in generator_training.SHARDINGS:
+            for name, value in expected.items():
+                np.testing.assert_allclose(found[f"{case} {name}"], value, rtol=1e-12, atol=1e-14)

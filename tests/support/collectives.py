@@ -1,4 +1,4 @@
-"""What a compiled program sends between devices, read from its text."""
+"""The communication of a compiled program, read from its text."""
 
 import collections
 import math
@@ -10,9 +10,9 @@ _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 
 
 def collectives(text: str) -> dict[str, list[int]]:
-    """The bytes that each collective of a program has on one device: of what goes in or of what comes out, the larger.
+    """Return the bytes of each collective on one device: of its operands or of its result, the larger.
 
-    One that is started and awaited apart counts once. A loop's body counts once, however often it runs.
+    An asynchronous pair of start and done counts once. The body of a loop counts once.
 
     >>> collectives('''
     ... ENTRY %main (a: f32[2,4]) -> f32[8,4] {
@@ -29,17 +29,20 @@ def collectives(text: str) -> dict[str, list[int]]:
         match = re.fullmatch(rf"({_NAMES})(-start)?", operation)
         if match is None:
             continue
-        given, made = sum(sizes.get(name, 0) for name in re.findall(r"%([\w.-]+)", operands)), _bytes(type)
-        if match[2] and type.startswith("("):  # what goes in is part of the result, too
-            made -= given
-        found[match[1]].append(max(given, made))
+        operand_bytes, result_bytes = (
+            sum(sizes.get(name, 0) for name in re.findall(r"%([\w.-]+)", operands)),
+            _bytes(type),
+        )
+        if match[2] and type.startswith("("):  # the result of a start includes the operands
+            result_bytes -= operand_bytes
+        found[match[1]].append(max(operand_bytes, result_bytes))
     return dict(found)
 
 
-def added_up(text: str) -> list[int]:
-    """Over how many devices at a time each all-reduce of a program adds up.
+def all_reduce_groups(text: str) -> list[int]:
+    """Return the number of devices that each all-reduce sums over.
 
-    >>> added_up('''
+    >>> all_reduce_groups('''
     ... %a = f32[8]{0} all-reduce(%x), replica_groups={{0,2,4,6},{1,3,5,7}}, to_apply=%add
     ... %b = f32[8]{0} all-reduce(%x), replica_groups=[4,2]<=[8], to_apply=%add
     ... %c = f32[8]{0} all-reduce-start(%x), replica_groups=mesh['a'=4,'b'=2] {'a','b'}, to_apply=%add''')
@@ -49,7 +52,7 @@ def added_up(text: str) -> list[int]:
 
 
 def _devices(groups: str) -> int:
-    """In each of these groups, as XLA writes them: one by one, by their shape, or by the axes of a mesh."""
+    """The size of each of these groups, which XLA writes as lists, as a shape, or as mesh axes."""
     if listed := re.match(r"{{([\d,]+)}", groups):
         return len(listed[1].split(","))
     if shape := re.match(r"\[\d+,(\d+)\]<=", groups):
@@ -60,7 +63,7 @@ def _devices(groups: str) -> int:
 
 
 def _bytes(type: str) -> int:
-    """Of an array or a tuple of arrays; a scalar of 32 bits that only awaits a transfer is none."""
+    """The bytes of an array or a tuple of arrays, without the 32-bit scalars that track a transfer."""
     total = 0
     for dtype, shape in _ARRAY.findall(type):
         if (dtype, shape) != ("u32", ""):

@@ -1,8 +1,8 @@
-"""A small generator, trained for a few steps: alone, or as one process of several.
+"""Train a small generator for a few steps, in one process or in several.
 
-    python tests/generator_training.py ADDRESS PROCESSES PROCESS FILE
+    python tests/support/generator_training.py ADDRESS PROCESSES PROCESS FILE
 
-is one of several, and writes to FILE what it found.
+runs one of several processes, and writes its results to FILE.
 """
 
 import sys
@@ -14,39 +14,39 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jconvt
 
-SPLITS = {
+SHARDINGS = {
     "batch": (AxisType.Explicit, 1),
-    "rows, explicit": (AxisType.Explicit, 2),  # the first axis of the mesh: the border is between two processes
+    "rows, explicit": (AxisType.Explicit, 2),  # the first mesh axis, so that the halo crosses two processes
     "rows, automatic": (AxisType.Auto, 2),
 }
-"""The kind of a mesh's axes, and how many devices the rows of images are split over. The others split the batch."""
+"""The type of the mesh axes, and the number of devices that shard the rows; the others shard the batch."""
 
 STEPS, RATE = 3, 0.05
 
 
-def train(split: str | None = None) -> dict[str, np.ndarray]:
-    """The loss of each step, and the kernels after the last: with ``split`` over all devices of all processes."""
+def train(case: str | None = None) -> dict[str, np.ndarray]:
+    """Return the loss of each step and the final kernels. A sharding uses all devices of all processes."""
     rng = np.random.default_rng(7)
     seeds, images = rng.normal(size=(16, 4, 4, 6)), rng.normal(size=(16, 16, 16, 3))
     kernels = [rng.normal(size=(4, 4, 5, 6)) / 8, rng.normal(size=(5, 5, 3, 5)) / 8]
-    if split is None:
+    if case is None:
         return _trained(*map(jnp.asarray, (seeds, images)), [*map(jnp.asarray, kernels)])
-    kind, rows = SPLITS[split]
+    kind, rows = SHARDINGS[case]
     mesh = jax.make_mesh((rows, jax.device_count() // rows), ("rows", "batch"), axis_types=(kind, kind))
-    spread = NamedSharding(mesh, PartitionSpec("batch", "rows"))
-    whole = NamedSharding(mesh, PartitionSpec())
+    sharded = NamedSharding(mesh, PartitionSpec("batch", "rows"))
+    replicated = NamedSharding(mesh, PartitionSpec())
 
-    def placed(a: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    def put(a: np.ndarray, sharding: NamedSharding) -> jax.Array:
         return jax.make_array_from_callback(a.shape, sharding, lambda index: a[index])
 
     with jax.set_mesh(mesh):
-        return _trained(placed(seeds, spread), placed(images, spread), [placed(w, whole) for w in kernels], whole)
+        return _trained(put(seeds, sharded), put(images, sharded), [put(w, replicated) for w in kernels], replicated)
 
 
 def _trained(
-    seeds: jax.Array, images: jax.Array, kernels: list[jax.Array], whole: NamedSharding | None = None
+    seeds: jax.Array, images: jax.Array, kernels: list[jax.Array], replicated: NamedSharding | None = None
 ) -> dict[str, np.ndarray]:
-    step, losses = jax.jit(_step, out_shardings=whole), []
+    step, losses = jax.jit(_step, out_shardings=replicated), []
     for _ in range(STEPS):
         kernels, value = step(kernels, seeds, images)
         losses.append(float(value))
@@ -66,7 +66,7 @@ def _step(kernels: list[jax.Array], seeds: jax.Array, images: jax.Array) -> tupl
 def _main(address: str, processes: str, process: str, file: str) -> None:
     jax.config.update("jax_enable_x64", True)
     jax.distributed.initialize(address, int(processes), int(process), initialization_timeout=60)
-    found = {f"{split} {name}": value for split in SPLITS for name, value in train(split).items()}
+    found = {f"{case} {name}": value for case in SHARDINGS for name, value in train(case).items()}
     found["devices"] = np.array([jax.process_count(), jax.device_count(), jax.local_device_count()])
     np.savez(file, **found)
 

@@ -1,15 +1,15 @@
-"""What ``auto`` may take on a TPU, beside ``jax.lax.conv_transpose``, by the figures of TPU's compiler."""
+"""The limits for ``auto`` on a TPU, relative to ``jax.lax.conv_transpose``, in the estimates of the TPU compiler."""
 
 _BYTES_A_CYCLE = 500
-"""Fewer than the main memory of any of these chips gives."""
+"""Below the memory bandwidth of each of these chips."""
 _LAYOUT = 1.02
-"""What the compiler's choice of a layout decides, for programs that compute the same."""
+"""The effect of the layouts that the compiler chooses, on equal programs."""
 
 
 def missed(auto, rival, useful_flops):
-    """Which goals ``auto`` misses: it takes more than the rival where it is to take no more.
+    """Return the limits that ``auto`` exceeds.
 
-    ``auto`` and ``rival`` are ``Figures``; ``useful_flops`` are what no method does without.
+    ``auto`` and ``rival`` are ``Figures``; ``useful_flops`` is the minimum for any method.
     """
     limits = {
         "FLOPs": auto.flops <= 1.05 * (useful_flops + rival.flops),
@@ -20,7 +20,7 @@ def missed(auto, rival, useful_flops):
 
 
 def _no_slower(auto, rival):
-    """By cycles, where they cover the same operations, or are fewer even with all bytes read and written once more."""
+    """Compare cycles, if they count the same operations or if ``auto`` has fewer even with all its bytes moved again."""
     if auto.unpriced == rival.unpriced:
         return auto.cycles <= _LAYOUT * rival.cycles
     if auto.cycles + auto.bytes / _BYTES_A_CYCLE <= rival.cycles:
