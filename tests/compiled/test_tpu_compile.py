@@ -1,7 +1,8 @@
-"""What TPU's compiler makes of the methods, maps, dtypes, layers, and of a training step. It needs no TPU.
+"""Programs of the TPU compiler, which needs no TPU: methods, maps, dtypes, layers, and a training step.
 
-``python -m pytest -m tpu_compile``, where ``jconvt[tpu-compile]`` is installed. ``python -m benchmarks --tpu-compile``
-has the figures of all published layers, and ``test_tpu_results`` holds them to the same limits.
+Install ``jconvt[tpu-compile]`` and run ``python -m pytest -m tpu_compile``. These tests compile a sample. The sweep over
+all published layers, dtypes and methods takes an hour: run ``python -m benchmarks --tpu-compile`` by hand, for each
+``--topology``. ``test_tpu_results`` checks its stored results against the same limits.
 """
 
 import dataclasses
@@ -23,9 +24,9 @@ import jconvt
 from benchmarks import workloads
 from benchmarks.problem import Problem
 from tests.support import meshes, tpu_limits
-from tests.support.collectives import added_up, collectives
+from tests.support.collectives import all_reduce_groups, collectives
 
-pytest.importorskip("libtpu", reason="TPU's compiler is not installed: pip install 'jconvt[tpu-compile]'")
+pytest.importorskip("libtpu", reason="the TPU compiler is not installed: pip install 'jconvt[tpu-compile]'")
 pytest.importorskip("benchmarks", reason="not in sys.path: run python -m pytest in a checkout")
 from benchmarks import tpu, tpu_program
 
@@ -55,65 +56,79 @@ def figures(workload, map, method, dtype, topology="v5e"):
     return row.figures
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def compile_all_maps(workload, method, dtype):
+    """One program with T, F and G."""
+    call = tpu.function(workload, method)
+    chip = jax.sharding.SingleDeviceSharding(tpu_program.devices("v5e:2x2")[0])
+    shapes = workload.input_shape, workload.filters_shape, workload.output_shape
+    operands = [jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=chip) for shape in shapes]
+
+    def all_maps(x, w, z):
+        y, pull = jax.vjp(call, x, w)
+        return y, *pull(z)
+
+    return tpu_program.figures(jax.jit(all_maps).lower(*operands).compile())
+
+
 @pytest.mark.parametrize("map", MAPS)
-def test_every_method_computes_every_map(map, dtype):
+def test_methods__flops_memory_and_cycles(map):
     useful = Problem(SMALL, "forward", "float32").flops
-    rival = figures(SMALL, map, tpu.RIVAL, dtype)
+    rival = figures(SMALL, map, tpu.RIVAL, "bfloat16")
     for method in METHODS:
-        found = figures(SMALL, map, method, dtype)
+        found = figures(SMALL, map, method, "bfloat16")
         assert found.cycles > 0
         assert 0.9 * useful < found.flops <= 1.05 * (useful + rival.flops), method
-        assert found.temporary == 0  # all of it is in the chip's own memory
+        assert found.temporary == 0  # everything stays in on-chip memory
         if method == "auto":
             assert found.flops <= 1.05 * max(useful, rival.flops)
             assert found.cycles <= 1.05 * rival.cycles
 
 
-@pytest.mark.parametrize("topology", tpu_program.TOPOLOGIES)
+GENERATIONS = [("v5e", "float32"), *((each, "bfloat16") for each in tpu_program.TOPOLOGIES if each != "v5e")]
+
+
+@pytest.mark.parametrize(("topology", "dtype"), GENERATIONS)
 @pytest.mark.parametrize("map", MAPS)
-def test_every_generation(topology, map):
-    for dtype in ("float32", "bfloat16"):
-        rival, found = (figures(SMALL, map, method, dtype, topology) for method in (tpu.RIVAL, "auto"))
-        assert found.cycles <= 1.05 * rival.cycles
-        assert found.flops <= 1.05 * max(Problem(SMALL, "forward", "float32").flops, rival.flops)
+def test_auto__no_slower_than_jax_lax_on_every_generation(topology, dtype, map):
+    rival, found = (figures(SMALL, map, method, dtype, topology) for method in (tpu.RIVAL, "auto"))
+    assert found.cycles <= 1.05 * rival.cycles
+    assert found.flops <= 1.05 * max(Problem(SMALL, "forward", "float32").flops, rival.flops)
 
 
-@pytest.mark.parametrize("name", ["unet-up", "pix2pix-up", "unet3d-up"])
-def test_published_layers_are_no_worse_than_jax_lax(name):
-    workload = workloads.load()[name]
+def test_auto__no_worse_than_jax_lax_for_a_published_layer():
+    workload = workloads.load()["unet3d-up"]
     rival, found = (figures(workload, "T", method, "bfloat16") for method in (tpu.RIVAL, "auto"))
     assert not tpu_limits.missed(found, rival, Problem(workload, "forward", "bfloat16").flops)
 
 
 @pytest.mark.parametrize("workload", [GROUPS, VOLUME], ids=["groups", "volume"])
 @pytest.mark.parametrize("method", METHODS)
-def test_groups_and_volumes(workload, method):
-    for map in MAPS:
-        assert figures(workload, map, method, "bfloat16").cycles > 0
+def test_methods__groups_and_volumes_compile(workload, method):
+    assert compile_all_maps(workload, method, "bfloat16").cycles > 0
 
 
-@pytest.mark.parametrize("dtype", ["int4", "int8", "uint8", "int16", "int32", "uint32"])
-def test_integers(dtype):
-    for method in ("auto", "dilated", "polyphase", "gemm") if dtype in ("int8", "int32") else ("auto",):
-        assert figures(SMALL, "T", method, dtype).flops > 0
+@pytest.mark.parametrize(
+    ("dtype", "method"),
+    [*((each, "auto") for each in ("int4", "int8", "uint8", "int32")), *(("int8", each) for each in METHODS[3:])],
+)
+def test_integers__compile(dtype, method):
+    assert figures(SMALL, "T", method, dtype).flops > 0
 
 
-@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "complex64", "float64"])
-@pytest.mark.parametrize("map", MAPS)
-def test_floats_that_a_tpu_has_in_part_or_not(dtype, map):
-    assert figures(SMALL, map, "auto", dtype).flops > 0
+@pytest.mark.parametrize("dtype", ["float16", "float8_e4m3fn", "complex64", "float64"])
+def test_floats__emulated_dtypes_compile(dtype):
+    assert compile_all_maps(SMALL, "auto", dtype).flops > 0
 
 
-@pytest.mark.parametrize("method", ["auto", "polyphase", "gemm", tpu.RIVAL])
-def test_int64_is_what_the_compiler_refuses(method):
+@pytest.mark.parametrize("method", ["auto", "gemm", tpu.RIVAL])
+def test_int64__is_not_supported_by_the_compiler(method):
     row = tpu.measure("v5e", "int64", SMALL, "T", method)
     assert "UNIMPLEMENTED" in row.refused
     assert "element types" in row.refused
 
 
 @pytest.mark.parametrize("map", MAPS)
-def test_float32_is_multiplied_as_bfloat16_unless_more_is_asked_for(map):
+def test_precision__float32_is_multiplied_as_bfloat16_by_default(map):
     def found(precision):
         def call(x, w):
             return jconvt.conv_transpose(x, w, **SMALL.arguments, precision=precision)
@@ -121,12 +136,12 @@ def test_float32_is_multiplied_as_bfloat16_unless_more_is_asked_for(map):
         text = tpu.lower("v5e", "float32", SMALL, map, call).compile().as_text()
         ((operands, options),) = re.findall(r" convolution\(([^()]*)\)(.*)", text)
         types = {re.search(rf"^ *{re.escape(name)} = (\w+)", text, re.MULTILINE)[1] for name in operands.split(", ")}
-        asked = re.search(r"operand_precision=\{(\w+),(\w+)\}", options)
-        return types, asked and set(asked.groups())
+        precisions = re.search(r"operand_precision=\{(\w+),(\w+)\}", options)
+        return types, precisions and set(precisions.groups())
 
-    types, asked = found(None)
+    types, precisions = found(None)
     assert "bf16" in types
-    assert asked is None
+    assert precisions is None
     assert found("highest") == ({"f32"}, {"highest"})
 
 
@@ -134,13 +149,6 @@ def linen_layer(module):
     layer = module.ConvTranspose(16, (4, 4), (2, 2))
     x = jnp.ones(SMALL.input_shape, "float32")
     return layer.apply, jax.eval_shape(layer.init, jax.random.key(0), x), x
-
-
-def nnx_layer(module):
-    nnx = pytest.importorskip("flax.nnx")
-    layer = module.ConvTranspose(32, 16, (4, 4), 2, rngs=nnx.Rngs(0))
-    graph, state = nnx.split(layer)
-    return lambda state, x: nnx.merge(graph, state)(x), state, jnp.ones(SMALL.input_shape, "float32")
 
 
 def equinox_layer(module):
@@ -155,17 +163,16 @@ def equinox_layer(module):
     ("layer", "ours", "theirs"),
     [
         (linen_layer, "jconvt.linen", "flax.linen"),
-        (nnx_layer, "jconvt.nnx", "flax.nnx"),
         (equinox_layer, "jconvt.equinox", "equinox.nn"),
     ],
 )
-def test_layers_and_their_gradients_beside_those_they_replace(layer, ours, theirs):
+def test_layers__gradients_are_no_slower_than_the_original_layers(layer, ours, theirs):
     chip = jax.sharding.SingleDeviceSharding(tpu_program.devices("v5e:2x2")[0])
 
     def found(name):
         apply, *operands = layer(pytest.importorskip(name))
         gradient = jax.jit(jax.grad(lambda variables, x: (apply(variables, x) ** 2).sum(), (0, 1)))
-        return tpu_program.figures(gradient.lower(*described_on(chip, operands)).compile())
+        return tpu_program.figures(gradient.lower(*abstract(chip, operands)).compile())
 
     found, rival = found(ours), found(theirs)
     assert 0.9 * Problem(SMALL, "gradient", "float32").flops < found.flops <= 1.05 * rival.flops
@@ -173,7 +180,7 @@ def test_layers_and_their_gradients_beside_those_they_replace(layer, ours, their
     assert found.cycles <= 1.05 * rival.cycles
 
 
-def described_on(sharding, tree):
+def abstract(sharding, tree):
     return jax.tree.map(lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=sharding), tree)
 
 
@@ -183,13 +190,13 @@ def mesh_of(chips):
 
 
 def generator(layer, width=16):
-    """A DCGAN generator's training step in NNX, with plain gradient descent, and its abstract operands."""
+    """A training step of a DCGAN generator in NNX, with gradient descent, and its abstract operands."""
     nnx = pytest.importorskip("flax.nnx")
 
     def build():
         rngs, layers = nnx.Rngs(0), []
-        for wide, narrow in ((8 * width, 4 * width), (4 * width, 2 * width), (2 * width, width)):
-            layers += [layer(wide, narrow, (4, 4), (2, 2), rngs=rngs), nnx.BatchNorm(narrow, rngs=rngs)]
+        for inputs, outputs in ((8 * width, 4 * width), (4 * width, 2 * width), (2 * width, width)):
+            layers += [layer(inputs, outputs, (4, 4), (2, 2), rngs=rngs), nnx.BatchNorm(outputs, rngs=rngs)]
             layers += [nnx.relu]
         return nnx.Sequential(*layers, layer(width, 3, (4, 4), (2, 2), rngs=rngs), nnx.tanh)
 
@@ -211,13 +218,13 @@ def generator(layer, width=16):
 def compiled_step(layer, chips):
     step, state, batch = generator(layer)
     mesh = mesh_of(chips)
-    whole, split = NamedSharding(mesh, P()), NamedSharding(mesh, P("d"))
-    operands = *described_on(whole, state), *described_on(split, batch)
-    return jax.jit(step, out_shardings=whole).lower(*operands).compile()
+    replicated, batch_sharded = NamedSharding(mesh, P()), NamedSharding(mesh, P("d"))
+    operands = *abstract(replicated, state), *abstract(batch_sharded, batch)
+    return jax.jit(step, out_shardings=replicated).lower(*operands).compile()
 
 
-@pytest.mark.parametrize("chips", [1, 4, 8])
-def test_training_step_of_a_generator(chips):
+@pytest.mark.parametrize("chips", [1, 8])
+def test_training_step__communication_and_cycles(chips):
     theirs = pytest.importorskip("flax.nnx").ConvTranspose
     ours = pytest.importorskip("jconvt.nnx").ConvTranspose
     compiled = compiled_step(ours, chips)
@@ -226,39 +233,13 @@ def test_training_step_of_a_generator(chips):
     if chips == 1:
         assert sent == {}
     else:
-        assert set(sent) == {"all-reduce"}  # of the gradients, the loss, and what is normalised over the batch
+        assert set(sent) == {"all-reduce"}  # gradients, loss, and batch statistics
         assert parameters <= sum(sent["all-reduce"]) <= 1.05 * parameters
     if chips == 1:
         rival = tpu_program.figures(compiled_step(theirs, chips))
         assert found.flops <= 1.05 * rival.flops
         assert found.peak <= rival.peak
         assert found.cycles <= 1.02 * rival.cycles
-
-
-WIDE = dataclasses.replace(SMALL, name="wide", batch=8, input_sizes=(16, 16), output_sizes=(32, 32))
-
-
-def sent(chips, method, x, w, z):
-    """What T sends, and what F and G send together, with operands and results of these shardings."""
-    mesh = mesh_of(chips)
-    shapes = WIDE.input_shape, WIDE.filters_shape, WIDE.output_shape
-    x, w, z = (NamedSharding(mesh, spec) for spec in (x, w, z))
-    operands = [
-        jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=s) for shape, s in zip(shapes, (x, w, z), strict=True)
-    ]
-    call = tpu.function(WIDE, method)
-    forward = jax.jit(call, out_shardings=z).lower(*operands[:2]).compile()
-    backward = jax.jit(lambda x, w, z: jax.vjp(call, x, w)[1](z), out_shardings=(x, w)).lower(*operands).compile()
-    return collectives(forward.as_text()), collectives(backward.as_text())
-
-
-@pytest.mark.parametrize("chips", [4, 8])
-@pytest.mark.parametrize("method", METHODS)
-def test_a_split_batch_sends_the_gradient_of_the_filters_alone(chips, method):
-    forward, backward = sent(chips, method, P("d"), P(), P("d"))
-    filters = math.prod(WIDE.filters_shape)
-    assert forward == {}
-    assert backward in ({"all-reduce": [2 * filters]}, {"all-reduce": [4 * filters]})  # sums may be in float32
 
 
 REDUCE, PERMUTE = {"all-reduce"}, {"collective-permute"}
@@ -271,24 +252,36 @@ SENT = {
 }
 
 
-@pytest.mark.parametrize("split", SENT)
-@pytest.mark.parametrize("kind", meshes.KINDS)
-def test_what_moves(kind, split):
-    devices = np.array(tpu_program.devices("v5e:2x4"))
-    mesh = jax.sharding.Mesh(devices.reshape(8), ("d",), axis_types=(meshes.KINDS[kind],))
-    *laid, groups = meshes.SPLITS[split]
+@pytest.mark.parametrize(
+    ("kind", "sharding"), [*(("automatic", name) for name in SENT), ("explicit", "height"), ("explicit", "input")]
+)
+def test_sharding__communication(kind, sharding):
+    mesh = eight_chips(kind, (8,), ("d",))
+    *specs, groups = meshes.SHARDINGS[sharding]
     shapes = (8, 64, 4, 64), (5, 3, 32 // groups, 64), (8, 128, 4, 32)
+    for symbol, text in compiled_maps(mesh, specs, shapes, strides=(2, 1), groups=groups):
+        sent = collectives(text)
+        assert sent.keys() == SENT[sharding].get(symbol, set())
+        if (sharding, symbol) == ("height", "T"):
+            assert sum(sent["collective-permute"]) == 2 * (8 * 4 * 64) * 2  # one row of pixels from each side
+        if (sharding, symbol) == ("batch", "G"):
+            assert sum(sent["all-reduce"]) in [size * math.prod(shapes[1]) for size in (2, 4)]  # sums may be float32
+
+
+def eight_chips(kind, shape, names):
+    devices = np.array(tpu_program.devices("v5e:2x4")).reshape(shape)
+    return jax.sharding.Mesh(devices, names, axis_types=(meshes.KINDS[kind],) * len(shape))
+
+
+def compiled_maps(mesh, specs, shapes, **arguments):
+    """The text of the program of each map."""
     operands = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
-    results = laid[2], laid[0], laid[1]
-    calls = meshes.maps("auto", strides=(2, 1), groups=groups)
-    for (name, function), result in zip(calls.items(), results, strict=True):
-        moved = collectives(meshes.compiled(kind, mesh, function, operands, laid, result).as_text())
-        assert moved.keys() == SENT[split].get(name, set())
-        if (split, name) == ("height", "T"):
-            assert sum(moved["collective-permute"]) == 2 * (8 * 4 * 64) * 2  # a row of pixels from either side
+    functions, out_specs = meshes.maps("auto", **arguments), (specs[2], specs[0], specs[1])
+    for (symbol, function), out_spec in zip(functions.items(), out_specs, strict=True):
+        yield symbol, meshes.lowered(mesh, function, operands, specs, out_spec).compile().as_text()
 
 
-# Of x, w and z on a mesh of 4 by 2 chips: what T, F and G send, and over how many chips they add up.
+# The specs of x, w and z on a mesh of 4 by 2 chips, and for each map its collectives and the chips that it sums over.
 TWO_AXES = {
     "batch, output": (P("a"), P(None, None, "b"), P("a", None, None, "b"), {"F": (REDUCE, 2), "G": (REDUCE, 4)}),
     "batch, height": (
@@ -312,27 +305,22 @@ TWO_AXES = {
 }
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("split", TWO_AXES)
-@pytest.mark.parametrize("kind", meshes.KINDS)
-def test_what_moves_over_two_axes(kind, split, stride):
-    """What XLA splits itself is added up over the right chips: those that a plain convolution is, are not."""
-    devices = np.array(tpu_program.devices("v5e:2x4"))
-    mesh = jax.sharding.Mesh(devices.reshape(4, 2), ("a", "b"), axis_types=(meshes.KINDS[kind],) * 2)
-    *laid, expected = TWO_AXES[split]
+@pytest.mark.parametrize(("kind", "stride"), [("automatic", 1), ("automatic", 2), ("explicit", 2)])
+@pytest.mark.parametrize("sharding", TWO_AXES)
+def test_sharding__communication_over_two_mesh_axes(kind, sharding, stride):
+    """XLA sums over the right chips, which it does not for plain convolutions."""
+    mesh = eight_chips(kind, (4, 2), ("a", "b"))
+    *specs, expected = TWO_AXES[sharding]
     shapes = (4, 64, 4, 64), (5, 3, 32, 64), (4, 64 * stride, 4, 32)
-    operands = [jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in shapes]
-    results = laid[2], laid[0], laid[1]
-    for (name, function), result in zip(meshes.maps("auto", strides=(stride, 1)).items(), results, strict=True):
-        text = meshes.compiled(kind, mesh, function, operands, laid, result).as_text()
-        moved, devices = expected.get(name, (set(), 0))
-        assert collectives(text).keys() == moved
-        assert math.prod(added_up(text)) == (devices or 1), added_up(text)
-        image = 4 * 64 // 4 * 4 * 64 // 2 * 2  # a share, at the least
-        assert sum(collectives(text).get("collective-permute", [])) < image
+    for symbol, text in compiled_maps(mesh, specs, shapes, strides=(stride, 1)):
+        names, devices = expected.get(symbol, (set(), 0))
+        assert collectives(text).keys() == names
+        assert math.prod(all_reduce_groups(text)) == (devices or 1), all_reduce_groups(text)
+        smallest_shard = 4 * 64 // 4 * 4 * 64 // 2 * 2
+        assert sum(collectives(text).get("collective-permute", [])) < smallest_shard
 
 
-def test_tables_are_written_and_what_was_there_is_kept(tmp_path):
+def test_tables__keep_earlier_rows(tmp_path):
     def run(*options):
         command = [sys.executable, "-m", "benchmarks", "--tpu-compile", "--workload", "tiny", "--dtype", "float32"]
         command += ["--output", str(tmp_path), *options]

@@ -29,10 +29,8 @@ def collectives(text: str) -> dict[str, list[int]]:
         match = re.fullmatch(rf"({_NAMES})(-start)?", operation)
         if match is None:
             continue
-        operand_bytes, result_bytes = (
-            sum(sizes.get(name, 0) for name in re.findall(r"%([\w.-]+)", operands)),
-            _bytes(type),
-        )
+        operand_bytes = sum(sizes.get(name, 0) for name in re.findall(r"%([\w.-]+)", operands))
+        result_bytes = _bytes(type)
         if match[2] and type.startswith("("):  # the result of a start includes the operands
             result_bytes -= operand_bytes
         found[match[1]].append(max(operand_bytes, result_bytes))

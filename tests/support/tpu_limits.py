@@ -20,7 +20,7 @@ def missed(auto, rival, useful_flops):
 
 
 def _no_slower(auto, rival):
-    """Compare cycles, if they count the same operations or if ``auto`` has fewer even with all its bytes moved again."""
+    """Compare cycles if they count the same operations, or if ``auto`` has fewer even with its bytes moved twice."""
     if auto.unpriced == rival.unpriced:
         return auto.cycles <= _LAYOUT * rival.cycles
     if auto.cycles + auto.bytes / _BYTES_A_CYCLE <= rival.cycles:
