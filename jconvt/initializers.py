@@ -62,7 +62,8 @@ def bilinear(in_axis: int = -2, out_axis: int = -1, dtype: Any = None) -> Initia
             k = shape[axis]
             triangle = 1 - np.abs(np.arange(k) - (k - 1) / 2) / ((k + 1) // 2)
             kernel = kernel * np.expand_dims(triangle, [other for other in range(len(shape)) if other != axis])
-        return placement.sharded(jnp.asarray(kernel, _dtype(dtype)), out_sharding)
+        placement.check(out_sharding, kernel.shape)
+        return placement.apply(jnp.asarray(kernel, _dtype(dtype)), out_sharding)
 
     return init
 
@@ -137,7 +138,8 @@ def icnr(
             for axis, factor in zip(spatial, factors, strict=True):
                 kernel = jnp.repeat(kernel, factor, axis=axis)
             kernel = kernel[tuple(slice(size) for size in shape)]
-        return placement.sharded(kernel, out_sharding)
+        placement.check(out_sharding, kernel.shape, kernel)
+        return placement.apply(kernel, out_sharding)
 
     return init
 

@@ -1,8 +1,8 @@
 """Programs of the TPU compiler, which needs no TPU: methods, maps, dtypes, layers, and a training step.
 
-Install ``jconvt[tpu-compile]`` and run ``python -m pytest -m tpu_compile``. These tests compile a sample. The sweep over
-all published layers, dtypes and methods takes an hour: run ``python -m benchmarks --tpu-compile`` by hand, for each
-``--topology``. ``test_tpu_results`` checks its stored results against the same limits.
+Install ``jconvt[tpu-compile]`` and run ``python -m pytest -m tpu_compile``. These tests compile a sample. By hand, run
+``python -m benchmarks --tpu-compile`` for each ``--topology``: all layers, dtypes and methods, in about an hour.
+``test_tpu_results`` checks its stored results against the same limits.
 """
 
 import dataclasses

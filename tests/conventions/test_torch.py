@@ -344,7 +344,7 @@ WRONG = [
     (TWO, (X, W), {"groups": (2,)}, ArgumentTypeError, "groups must be an integer"),
     # arguments that PyTorch lacks
     (TWO, (X, W), {"method": "fast"}, ArgumentError, "unknown method"),
-    (TWO, (X[0], W), {"out_sharding": "x"}, ArgumentTypeError, "out_sharding is no sharding.*'x'"),
+    (TWO, (X[0], W), {"out_sharding": "x"}, ArgumentTypeError, "out_sharding is not a sharding.*'x'"),
 ]
 
 

@@ -425,7 +425,7 @@ CASES = [
     ({"mask": np.ones((3, 3, 4, 6))}, X, ValueError, r"mask has another shape.*\(3, 3, 4, 6\).*\(3, 3, 6, 4\)"),
     ({"method": "fast"}, X, ValueError, "unknown method"),
     ({"precision": "low"}, X, ValueError, "unknown precision"),
-    ({"out_sharding": "batch"}, X, TypeError, "out_sharding is no sharding"),
+    ({"out_sharding": "batch"}, X, TypeError, "out_sharding is not a sharding"),
 ]
 
 
