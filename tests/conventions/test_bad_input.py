@@ -185,7 +185,7 @@ CASES = [
     (TWO, (X.astype(int), W.astype(int)), {"method": "vjp"}, ArgumentTypeError, "none for integers.*'auto'"),
     (TWO, (X, W), {"name": 3}, ArgumentTypeError, "name must be a string"),
     (TWO, (X, W), {"out_sharding": "batch"}, ArgumentTypeError, "out_sharding is not a sharding.*'batch'"),
-    (TWO, (X, W), {"out_sharding": jax.P("batch")}, ArgumentError, "there is none.*jax.set_mesh"),
+    (TWO, (X, W), {"out_sharding": jax.P("batch")}, ArgumentError, "there is no mesh.*jax.set_mesh"),
     (TWO, (X, W), {"method": np.ones((2, 2))}, ArgumentError, "unknown method"),
     (TWO, (X, W), {"data_format": np.ones((2, 2))}, ArgumentError, "unknown data_format"),
     (ANY, (X[None, None], W[None, None]), {"data_format": "N 1!2C"}, ArgumentError, "unknown data_format"),
