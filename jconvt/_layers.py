@@ -1,4 +1,4 @@
-"""What a layer computes, in no framework: batch axes merged, circular padding, the transposed convolution, the bias."""
+"""The shared body of the Flax and Equinox layers: merged batch axes, wrap padding, transposed convolution, bias."""
 
 import math
 from collections.abc import Sequence
@@ -6,55 +6,45 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from ._conventions import _flax_layer
-from ._conventions import equinox as equinox_layer
+from ._conventions import equinox as equinox_convention
+from ._conventions import flax as flax_convention
 from ._conventions._layers import ResolvedLayer
 from ._core import operation, out_sharding
 from .errors import ArgumentError, ArgumentTypeError
 
 
-def masked(kernel: jax.Array, mask: Any) -> jax.Array:
-    """``kernel`` times ``mask``, of the same shape; ``None`` is no mask."""
+def apply_mask(kernel: jax.Array, mask: Any) -> jax.Array:
+    """Return ``kernel * mask``, or ``kernel`` where ``mask`` is ``None``."""
     if mask is None:
         return kernel
     if jnp.shape(mask) != kernel.shape:
-        raise ArgumentError(
-            "mask has another shape than the kernel",
-            got=f"mask of shape {jnp.shape(mask)}",
-            legal=f"{kernel.shape}, the kernel's",
-            fix="pass a mask of that shape, or none",
-        )
+        got, legal = f"mask of shape {jnp.shape(mask)}", f"{kernel.shape}, the shape of the kernel"
+        fix = "pass a mask of that shape, or None"
+        raise ArgumentError("mask and kernel have different shapes", got=got, legal=legal, fix=fix)
     return kernel * mask
 
 
-def check_source(found: bool, legal: str, **given: Any) -> None:
-    """Refuses what is no source of random numbers for the initialisers."""
-    if not found:
-        ((name, value),) = given.items()
-        raise ArgumentTypeError(
-            f"{name} is no source of random numbers, which the parameters are drawn from",
-            got=f"{name} = {value!r}",
-            legal=legal,
-            fix=f"pass {name}={legal}",
-        )
+def check_rng(is_rng: bool, name: str, value: Any, legal: str) -> None:
+    """Raise an error that names the argument if ``value`` is not a random number generator."""
+    if not is_rng:
+        problem = f"{name} is not an RNG, and initialising the parameters needs one"
+        raise ArgumentTypeError(problem, got=f"{name} = {value!r}", legal=legal, fix=f"pass {name}={legal}")
 
 
-def flax(module: Any, operands: Sequence[jax.Array | None], output_shape: Sequence[int] | None) -> jax.Array:
-    """The layer of Linen or NNX, whose attributes ``module`` has; ``output_shape`` overrules its own.
+def apply_flax_layer(
+    module: Any, operands: Sequence[jax.Array | None], batch_axes: int, output_shape: Sequence[int] | None
+) -> jax.Array:
+    """Apply a Linen or NNX layer, whose attributes ``module`` has, to inputs with ``batch_axes`` batch axes.
 
-    ``operands`` are the inputs, the kernel and, if there is one, the bias.
+    ``operands`` are the inputs, the kernel, and the bias or ``None``. ``output_shape`` overrides the module's.
     """
     inputs, kernel, bias = operands
     assert inputs is not None
     assert kernel is not None
-    count = _flax_layer.batch_axes(inputs.shape, module.kernel_size)
-    batch_shape = inputs.shape[:count]
-    if count != 1:
-        out_sharding.check_unsharded(inputs, range(1, count), "an axis of the batch after its first one")
-        inputs = inputs.reshape(math.prod(batch_shape), *inputs.shape[count:])
-    resolved = _flax_layer.resolve(
-        inputs.shape,
+    layer = flax_convention.resolve_layer(
+        (1, *inputs.shape[batch_axes:]),
         kernel.shape,
         module.strides,
         module.padding,
@@ -66,18 +56,13 @@ def flax(module: Any, operands: Sequence[jax.Array | None], output_shape: Sequen
         use_consistent_padding=module.use_consistent_padding,
     )
     arrays = {"inputs": inputs, "kernel": kernel}
-    y = _computed(arrays, bias, resolved, module.method, module.precision, module.preferred_element_type)
-    if count != 1:
-        y = y.reshape(*batch_shape, *y.shape[1:])
-    out_sharding.check(module.out_sharding, y.shape, y)
-    return out_sharding.apply(y, module.out_sharding)
+    return _apply(module, arrays, bias, layer, batch_axes, module.preferred_element_type)
 
 
-def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> jax.Array:
-    """The layer of Equinox, whose attributes ``module`` has; ``output_shape`` overrules its own."""
-    equinox_layer.check_input(x.shape, module.num_spatial_dims, module.in_channels)
-    resolved = equinox_layer.resolve(
-        (1, *x.shape),
+def apply_equinox_layer(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> jax.Array:
+    """Apply an Equinox layer, whose attributes ``module`` has, to ``x``; ``output_shape`` overrides the module's."""
+    layer = equinox_convention.resolve(
+        x.shape,
         module.weight.shape,
         module.stride,
         module.padding,
@@ -87,37 +72,44 @@ def equinox(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> ja
         module.padding_mode,
         output_shape=module.output_shape if output_shape is None else output_shape,
     )
-    arrays = {"x": x[None], "weight": module.weight}
-    y = _computed(arrays, module.bias, resolved, module.method, module.precision)
-    out_sharding.check(module.out_sharding, y.shape[1:], y)
-    return out_sharding.apply(y[0], module.out_sharding)
+    return _apply(module, {"x": x, "weight": module.weight}, module.bias, layer, batch_axes=0)
 
 
-def _computed(
+def _apply(
+    module: Any,
     arrays: dict[str, jax.Array],
     bias: jax.Array | None,
     layer: ResolvedLayer,
-    method: str,
-    precision: Any,
+    batch_axes: int,
     preferred_element_type: Any = None,
 ) -> jax.Array:
-    """``layer`` of an input with one batch axis, and of a kernel and a bias as the parameters lie.
-
-    ``arrays`` are the first two, by the names that errors call them.
-    """
+    """Compute ``layer``. ``arrays`` are the input and the kernel, under the names that errors use."""
     spec, layout = layer.spec, layer.layout
     x, w = operation.operands(**arrays)
-    if any(before + after for before, after in layer.repeats):
-        out_sharding.check_unsharded(x, layout.spatial_axes, "an axis that is padded with what lies at its other end")
-        x = jnp.pad(x, layout.shape((0, 0), layer.repeats, (0, 0)), mode="wrap")
+    batch_shape = x.shape[:batch_axes]
+    if batch_axes != 1:
+        out_sharding.check_unsharded(x, range(1, batch_axes), "a batch axis after the first")
+        x = x.reshape(math.prod(batch_shape), *x.shape[batch_axes:])
+    if any(before + after for before, after in layer.wrap):
+        out_sharding.check_unsharded(x, layout.spatial_axes, "an axis with circular padding")
+        x = jnp.pad(x, layout.shape((0, 0), layer.wrap, (0, 0)), mode="wrap")
+    filters = operation.filters(w, layer.kernel)
+    channels = filters.shape[spec.rank] * spec.groups
+    if module.out_sharding is not None:
+        sizes = spec.output_sizes(layout.spatial(x.shape))
+        out_sharding.check(module.out_sharding, (*batch_shape, *layout.shape(1, sizes, channels)[1:]), x, w)
     y = operation.transposed_convolution(
         x,
-        layer.kernel.filters(w),
+        filters,
         spec,
         layout,
         name="conv_transpose",
-        method=method,
-        precision=precision,
+        method=module.method,
+        precision=module.precision,
         preferred_element_type=preferred_element_type,
     )
-    return y if bias is None else y + bias.reshape(layout.shape(1, (1,) * layout.rank, bias.size))
+    if bias is not None:
+        y = y + lax.reshape(bias, layout.shape(1, (1,) * layout.rank, channels))
+    if batch_axes != 1:
+        y = y.reshape(*batch_shape, *y.shape[1:])
+    return out_sharding.apply(y, module.out_sharding)

@@ -1,4 +1,4 @@
-"""``equinox.nn.ConvTranspose``, computed by jconvt, and with what it lacks. It needs the extra ``jconvt[equinox]``."""
+"""``equinox.nn.ConvTranspose`` computed by jconvt, with more arguments. It needs the extra ``jconvt[equinox]``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,18 +14,19 @@ from ._geometry.arguments import sequence
 class ConvTranspose(eqx.nn.ConvTranspose):
     """Transposed convolution as an Equinox module.
 
-    The arguments, defaults, initialisers and parameters are those of ``equinox.nn.ConvTranspose``, so that a model and
-    its checkpoints work with the name replaced. What follows ``key`` is what Equinox has not.
+    It has the arguments, defaults, initialisers and parameters of ``equinox.nn.ConvTranspose``: replace the name, and
+    models and checkpoints keep working. Equinox lacks the arguments below.
 
     Args:
-      output_shape: the spatial sizes of the output; a call may say others. TensorFlow's rules say which are legal, and
-        how they are aligned.
-      method: how to compute it, as in ``jconvt.conv_transpose``.
+      output_shape: the spatial sizes of the output, unless the call passes others. TensorFlow's rules say which sizes
+        are legal, and align them.
+      method: as in ``jconvt.conv_transpose``.
       precision: as in ``jax.lax.conv_general_dilated``.
-      out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the result, ``(out, spatial...)``.
+      out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the output, ``(out, spatial...)``.
 
     Raises:
-      ArgumentError, ArgumentTypeError: an argument or an input that the layer is not defined for.
+      ArgumentError: an argument or an input has a value that the layer is not defined for; a ``ValueError``.
+      ArgumentTypeError: an argument is of the wrong kind; a ``TypeError``.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = ConvTranspose(2, 6, 4, kernel_size=4, stride=2, padding=1, groups=2, key=jax.random.key(0))
@@ -60,8 +61,8 @@ class ConvTranspose(eqx.nn.ConvTranspose):
         out_sharding: Any = None,
     ):
         shape = convention.weight_shape(num_spatial_dims, in_channels, out_channels, kernel_size, groups)
-        axes = convention.geometry(shape[2:], stride, padding, output_padding, dilation, padding_mode)
-        _layers.check_source(hasattr(key, "dtype"), key=key, legal="jax.random.key(seed)")
+        axes = convention.resolve_axes(shape[2:], stride, padding, output_padding, dilation, padding_mode)
+        _layers.check_rng(hasattr(key, "dtype"), "key", key, legal="jax.random.key(seed)")
         sizes = (shape[2:], tuple(axis.stride for axis in axes), padding, output_padding)
         others = (tuple(axis.dilation for axis in axes), groups, use_bias, padding_mode, dtype)
         super().__init__(num_spatial_dims, in_channels, out_channels, *sizes, *others, key=key)
@@ -71,8 +72,8 @@ class ConvTranspose(eqx.nn.ConvTranspose):
 
     @jax.named_scope("jconvt.equinox.ConvTranspose")
     def __call__(self, x: jax.Array, *, key: Any = None, output_shape: Sequence[int] | None = None) -> jax.Array:
-        """The layer of ``x``, ``(in, spatial...)``. ``key`` is not used."""
-        return _layers.equinox(self, x, output_shape)
+        """Apply the layer to ``x``, ``(in, spatial...)``. ``key`` is not used."""
+        return _layers.apply_equinox_layer(self, x, output_shape)
 
 
 def _of_rank(rank: int) -> type[ConvTranspose]:

@@ -1,4 +1,4 @@
-"""``flax.linen.ConvTranspose``, computed by jconvt, and with what it lacks. It needs the extra ``jconvt[flax]``."""
+"""``flax.linen.ConvTranspose`` computed by jconvt, with more arguments. It needs the extra ``jconvt[flax]``."""
 
 from collections.abc import Sequence
 from dataclasses import field
@@ -8,30 +8,30 @@ import flax.linen as nn
 import jax
 
 from . import _layers
-from ._conventions import _flax_layer as convention
+from ._conventions import flax as convention
 
 
 class ConvTranspose(nn.ConvTranspose):
     """Transposed convolution as a Linen module.
 
-    The arguments, defaults, initialisers and parameters are those of ``flax.linen.ConvTranspose``, so that a model and
-    its checkpoints work with the name replaced. ``padding`` may also be "SAME_LOWER". What follows is keyword-only, and
-    Flax has it not.
+    It has the arguments, defaults, initialisers and parameters of ``flax.linen.ConvTranspose``: replace the name, and
+    models and checkpoints keep working. ``padding`` may also be "SAME_LOWER". The arguments below are keyword-only, and
+    Flax lacks them.
 
     Args:
-      groups: splits input and output features into as many independent transposed convolutions. The kernel is
-        ``(k..., in / groups, features)``, with ``transpose_kernel`` ``(k..., features / groups, in)``.
-      output_shape: the spatial sizes of the output; a call may say others. TensorFlow's rules say which are legal, and
-        how they are aligned.
+      groups: the number of independent transposed convolutions, each with its share of the input and output features.
+        The kernel is ``(k..., in / groups, features)``, with ``transpose_kernel`` ``(k..., features / groups, in)``.
+      output_shape: the spatial sizes of the output, unless the call passes others. TensorFlow's rules say which sizes
+        are legal, and align them.
       output_padding: chooses the output size as in ``jconvt.conv_transpose``.
-      use_consistent_padding: whether a ``padding`` of numbers is that of the convolution that is transposed, as in
-        TensorFlow and PyTorch; otherwise it pads the input with zeros between its pixels.
-      method: how to compute it, as in ``jconvt.conv_transpose``.
-      out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the result.
+      use_consistent_padding: whether numbers in ``padding`` are those of the convolution that is transposed, as in
+        TensorFlow and PyTorch. Otherwise they pad the input with zeros between its pixels.
+      method: as in ``jconvt.conv_transpose``.
+      out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the output.
 
     Raises:
-      ArgumentError: an argument or an input that the layer is not defined for; a ``ValueError``.
-      ArgumentTypeError: an argument of the wrong kind; a ``TypeError``.
+      ArgumentError: an argument or an input has a value that the layer is not defined for; a ``ValueError``.
+      ArgumentTypeError: an argument is of the wrong kind; a ``TypeError``.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = ConvTranspose(features=4, kernel_size=(4, 4), strides=(2, 2), groups=2)
@@ -49,12 +49,12 @@ class ConvTranspose(nn.ConvTranspose):
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, output_shape: Sequence[int] | None = None) -> jax.Array:
-        """The layer of ``inputs``, ``(batch..., spatial..., in)`` with any number of batch axes, also none."""
-        convention.batch_axes(inputs.shape, self.kernel_size)
-        shape = convention.kernel_shape(
-            self.kernel_size, inputs.shape[-1], self.features, self.groups, self.transpose_kernel, name="features"
-        )
-        kernel = _layers.masked(self.param("kernel", self.kernel_init, shape, self.param_dtype), self.mask)
+        """Apply the layer to ``inputs``, ``(batch..., spatial..., in)`` with any number of batch axes, even none."""
+        sizes = convention.kernel_sizes(self.kernel_size)
+        batch_axes = convention.batch_axes(inputs.shape, len(sizes))
+        channels = (inputs.shape[-1], self.features, self.groups)
+        shape = convention.kernel_shape(sizes, *channels, self.transpose_kernel, name="features")
+        kernel = _layers.apply_mask(self.param("kernel", self.kernel_init, shape, self.param_dtype), self.mask)
         bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
         operands = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
-        return _layers.flax(self, operands, output_shape)
+        return _layers.apply_flax_layer(self, operands, batch_axes, output_shape)

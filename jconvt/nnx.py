@@ -1,4 +1,4 @@
-"""``flax.nnx.ConvTranspose``, computed by jconvt, and with what it lacks. It needs the extra ``jconvt[flax]``."""
+"""``flax.nnx.ConvTranspose`` computed by jconvt, with more arguments. It needs the extra ``jconvt[flax]``."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from flax.nnx.nn import dtypes
 from flax.nnx.nn.linear import default_bias_init, default_kernel_init
 
 from . import _layers
-from ._conventions import _flax_layer as convention
+from ._conventions import flax as convention
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -19,10 +19,10 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 class ConvTranspose(nnx.ConvTranspose):
     """Transposed convolution as an NNX module.
 
-    The arguments, defaults, initialisers and parameters are those of ``flax.nnx.ConvTranspose``, so that a model and
-    its checkpoints work with the name replaced. ``groups``, ``output_shape``, ``output_padding``,
-    ``use_consistent_padding``, ``method``, ``out_sharding`` and the padding "SAME_LOWER" are what Flax has not. They
-    are those of ``jconvt.linen.ConvTranspose``, and so are the errors.
+    It has the arguments, defaults, initialisers and parameters of ``flax.nnx.ConvTranspose``: replace the name, and
+    models and checkpoints keep working. Flax lacks ``groups``, ``output_shape``, ``output_padding``,
+    ``use_consistent_padding``, ``method``, ``out_sharding`` and the padding "SAME_LOWER". These, and the errors, are
+    those of ``jconvt.linen.ConvTranspose``.
 
     >>> layer = ConvTranspose(6, 4, (4, 4), strides=2, groups=2, rngs=nnx.Rngs(0))
     >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 6))).shape
@@ -58,10 +58,9 @@ class ConvTranspose(nnx.ConvTranspose):
         method: str = "auto",
         out_sharding: Any = None,
     ):
-        shape = convention.kernel_shape(
-            kernel_size, in_features, out_features, groups, transpose_kernel, name="out_features"
-        )
-        _layers.check_source(callable(getattr(rngs, "params", None)), rngs=rngs, legal="nnx.Rngs(seed)")
+        sizes = convention.kernel_sizes(kernel_size)
+        shape = convention.kernel_shape(sizes, in_features, out_features, groups, transpose_kernel, name="out_features")
+        _layers.check_rng(callable(getattr(rngs, "params", None)), "rngs", rngs, legal="nnx.Rngs(seed)")
         super().__init__(
             in_features,
             out_features,
@@ -74,7 +73,7 @@ class ConvTranspose(nnx.ConvTranspose):
             dtype=dtype,
             param_dtype=param_dtype,
             precision=precision,
-            kernel_init=lambda key, _, dtype: kernel_init(key, shape, dtype),  # Flax's own shape has no groups
+            kernel_init=lambda key, _, dtype: kernel_init(key, shape, dtype),  # Flax's shape has no groups
             bias_init=bias_init,
             transpose_kernel=transpose_kernel,
             promote_dtype=promote_dtype,
@@ -88,8 +87,8 @@ class ConvTranspose(nnx.ConvTranspose):
         self.use_consistent_padding = use_consistent_padding
 
     def __call__(self, inputs: jax.Array, *, output_shape: Sequence[int] | None = None) -> jax.Array:
-        """The layer of ``inputs``, ``(batch..., spatial..., in_features)`` with any number of batch axes, also none."""
-        convention.batch_axes(inputs.shape, self.kernel_size, self.in_features)
+        """Apply the layer to ``inputs``, ``(batch..., spatial..., in_features)`` with any number of batch axes."""
+        batch_axes = convention.batch_axes(inputs.shape, len(self.kernel_shape) - 2, self.in_features)
         kernel, bias = self.kernel[...], None if self.bias is None else self.bias[...]
-        operands = self.promote_dtype((inputs, _layers.masked(kernel, self.mask), bias), dtype=self.dtype)
-        return _layers.flax(self, operands, output_shape)
+        operands = self.promote_dtype((inputs, _layers.apply_mask(kernel, self.mask), bias), dtype=self.dtype)
+        return _layers.apply_flax_layer(self, operands, batch_axes, output_shape)

@@ -1,14 +1,14 @@
-"""What layers have beyond the functions: groups in the shapes of parameters, sizes asked of a call, circular padding.
+"""What the conventions of the Flax and Equinox layers share: channel counts, output sizes, circular padding, a cache.
 
-Circular padding repeats the input in both directions, and the output is one period of ``stride * size``. A crop of the
-canvas cannot say that. The canvas of a longer input can: with ``before`` pixels of the end put before it, and
-``after`` pixels of the start behind it, every stamp that reaches the period is there. Pixel ``i`` reaches the positions
-``i * stride`` to ``i * stride + extent - 1`` of the canvas, and the period starts at ``lo``; so the first pixel to
-reach it is ``ceil((lo - extent + 1) / stride)``, and as many as ``ceil(lo / stride)`` follow the last one.
+Circular padding repeats the input in both directions, and the output is one period of ``stride * size``. No crop of the
+canvas gives that, but a crop of a longer input's canvas does. Copy the last ``before`` pixels to the front of the input
+and the first ``after`` pixels to its end, so that every stamp that reaches the period is there. Pixel ``i`` reaches the
+positions ``i * stride`` to ``i * stride + extent - 1`` of the canvas, and the period starts at ``lo``. So the first
+pixel to reach it is ``ceil((lo - extent + 1) / stride)``, and ``ceil(lo / stride)`` pixels follow the input's last one.
 """
 
-import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .._geometry.arguments import Size, integer, per_axis
@@ -22,90 +22,111 @@ from . import tensorflow
 
 
 class ResolvedLayer(NamedTuple):
-    """What a layer comes down to: the geometry, how its kernel lies, and what of the input is repeated around it.
+    """A resolved layer: geometry, layout of the images, layout of the kernel, and wrap padding.
 
-    ``repeats`` is empty, or the geometry is that of the input once ``(before, after)`` pixels of it are repeated.
+    ``wrap`` is empty, or holds for each spatial axis how many pixels are copied ``(before, after)`` the input from its
+    other end. ``spec`` is then the geometry of the longer input.
     """
 
     spec: Spec
     layout: Layout
     kernel: KernelLayout
-    repeats: tuple[tuple[int, int], ...] = ()
+    wrap: tuple[tuple[int, int], ...] = ()
 
 
-def channels(taken: Any, given: Any, groups: Any, names: tuple[str, str]) -> tuple[int, int, int]:
-    """The numbers of channels, or features, in and out, which ``names`` names, and of groups that divide both."""
-    taken, given = integer(taken, names[0], 1), integer(given, names[1], 1)
+def cached(resolve: Callable[..., ResolvedLayer]) -> Callable[..., ResolvedLayer]:
+    """Return ``resolve`` with a cache for arguments that are integers, strings, ``None``, and tuples of these.
+
+    All else is resolved anew. That includes symbolic sizes: comparing symbols of two scopes is an error.
+    """
+
+    @functools.lru_cache(maxsize=1024)
+    def once(types: Any, positional: tuple[Any, ...], keywords: tuple[tuple[str, Any], ...]) -> ResolvedLayer:
+        del types  # 2, 2.0 and True are equal, but only the first is a legal stride
+        return resolve(*positional, **dict(keywords))
+
+    @functools.wraps(resolve)
+    def resolver(*positional: Any, **keywords: Any) -> ResolvedLayer:
+        types = _types((positional, *keywords.values()))
+        if types is None:
+            return resolve(*positional, **keywords)
+        return once(types, positional, tuple(keywords.items()))
+
+    return resolver
+
+
+def _types(value: Any) -> Any:
+    """Return the type of ``value``, or for a tuple the types of its entries; ``None`` for what is not cached."""
+    if isinstance(value, tuple):
+        types = tuple(map(_types, value))
+        return None if None in types else types
+    return type(value) if value is None or isinstance(value, int | str) else None
+
+
+def check_channels(
+    in_channels: Any, out_channels: Any, groups: Any, names: tuple[str, str] = ("in_channels", "out_channels")
+) -> tuple[int, int, int]:
+    """Return the three as integers, or raise an error, which calls the first two ``names``."""
+    counts = [integer(count, name, 1) for count, name in zip((in_channels, out_channels), names, strict=True)]
     groups = integer(groups, "groups", 1)
-    for name, count in zip(names, (taken, given), strict=True):
+    for name, count in zip(names, counts, strict=True):
         if count % groups:
-            raise ArgumentError(
-                f"groups does not divide {name}",
-                got=f"groups = {groups}, {name} = {count}",
-                legal=f"a divisor of {names[0]} = {taken} and of {names[1]} = {given}",
-                fix=f"pass such a groups, or change {name}",
-            )
-    return taken, given, groups
+            problem, got = f"groups does not divide {name}", f"groups = {groups}, {name} = {count}"
+            legal = f"a divisor of {names[0]} = {counts[0]} and of {names[1]} = {counts[1]}"
+            raise ArgumentError(problem, got=got, legal=legal, fix=f"pass such a groups, or change {name}")
+    return counts[0], counts[1], groups
 
 
-def sized(
-    sizes: Sequence[Size],
-    axes: Sequence[Axis],
-    paddings: Sequence[tensorflow.Padding],
-    output_shape: Any,
-    output_padding: Any,
-    first: int,
+def with_output_size(
+    axes: Sequence[Axis], sizes: Sequence[Size], padding: str | None, output_shape: Any, output_padding: Any
 ) -> tuple[Axis, ...]:
-    """``axes`` with the output size that is asked for, aligned by TensorFlow's rules.
+    """Return ``axes`` with the requested output size, aligned by TensorFlow's rules.
 
-    ``first`` is the input's first spatial axis. At least one of ``output_shape`` and ``output_padding`` is given.
+    ``padding`` is "SAME", "VALID", or ``None`` if the crop of ``axes`` is the explicit padding. The spatial axes of the
+    input are those after the first. ``output_shape`` and ``output_padding`` are not both ``None``.
     """
     rank = len(axes)
-    requested: Sequence[Any] = [None] * rank
-    added: Sequence[Any] = [None] * rank
-    if output_shape is not None:
-        legal = f"{rank} sizes, one for each spatial axis"
-        requested = checked_sizes(output_shape, "output_shape", (rank,), legal)
-    if output_padding is not None:
-        added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
     tensorflow.check_one_size(output_shape, output_padding)
+    requested = added = (None,) * rank
+    if output_shape is not None:
+        requested = checked_sizes(output_shape, "output_shape", (rank,), f"{rank} sizes, one for each spatial axis")
+    else:
+        added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
     return tuple(
-        tensorflow.crop_axis(first + i, n, axis, pad, out, plus)
-        for i, (n, axis, pad, out, plus) in enumerate(zip(sizes, axes, paddings, requested, added, strict=True))
+        tensorflow.crop_axis(i, n, axis, padding or (axis.lo, axis.hi), out, plus)
+        for i, (n, axis, out, plus) in enumerate(zip(sizes, axes, requested, added, strict=True), 1)
     )
 
 
-def lower(axis: Axis) -> Axis:
-    """``axis``, cropped as "SAME" does, as "SAME_LOWER" does."""
+def to_same_lower(axis: Axis) -> Axis:
+    """Return ``axis``, cropped as under "SAME", cropped as under "SAME_LOWER": an odd crop is larger at the start."""
     odd = max(0, axis.lo + axis.hi) % 2
-    return dataclasses.replace(axis, lo=axis.lo + odd, hi=axis.hi - odd)
+    return axis.with_crop(axis.lo + odd, axis.hi - odd)
 
 
-def circular(
-    spec: Spec, layout: Layout, kernel: KernelLayout, axes: Sequence[Axis], sizes: Sequence[Size], asked: dict[str, Any]
-) -> ResolvedLayer:
-    """The layer of ``axes`` made circular on inputs of ``sizes``.
+def make_circular(
+    axes: Sequence[Axis], sizes: Sequence[Size], **size_arguments: Any
+) -> tuple[tuple[Axis, ...], tuple[tuple[int, int], ...]]:
+    """Return the axes and the wrap padding that make ``axes`` circular on inputs of ``sizes``.
 
-    Each axis is aligned by its ``lo``, from 0 to the extent less 1. ``asked``
-    holds arguments that choose the output size, which must be ``None``.
+    The ``lo`` of each axis, from 0 to the extent less 1, aligns it. ``size_arguments`` would choose the output size, so
+    all must be ``None``.
     """
-    asked = {name: value for name, value in asked.items() if value is not None}
-    if asked:
-        raise ArgumentError(
-            "the output of circular padding is one period",
-            got=" and ".join(f"{name} = {value}" for name, value in asked.items()),
-            legal="stride * input size, along each axis",
-            fix=f"leave {' and '.join(asked)} out, or pass another padding",
-        )
-    repeats, lengthened = [], []
+    present = {name: value for name, value in size_arguments.items() if value is not None}
+    if present:
+        got = " and ".join(f"{name} = {value}" for name, value in present.items())
+        fix = f"leave {' and '.join(present)} out, or pass another padding"
+        problem, legal = "the output of circular padding is one period", "stride * input size, along each axis"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    wrap, longer = [], []
     for axis, n in zip(axes, sizes, strict=True):
-        if isinstance(n, int) and n == 0:  # nothing to repeat, and no output
-            repeats.append((0, 0))
-            lengthened.append(dataclasses.replace(axis, hi=axis.full_size(0) - axis.lo))
+        if isinstance(n, int) and n == 0:  # no pixel to copy, and no output
+            wrap.append((0, 0))
+            longer.append(axis.with_crop(axis.lo, axis.full_size(0) - axis.lo))
             continue
         before = -((axis.lo - axis.extent + 1) // axis.stride)
         after = -(-axis.lo // axis.stride)
         hi = (after - 1) * axis.stride + axis.extent - axis.lo
-        repeats.append((before, after))
-        lengthened.append(dataclasses.replace(axis, lo=axis.lo + before * axis.stride, hi=hi))
-    return ResolvedLayer(Spec(tuple(lengthened), spec.groups), layout, kernel, tuple(repeats))
+        wrap.append((before, after))
+        longer.append(axis.with_crop(axis.lo + before * axis.stride, hi))
+    return tuple(longer), tuple(wrap)

@@ -1,19 +1,28 @@
-"""The arguments of Flax's layer ``ConvTranspose``, of ``flax.linen`` and of ``flax.nnx``, resolved.
+"""The convention of Flax's layer ``ConvTranspose``, in ``flax.linen`` and ``flax.nnx``, and of jconvt's versions of it.
 
-Its input is channels last, and its padding that of ``jax.lax.conv_transpose``, where a number stands for a pair.
+The input is channels last. The padding is that of ``jax.lax.conv_transpose``, and may also be an integer, or hold
+integers instead of pairs.
+
+jconvt's layers add arguments. ``output_shape`` and ``output_padding`` choose the output size as in
+``jconvt.conv_transpose``. "SAME_LOWER" is "SAME" with an odd crop larger at the start of the canvas. "CIRCULAR", which
+Flax has too, is aligned as "SAME", or with ``transpose_kernel`` as "SAME_LOWER": that follows from where Flax puts the
+padding before it wraps the canvas around.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, flag, integer, per_axis, sequence, single
+from .._geometry.arguments import LARGEST, Operands, Size, flag, integers, pairs, per_axis, single
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import lax
 from ._dimension_numbers import dimensions
+from ._layers import ResolvedLayer, cached, check_channels, make_circular, to_same_lower, with_output_size
 from .convention import Call, Convention, remainder
+
+_LAYER_PADDINGS = ("SAME", "SAME_LOWER", "VALID", "CIRCULAR")
 
 
 def resolve(
@@ -28,25 +37,22 @@ def resolve(
     groups: int = 1,
     use_consistent_padding: bool = False,
 ) -> tuple[Spec, Layout]:
-    """Resolves the layer with these arguments on an input and with a kernel of these shapes.
+    """Resolve the layer with these arguments, for an input and a kernel of these shapes.
 
-    ``input_shape`` has one batch axis; the layer itself takes any number, and merges them. ``kernel_size`` is that of
-    the kernel, and may be left out. Groups, and pairs that are the padding of the convolution that is transposed, are
-    those of ``jax.lax``'s convolutions: Flax's layer has neither.
+    ``input_shape`` has one batch axis; the layer merges any number into one. ``kernel_size`` may be left out, as the
+    kernel has it. ``groups`` and ``use_consistent_padding`` are those of ``jconvt.lax``; Flax's layer has neither.
     """
-    shape = sequence(kernel_shape, "kernel.shape", "one size for each axis")
-    rank = len(shape) - 2
-    if not 1 <= rank <= 3:
-        raise ArgumentError(
-            "Flax's ConvTranspose has one to three spatial axes",
-            got=f"kernel of shape {tuple(shape)}",
-            legal="3 to 5 axes: one for each of kernel_size, and two of channels",
-            fix="for more spatial axes, call jconvt.lax.conv_transpose with dimension_numbers",
-        )
-    if kernel_size is not None:
-        _check_kernel_size(kernel_size, shape[:rank])
-    operands = Operands.of("inputs", input_shape, "kernel", shape)
+    operands = Operands.of("inputs", input_shape, "kernel", kernel_shape)
+    rank = len(operands.kernel) - 2
+    _check_rank(rank, f"kernel of shape {operands.kernel}")
     lax.check_operands(operands)
+    if kernel_size is not None and kernel_sizes(kernel_size) != operands.kernel[:rank]:
+        got, fix = (
+            f"kernel_size = {kernel_size}",
+            "leave it out, or check the order of the kernel's axes: channels last",
+        )
+        problem = "kernel_size differs from the shape of the kernel"
+        raise ArgumentError(problem, got=got, legal=operands.kernel[:rank], fix=fix)
     return lax.resolve_checked(
         operands,
         per_axis(1 if strides is None else strides, "strides", rank),
@@ -60,34 +66,21 @@ def resolve(
 
 
 def kernel_layout(rank: int, transpose_kernel: bool = False, groups: int = 1) -> KernelLayout:
-    """How the parameter ``kernel`` lies.
-
-    It is ``(k..., in / groups, out)``, or ``(k..., out / groups, in)`` with ``transpose_kernel``.
-    """
+    """Return the layout of ``kernel``: ``(k..., in / groups, out)``, transposed ``(k..., out / groups, in)``."""
     return lax.kernel_layout(rank, transpose_kernel=transpose_kernel, groups=groups)
 
 
 def call(spec: Spec, *, transpose_kernel: bool = False, nnx: bool = False) -> Call:
-    """The layer that computes a geometry: every one of up to three spatial axes without groups.
+    """Return the layer that computes a geometry of one to three spatial axes, without groups.
 
-    The arguments are those beside the numbers of features, and without ``use_bias=False``, which is for the caller to
-    say. The layer is exact for inputs of at least one pixel.
+    The arguments leave out the numbers of features and ``use_bias=False``, which the caller adds. The layer is exact
+    for inputs of at least one pixel.
     """
-    axes, groups, rank = spec.axes, spec.groups, spec.rank
-    if groups > 1:
-        raise ArgumentError(
-            "Flax's ConvTranspose has no groups",
-            got=f"groups = {groups}",
-            legal="groups = 1",
-            fix="use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, which are the same with groups",
-        )
-    if not 1 <= rank <= 3:
-        raise ArgumentError(
-            "Flax's ConvTranspose has one to three spatial axes",
-            got=f"{rank} axes",
-            legal="1 to 3 axes",
-            fix="call jconvt.lax.conv_transpose with dimension_numbers",
-        )
+    axes, rank = spec.axes, spec.rank
+    if spec.groups > 1:
+        got, fix = f"groups = {spec.groups}", "use the ConvTranspose of jconvt.linen or jconvt.nnx, which has groups"
+        raise ArgumentError("Flax's ConvTranspose has no groups", got=got, legal="groups = 1", fix=fix)
+    _check_rank(rank, f"{rank} spatial axes")
     arguments: dict[str, Any] = {"kernel_size": tuple(axis.kernel for axis in axes)}
     if any(axis.stride > 1 for axis in axes):
         arguments["strides"] = tuple(axis.stride for axis in axes)
@@ -98,42 +91,94 @@ def call(spec: Spec, *, transpose_kernel: bool = False, nnx: bool = False) -> Ca
         arguments["kernel_dilation"] = tuple(axis.dilation for axis in axes)
     if transpose_kernel:
         arguments["transpose_kernel"] = True
-    return Call(
-        function="flax.nnx.ConvTranspose" if nnx else "flax.linen.ConvTranspose",
-        arguments=arguments,
-        layout=Layout(rank),
-        kernel=kernel_layout(rank, transpose_kernel),
-        crop=remainder(axes, axes),
-    )
+    function = "flax.nnx.ConvTranspose" if nnx else CONVENTION.function
+    return Call(function, arguments, Layout(rank), kernel_layout(rank, transpose_kernel), remainder(axes, axes))
+
+
+def kernel_sizes(kernel_size: Any) -> tuple[int, ...]:
+    """Return ``kernel_size`` as one integer for each of one to three spatial axes."""
+    legal = "an integer, or a sequence of 1 to 3 integers"
+    return integers((kernel_size,) if single(kernel_size) else kernel_size, "kernel_size", (1, 2, 3), legal)
+
+
+def kernel_shape(
+    sizes: tuple[int, ...], in_features: Any, features: Any, groups: Any, transpose_kernel: Any, name: str
+) -> tuple[int, ...]:
+    """Return the shape of the parameter ``kernel``. Errors call the number of output features ``name``."""
+    in_features, features, groups = check_channels(in_features, features, groups, ("in_features", name))
+    if flag(transpose_kernel, "transpose_kernel"):
+        return (*sizes, features // groups, in_features)
+    return (*sizes, in_features // groups, features)
+
+
+def batch_axes(inputs_shape: Sequence[Size], rank: int, in_features: int | None = None) -> int:
+    """Return the number of batch axes of ``inputs``, or raise an error if its other axes do not fit the layer."""
+    got = f"inputs of shape {tuple(inputs_shape)}"
+    if len(inputs_shape) <= rank:
+        legal = f"batch axes, if any, then {rank} spatial axes and one of features"
+        fix = "add the missing axes, or pass a shorter kernel_size"
+        raise ArgumentError("inputs have too few axes for kernel_size", got=got, legal=legal, fix=fix)
+    if in_features not in (None, inputs_shape[-1]):
+        legal = f"in_features = {in_features}, last: (batch..., spatial..., in_features)"
+        fix = "move the channels of inputs to the end, or change in_features"
+        raise ArgumentError("inputs and layer differ in their number of features", got=got, legal=legal, fix=fix)
+    return len(inputs_shape) - rank - 1
+
+
+@cached
+def resolve_layer(
+    input_shape: Sequence[Size],
+    kernel_shape: Sequence[int],
+    strides: Any = None,
+    padding: Any = "SAME",
+    kernel_dilation: Any = None,
+    transpose_kernel: bool = False,
+    *,
+    output_shape: Any = None,
+    output_padding: Any = None,
+    **others: Any,
+) -> ResolvedLayer:
+    """Resolve jconvt's layer for an input with one batch axis, and for a kernel of this shape.
+
+    ``others`` are the ``groups`` and ``use_consistent_padding`` of ``resolve``.
+    """
+    name = padding if isinstance(padding, str) else None
+    if name is not None and name not in _LAYER_PADDINGS:  # Flax reads "same" as a convolution's padding
+        legal = f"{', '.join(map(repr, _LAYER_PADDINGS))}, an integer, or a sequence of integers or pairs"
+        fix = "pass one of these, in capitals"
+        raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix=fix)
+    is_circular = name == "CIRCULAR"
+    is_lower = name == "SAME_LOWER" or (is_circular and transpose_kernel)
+    padding = "SAME" if is_circular or is_lower else padding
+    spec, layout = resolve(input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel, **others)
+    axes, sizes, wrap = spec.axes, input_shape[1:-1], ()
+    if not is_circular and (output_shape is not None or output_padding is not None):
+        axes = with_output_size(axes, sizes, "SAME" if is_lower else name, output_shape, output_padding)
+    if is_lower:
+        axes = tuple(map(to_same_lower, axes))
+    if is_circular:
+        axes, wrap = make_circular(axes, sizes, output_shape=output_shape, output_padding=output_padding)
+    kernel = kernel_layout(spec.rank, transpose_kernel, spec.groups)
+    return ResolvedLayer(Spec(axes, spec.groups), layout, kernel, wrap)
+
+
+def _check_rank(rank: int, got: str) -> None:
+    if not 1 <= rank <= 3:
+        problem, legal = "Flax's ConvTranspose has one to three spatial axes", "1 to 3 spatial axes"
+        fix = "call jconvt.lax.conv_transpose with dimension_numbers"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
 
 
 def _padding(padding: Any, rank: int) -> Any:
-    """What ``jax.lax`` is passed: a name, or pairs. They are checked there."""
+    """Return ``padding`` as ``jax.lax`` has it: a name, which ``lax.resolve_checked`` checks, or pairs."""
     legal = f"'SAME', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
-    if isinstance(padding, str):
-        if padding.upper() == "CIRCULAR":
-            raise ArgumentError(
-                "circular padding wraps the canvas around, and jconvt crops it",
-                got=f"padding = {padding!r}",
-                legal=legal,
-                fix="use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, or pass another padding",
-            )
-        return padding
-    if single(padding):
-        return ((padding, padding),) * rank
-    return [(pad, pad) if single(pad) else pad for pad in sequence(padding, "padding", legal)]
-
-
-def _check_kernel_size(kernel_size: Any, kernel: Sequence[int]) -> None:
-    legal = f"{tuple(kernel)}, the kernel's"
-    found = sequence((kernel_size,) if single(kernel_size) else kernel_size, "kernel_size", legal)
-    if [integer(k, f"kernel_size[{i}]", 1) for i, k in enumerate(found)] != list(kernel):
-        raise ArgumentError(
-            "kernel_size is not the kernel's",
-            got=f"kernel_size = {kernel_size}",
-            legal=legal,
-            fix="leave it out, or check the order of the kernel's axes: channels last",
-        )
+    if not isinstance(padding, str):
+        return pairs(padding, "padding", (rank,), legal, -LARGEST, numbers=True)
+    if padding.upper() == "CIRCULAR":
+        problem, got = "circular padding wraps the canvas around, which no crop does", f"padding = {padding!r}"
+        fix = "use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, or pass another padding"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    return padding
 
 
 CONVENTION = Convention(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._conventions import _flax_layer, equinox
+from .._conventions import equinox, flax
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
 from .layer import Layer
@@ -76,9 +76,9 @@ def _spec(module: Any, layer: Layer) -> Spec | None:
             return None
         if layer.framework == "equinox":
             geometry = (module.stride, module.padding, module.output_padding, module.dilation, module.padding_mode)
-            axes = equinox.geometry(kernel, *geometry)
+            axes = equinox.resolve_axes(kernel, *geometry)
             return None if equinox.is_circular(module.padding_mode) else Spec(axes, groups)
-        resolved = _flax_layer.resolve(
+        resolved = flax.resolve_layer(
             (1, *_SIZES[: len(kernel)], taken),
             layer.shape,
             module.strides,
@@ -89,5 +89,5 @@ def _spec(module: Any, layer: Layer) -> Spec | None:
             output_padding=getattr(module, "output_padding", None),
             use_consistent_padding=getattr(module, "use_consistent_padding", False),
         )
-        return None if resolved.repeats else Spec(resolved.spec.axes, groups)
+        return None if resolved.wrap else Spec(resolved.spec.axes, groups)
     return None
