@@ -1,4 +1,4 @@
-"""``jconvt.equinox`` beside Equinox's own layers, under its transformations, and beyond Equinox."""
+"""``jconvt.equinox`` against Equinox's layers, under its transformations, and what it adds to Equinox."""
 
 import inspect
 import re
@@ -12,24 +12,32 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jconvt
+from jconvt._methods import reference
+from tests.support.layers import UNSHRUNK, all_compiled, integers
 
 eqx = pytest.importorskip("equinox")
 
 from jconvt import equinox as jeqx  # noqa: E402
 
-WITHOUT = {"output_shape", "method", "precision", "out_sharding"}
+ADDED = {"output_shape", "method", "precision", "out_sharding"}
 NAMES = ["ConvTranspose", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 KEY = jax.random.key(0, impl="rbg")  # made before conftest says so
 
 
-def integers(shape):
-    return np.random.default_rng(len(repr(shape))).integers(-9, 10, shape).astype(np.float64)
+def make(module, name, *arguments, **keywords):
+    """A layer whose parameters are integers, so that no order of their sums rounds."""
+    layer = eqx.filter_eval_shape(getattr(module, name), *arguments, key=KEY, **keywords)
+    return jax.tree.map(lambda leaf: jnp.asarray(integers(leaf.shape)), layer)
 
 
 def pair(name, *arguments, **keywords):
-    """Equinox's layer and jconvt's, whose parameters are integers, so that no order of their sums rounds."""
-    layers = [getattr(module, name)(*arguments, key=KEY, **keywords) for module in (eqx.nn, jeqx)]
-    return [jax.tree.map(lambda leaf: jnp.round(1000 * leaf), layer) for layer in layers]
+    """Such a layer of Equinox, and jconvt's."""
+    return [make(module, name, *arguments, **keywords) for module in (eqx.nn, jeqx)]
+
+
+def static(layer):
+    """What a layer holds beside its parameters."""
+    return {name: value for name, value in vars(layer).items() if name not in {*ADDED, "weight", "bias"}}
 
 
 @st.composite
@@ -58,33 +66,40 @@ def layers(draw):
         mode = draw(st.sampled_from(["CIRCULAR", "circular"]))
         arguments |= {"padding": draw(st.sampled_from(["SAME", "SAME_LOWER"])), "padding_mode": mode}
         arguments["output_padding"] = 0
-    taken, given = (groups * draw(st.integers(1, 2)) for _ in range(2))
-    shape = (taken, *(draw(st.integers(1, most)) for _ in range(rank)))
-    return shape, given, arguments
+    in_channels, out_channels = (groups * draw(st.integers(1, 2)) for _ in range(2))
+    shape = (in_channels, *(draw(st.integers(1, most)) for _ in range(rank)))
+    return shape, out_channels, arguments
 
 
-@settings(max_examples=25, deadline=None)
-@given(layer=layers())
-def test_equals_equinox(layer):
-    shape, given, arguments = layer
-    rank, x = len(shape) - 1, integers(shape)
-    fixed = f"ConvTranspose{rank}d"
-    general = pair("ConvTranspose", rank, shape[0], given, **arguments)
-    for theirs, ours in (general, pair(fixed, shape[0], given, **arguments)):
+@settings(max_examples=4, deadline=None, phases=UNSHRUNK)
+@given(drawn=st.lists(layers(), min_size=8, max_size=8))
+def test_layers__equal_equinoxs(drawn):
+    calls, inputs, cases = [], [], []
+    for shape, out_channels, arguments in drawn:
+        rank, x = len(shape) - 1, integers(shape)
+        theirs, ours = pair("ConvTranspose", rank, shape[0], out_channels, **arguments)
         jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs))
+        for module, layer in ((eqx.nn, theirs), (jeqx, ours)):
+            fixed = make(module, f"ConvTranspose{rank}d", shape[0], out_channels, **arguments)
+            assert static(fixed) == static(layer) == static(theirs)
         try:
-            expected = theirs(x)
+            jax.eval_shape(theirs, x)
         except ValueError as error:
             if "Negative padding is larger" not in str(error):
                 raise
             with pytest.raises(jconvt.ArgumentError, match="removes more than there is"):
                 ours(x)
             continue
-        np.testing.assert_array_equal(ours(x), expected)
+        calls += [theirs, ours]
+        inputs += [x, x]
+        cases.append(str((shape, out_channels, arguments)))
+    results = all_compiled(calls, inputs)
+    for case, expected, y in zip(cases, results[::2], results[1::2], strict=True):
+        np.testing.assert_array_equal(y, expected, case)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arguments_defaults_and_their_order_are_equinoxs(name):
+def test_layers__arguments_defaults_and_their_order_are_equinoxs(name):
     theirs = inspect.signature(getattr(eqx.nn, name).__init__).parameters
     assert set(theirs) - {"num_spatial_dims"} == {
         "self", "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "dilation",
@@ -92,47 +107,51 @@ def test_arguments_defaults_and_their_order_are_equinoxs(name):
     }  # fmt: skip
     if name == "ConvTranspose":
         ours = inspect.signature(jeqx.ConvTranspose.__init__).parameters
-        assert ours.keys() - theirs.keys() == WITHOUT
+        assert ours.keys() - theirs.keys() == ADDED
         assert [p.default for p in ours.values()][: len(theirs)] == [p.default for p in theirs.values()]
         assert list(ours)[: len(theirs)] == list(theirs)
-        assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in WITHOUT)
+        assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in ADDED)
         return
     # By position, each with a value that no other has; and each left out.
     rank = int(name[-2])
     for arguments in ((2, 4, 4, 3, 1, 2, 2, 2, False, "ZEROS", jnp.bfloat16), (2, 4, 3)):
         theirs, ours = (getattr(module, name)(*arguments, key=KEY) for module in (eqx.nn, jeqx))
-        static = [
-            {k: v for k, v in vars(layer).items() if k not in {*WITHOUT, "weight", "bias"}} for layer in (theirs, ours)
-        ]
-        assert all(np.all(np.asarray(static[0][k]) == np.asarray(v)) for k, v in static[1].items()), static
+        assert static(ours) == static(theirs)
         jax.tree.map(np.testing.assert_array_equal, jax.tree.leaves(ours), jax.tree.leaves(theirs))
     assert ours.num_spatial_dims == rank
     assert (type(ours).__name__, type(ours).__qualname__) == (name, name)
     assert isinstance(ours, eqx.nn.ConvTranspose)
 
 
-def test_dtypes():
-    for dtype in (None, jnp.float32, jnp.bfloat16, jnp.complex64):
-        theirs, ours = (layer(1, 2, 3, 3, dtype=dtype, key=KEY) for layer in (eqx.nn.ConvTranspose, jeqx.ConvTranspose))
+def test_layers__dtypes_are_equinoxs():
+    @jax.jit
+    def draw():
+        dtypes = (None, jnp.float32, jnp.bfloat16, jnp.complex64)
+        modules = (eqx.nn, jeqx)
+        return [[module.ConvTranspose(1, 2, 3, 3, dtype=dtype, key=KEY) for module in modules] for dtype in dtypes]
+
+    for theirs, ours in draw():
         assert ours.weight.dtype == theirs.weight.dtype
         np.testing.assert_array_equal(ours.weight, theirs.weight)
-        x = jnp.ones((2, 4), ours.weight.dtype)
-        assert ours(x).dtype == theirs(x).dtype
+        x = jax.ShapeDtypeStruct((2, 4), ours.weight.dtype)
+        assert jax.eval_shape(ours, x).dtype == jax.eval_shape(theirs, x).dtype
 
 
-def test_jit_vmap_and_grad():
+def test_layers__jit_vmap_and_grad():
     x = integers((3, 4, 5, 5))
-    theirs, ours = pair("ConvTranspose2d", 4, 2, 3, stride=2, padding=1, groups=2)
-    answers = [
-        eqx.filter_jit(eqx.filter_value_and_grad(lambda layer: (jax.vmap(layer)(x) ** 2).sum()))(layer)
-        for layer in (ours, theirs)
-    ]
-    leaves = [jax.tree.leaves(answer) for answer in answers]
-    assert len(leaves[0]) == 3
-    jax.tree.map(np.testing.assert_array_equal, *leaves)
+    layers = pair("ConvTranspose2d", 4, 2, 3, stride=2, padding=1, groups=2)
+
+    @eqx.filter_jit
+    def answers(layers):
+        gradient = eqx.filter_value_and_grad(lambda layer: (jax.vmap(layer)(x) ** 2).sum())
+        return [gradient(layer) for layer in layers]
+
+    theirs, ours = map(jax.tree.leaves, answers(layers))
+    assert len(ours) == 3
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
-def test_serialisation_and_surgery(tmp_path):
+def test_layers__serialisation_and_surgery(tmp_path):
     theirs, ours = pair("ConvTranspose2d", 4, 2, 3, stride=2)
     eqx.tree_serialise_leaves(tmp_path / "layer.eqx", theirs)
     empty = eqx.tree_at(lambda layer: layer.weight, ours, jnp.zeros_like(ours.weight))
@@ -141,35 +160,41 @@ def test_serialisation_and_surgery(tmp_path):
     np.testing.assert_array_equal(loaded(x), theirs(x))
 
 
-@pytest.mark.parametrize("method", ["auto", "dilated", "vjp", "polyphase", "gemm"])
-def test_methods(method):
-    x = integers((4, 5, 3))
-    theirs, _ = pair("ConvTranspose2d", 4, 6, 4, stride=3, groups=2)
-    ours = jeqx.ConvTranspose2d(4, 6, 4, stride=3, groups=2, method=method, key=KEY)
-    ours = eqx.tree_at(lambda layer: (layer.weight, layer.bias), ours, (theirs.weight, theirs.bias))
-    np.testing.assert_array_equal(ours(x), theirs(x))
+def test_method__every_one_equals_equinox():
+    methods = ["auto", "dilated", "vjp", "polyphase", "gemm"]
+    arguments = ("ConvTranspose2d", 4, 6, 4)
+    calls = [make(jeqx, *arguments, stride=3, groups=2, method=method) for method in methods]
+    calls.append(make(eqx.nn, *arguments, stride=3, groups=2))
+    *results, expected = all_compiled(calls, [integers((4, 5, 3))] * len(calls))
+    for y, method in zip(results, methods, strict=True):
+        np.testing.assert_array_equal(y, expected, method)
 
 
 @pytest.mark.parametrize("padding", ["SAME", "SAME_LOWER", "VALID", ((1, 2),)])
-def test_output_shape_is_aligned_by_tensorflows_rules(padding):
+def test_output_shape__is_aligned_by_tensorflows_rules(padding):
     x, s, k = integers((3, 4)), 3, 5
     least = {"SAME": 10, "SAME_LOWER": 10, "VALID": 14}.get(padding, 11)
+    calls, expected = [], []
     for out in range(least, least + 3):
-        layer = jeqx.ConvTranspose(1, 3, 2, k, s, padding, use_bias=False, output_shape=(out,), key=KEY)
-        filters = jnp.transpose(layer.weight[:, :, ::-1], (2, 0, 1))
+        layers = [
+            make(jeqx, "ConvTranspose", 1, 3, 2, k, s, padding, use_bias=False, output_shape=shape)
+            for shape in ((out,), None)
+        ]
+        calls += [layers[0], lambda x, layer=layers[1], out=out: layer(x, output_shape=(out,))]
+        image, filters = x.T[None], np.transpose(layers[0].weight[:, :, ::-1], (2, 0, 1))
         named = "SAME" if padding == "SAME_LOWER" else padding
+        spec = jconvt.Spec.from_tensorflow(image.shape, filters.shape, (out,), s, named)
         if padding == "SAME_LOWER":
-            full = jconvt.conv_transpose(x.T[None], filters, None, s, "VALID")
-            removed = full.shape[1] - out
-            expected = full[:, removed - removed // 2 :][:, :out]
-        else:
-            expected = jconvt.conv_transpose(x.T[None], filters, (out,), s, named)
-        np.testing.assert_allclose(layer(x), expected[0].T, rtol=1e-12)
-        of_a_call = jeqx.ConvTranspose(1, 3, 2, k, s, padding, use_bias=False, key=KEY)
-        np.testing.assert_array_equal(of_a_call(x, output_shape=(out,)), layer(x))
+            (axis,) = spec.axes
+            spec = jconvt.Spec((jconvt.Axis(k, s, 1, axis.hi, axis.lo),))
+        y = reference.transpose(image, filters, spec)[0].T
+        assert y.shape == (2, out)
+        expected += [y, y]
+    for y, z in zip(all_compiled(calls, [x] * len(calls)), expected, strict=True):
+        np.testing.assert_array_equal(y, z)
 
 
-def test_out_sharding_and_precision():
+def test_layers__out_sharding_and_precision():
     mesh = jax.make_mesh((len(jax.devices()),), ("i",), axis_types=(AxisType.Auto,))
     sharding = NamedSharding(mesh, PartitionSpec(None, "i"))
     x = jnp.ones((2, 4 * len(jax.devices())))
@@ -178,6 +203,16 @@ def test_out_sharding_and_precision():
     )
     assert layer(x).sharding.is_equivalent_to(sharding, 2)
     assert "HIGHEST" in jax.jit(lambda x: layer(x)).lower(x).as_text()
+
+
+def test_layers__explicit_sharding_is_kept():
+    mesh = jax.make_mesh((len(jax.devices()),), ("i",), axis_types=(AxisType.Explicit,))
+    x = integers((2, 4 * len(jax.devices())))
+    theirs, ours = pair("ConvTranspose1d", 2, 2, 3, padding=1)
+    sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec(None, "i")))
+    y = ours(sharded)
+    assert jax.typeof(y).sharding.spec == PartitionSpec(None, "i")
+    np.testing.assert_array_equal(y, theirs(x))
 
 
 ARGUMENTS = {"num_spatial_dims": 2, "in_channels": 6, "out_channels": 4, "kernel_size": 3, "key": KEY}
@@ -206,18 +241,18 @@ CASES = [
     (
         {"output_shape": (9, 8), "stride": 2, "padding": "SAME"},
         ValueError,
-        "output_shape is illegal along axis 2.*7 to 8",
+        "output_shape is illegal along axis 1.*7 to 8",
     ),
     ({"output_shape": (9,)}, ValueError, "output_shape has the wrong length"),
     ({"output_shape": 9}, TypeError, "output_shape must be a sequence"),
     ({"output_shape": (9, 9), "stride": 2, "output_padding": 1}, ValueError, "both choose the output size"),
     ({"method": "fast"}, ValueError, "unknown method"),
-    ({"key": None}, TypeError, r"key is no source of random numbers.*jax.random.key\(seed\)"),
+    ({"key": None}, TypeError, r"key is not an RNG.*jax.random.key\(seed\)"),
 ]
 
 
 @pytest.mark.parametrize(("keywords", "error", "text"), CASES)
-def test_a_wrong_layer_is_refused_in_full_sentences(keywords, error, text):
+def test_layers__wrong_argument_raises(keywords, error, text):
     with pytest.raises(error) as raised:
         jeqx.ConvTranspose(**ARGUMENTS | keywords)(X)
     message = str(raised.value)
@@ -227,17 +262,17 @@ def test_a_wrong_layer_is_refused_in_full_sentences(keywords, error, text):
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 6), (2, 6, 4, 4), (6, 4), ()])
-def test_a_wrong_input_is_refused(shape):
+def test_layers__wrong_input_raises(shape):
     with pytest.raises(jconvt.ArgumentError, match=r"x is not \(in_channels, spatial...\)"):
         jeqx.ConvTranspose(**ARGUMENTS)(np.zeros(shape))
 
 
-def test_dtypes_that_differ_are_named_as_equinox_names_them():
+def test_layers__different_dtypes_raise():
     layer = jeqx.ConvTranspose(**ARGUMENTS)  # of float64
     with pytest.raises(jconvt.ArgumentTypeError, match="dtypes of x and weight differ"):
         layer(X.astype(np.float32))
 
 
-def test_a_missing_key_is_named():
+def test_layers__missing_key_raises():
     with pytest.raises(TypeError, match="key"):
         jeqx.ConvTranspose2d(2, 2, 3)

@@ -1,4 +1,4 @@
-"""Inside the modules of Flax and Equinox, under their own transformations."""
+"""Inside the modules of Flax and Equinox, under the transformations of each."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ Y = reference.transpose(X, W, SPEC)
 GRADIENT = reference.kernel_gradient(X, 2 * Y, SPEC)
 
 
-def test_flax_linen():
+def test_conv2d_transpose__in_a_linen_module():
     nn = pytest.importorskip("flax.linen")
 
     class Up(nn.Module):
@@ -31,7 +31,7 @@ def test_flax_linen():
     np.testing.assert_array_equal(gradient["params"]["kernel"], GRADIENT)
 
 
-def test_flax_nnx():
+def test_conv2d_transpose__in_an_nnx_module():
     nnx = pytest.importorskip("flax.nnx")
 
     class Up(nnx.Module):
@@ -46,7 +46,7 @@ def test_flax_nnx():
     np.testing.assert_array_equal(gradient.kernel[...], GRADIENT)
 
 
-def test_equinox():
+def test_conv2d_transpose__in_an_equinox_module():
     eqx = pytest.importorskip("equinox")
 
     class Up(eqx.Module):
