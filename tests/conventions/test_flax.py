@@ -11,7 +11,7 @@ from jconvt._conventions import flax as convention
 from jconvt._conventions import lax
 from jconvt._methods import reference
 from tests.support.conventions import assert_raises, broken
-from tests.support.layers import all_compiled, integers
+from tests.support.layers import UNSHRUNK, all_compiled, integers
 
 linen = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
@@ -56,7 +56,7 @@ def layers(draw):
 FUNCTIONS = st.sampled_from(["flax.linen.ConvTranspose", "flax.nnx.ConvTranspose"])
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=UNSHRUNK)
 @given(drawn=st.lists(st.tuples(layers(), FUNCTIONS), min_size=10, max_size=10))
 def test_flax__resolve_equals_flax(drawn):
     calls, operands, expected = [], [], []
@@ -80,9 +80,9 @@ def test_flax__resolve_equals_flax(drawn):
         filters = convention.kernel_layout(spec.rank, transpose_kernel).filters(kernel)
         calls.append(call)
         operands.append((x, kernel))
-        expected.append(reference.transpose(x, filters, spec))
-    for y, z in zip(all_compiled(calls, operands), expected, strict=True):
-        np.testing.assert_array_equal(z, y, str(drawn))
+        expected.append((reference.transpose(x, filters, spec), str((shape, arguments, function))))
+    for y, (z, case) in zip(all_compiled(calls, operands), expected, strict=True):
+        np.testing.assert_array_equal(z, y, case)
 
 
 @st.composite
@@ -101,7 +101,7 @@ def geometries(draw):
     return tuple(axes), tuple(sizes)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=UNSHRUNK)
 @given(drawn=st.lists(st.tuples(geometries(), st.booleans(), st.booleans()), min_size=8, max_size=8))
 def test_flax__call_computes_the_geometry(drawn):
     calls, operands, expected = [], [], []
@@ -114,9 +114,9 @@ def test_flax__call_computes_the_geometry(drawn):
         assert resolved == (Spec(axes), call.layout)
         calls.append(lambda operands, t=transpose_kernel, c=call: in_flax(c.function, *operands, t, c.arguments))
         operands.append((x, call.kernel.kernel(w)))
-        expected.append(reference.transpose(x, w, Spec(axes)))
-    for y, z in zip(all_compiled(calls, operands), expected, strict=True):
-        np.testing.assert_array_equal(y, z, str(drawn))
+        expected.append((reference.transpose(x, w, Spec(axes)), str((axes, sizes, call))))
+    for y, (z, case) in zip(all_compiled(calls, operands), expected, strict=True):
+        np.testing.assert_array_equal(y, z, case)
 
 
 def test_flax__call_leaves_out_defaults():

@@ -461,7 +461,7 @@ CASES = [
     (CALL, (X, W), TWO | {"method": "fft"}, ArgumentError, "unknown method"),
     (CALL, (X, W), TWO | {"precision": "exact"}, ArgumentError, "unknown precision"),
     (CALL, (X, W), TWO | {"preferred_element_type": "int32"}, ArgumentTypeError, "preferred_element_type does not fit"),
-    (CALL, (X, W), TWO | {"out_sharding": "batch"}, ArgumentTypeError, "out_sharding is no sharding"),
+    (CALL, (X, W), TWO | {"out_sharding": "batch"}, ArgumentTypeError, "out_sharding is not a sharding"),
     # a geometry in its words
     (convention.call, (Spec((Axis(3),), 2),), {}, ArgumentError, "has no groups.*groups = 2.*feature_group_count"),
 ]

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jconvt
 from jconvt._methods import reference
-from tests.support.layers import all_compiled, integers
+from tests.support.layers import UNSHRUNK, all_compiled, integers
 
 eqx = pytest.importorskip("equinox")
 
@@ -71,10 +71,10 @@ def layers(draw):
     return shape, out_channels, arguments
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4, deadline=None, phases=UNSHRUNK)
 @given(drawn=st.lists(layers(), min_size=8, max_size=8))
 def test_layers__equal_equinoxs(drawn):
-    calls, inputs = [], []
+    calls, inputs, cases = [], [], []
     for shape, out_channels, arguments in drawn:
         rank, x = len(shape) - 1, integers(shape)
         theirs, ours = pair("ConvTranspose", rank, shape[0], out_channels, **arguments)
@@ -92,9 +92,10 @@ def test_layers__equal_equinoxs(drawn):
             continue
         calls += [theirs, ours]
         inputs += [x, x]
+        cases.append(str((shape, out_channels, arguments)))
     results = all_compiled(calls, inputs)
-    for expected, y in zip(results[::2], results[1::2], strict=True):
-        np.testing.assert_array_equal(y, expected, str(drawn))
+    for case, expected, y in zip(cases, results[::2], results[1::2], strict=True):
+        np.testing.assert_array_equal(y, expected, case)
 
 
 @pytest.mark.parametrize("name", NAMES)

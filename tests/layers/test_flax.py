@@ -16,7 +16,7 @@ nnx = pytest.importorskip("flax.nnx")
 
 from jconvt import linen as jlinen  # noqa: E402
 from jconvt import nnx as jnnx  # noqa: E402
-from tests.support.layers import WHOLE, all_compiled, integers, whole  # noqa: E402
+from tests.support.layers import UNSHRUNK, WHOLE, all_compiled, integers, whole  # noqa: E402
 
 ADDED = {"groups", "output_shape", "output_padding", "use_consistent_padding", "method", "out_sharding"}
 KEY = jax.random.key(0, impl="rbg")  # made before conftest says so
@@ -54,10 +54,10 @@ def layers(draw):
     return (*batch, *sizes, draw(st.integers(1, 3))), draw(st.integers(1, 3)), arguments | WHOLE
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5, deadline=None, phases=UNSHRUNK)
 @given(drawn=st.lists(layers(), min_size=8, max_size=8))
 def test_layers__equal_flaxs(drawn):
-    calls, inputs = [], []
+    calls, inputs, cases = [], [], []
     for shape, features, arguments in drawn:
         linen = [in_linen(module, features, arguments) for module in (nn, jlinen)]
         if 0 in shape:  # Flax cannot infer the merged batch then
@@ -67,15 +67,16 @@ def test_layers__equal_flaxs(drawn):
             continue
         calls += [*linen, *(in_nnx(module, shape[-1], features, arguments) for module in (nnx, jnnx))]
         inputs += [integers(shape)] * 4
+        cases.append(str((shape, features, arguments)))
         layers = [module.ConvTranspose(features, **arguments) for module in (nn, jlinen)]
         assert len({str(jax.eval_shape(layer.init, KEY, inputs[-1])) for layer in layers}) == 1
         theirs, ours = (jax.tree.map(np.shape, nnx.state(layer)) for layer in calls[-2:])
         assert str(ours) == str(theirs)
     results = all_compiled(calls, inputs)
-    for theirs, ours, theirs_nnx, ours_nnx in zip(*[iter(results)] * 4, strict=True):
-        np.testing.assert_array_equal(ours, theirs, str(drawn))
-        np.testing.assert_array_equal(ours_nnx, theirs_nnx, str(drawn))
-        np.testing.assert_array_equal(ours_nnx, ours, str(drawn))
+    for case, theirs, ours, theirs_nnx, ours_nnx in zip(cases, *[iter(results)] * 4, strict=True):
+        np.testing.assert_array_equal(ours, theirs, case)
+        np.testing.assert_array_equal(ours_nnx, theirs_nnx, case)
+        np.testing.assert_array_equal(ours_nnx, ours, case)
 
 
 def test_layers__arguments_and_defaults_are_flaxs():

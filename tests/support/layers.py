@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from hypothesis import Phase
 
 
 def integers(shape, dtype=np.float64):
@@ -21,3 +22,7 @@ WHOLE = {"kernel_init": whole, "bias_init": whole, "param_dtype": np.float64}
 def all_compiled(calls, inputs):
     """The result of each call of its input, from one program: compiling it is much faster than many small ones."""
     return jax.jit(lambda inputs: [call(x) for call, x in zip(calls, inputs, strict=True)])(inputs)
+
+
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Phases for tests that draw many layers at once: each names the layer that fails, and shrinking would compile anew."""
