@@ -33,7 +33,7 @@ def measure(
 
     Args:
       products: calls that multiply square matrices and wait for the result, by library and size.
-      budget, seed: of the timing at each size, as in ``timing.race``.
+      budget, seed: of the timing at each size, as in ``timing.interleaved``.
     """
     best: dict[str, float] = {}
     for size in sorted({size for _, size in products}):
@@ -45,6 +45,6 @@ def measure(
         }
         for call in calls.values():
             call()
-        for library, times in timing.race(calls, rounds=_ROUNDS, budget=budget, seed=seed).items():
+        for library, times in timing.interleaved(calls, rounds=_ROUNDS, budget=budget, seed=seed).items():
             best[library] = max(best.get(library, 0.0), 2 * size**3 / median(times) / 1e9)
     return best

@@ -147,7 +147,7 @@ def measure(
     seed: int = 0,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> list[Result]:
-    """Prepare each candidate, check its output, and time those that are right: see ``timing.race``.
+    """Prepare each candidate, check its output, and time those that are right: see ``timing.interleaved``.
 
     Args:
       problem: what to compute.
@@ -171,7 +171,7 @@ def measure(
             results[name] = dataclasses.replace(results[name], times=(seconds,))
     progress("timing")
     calls = {name: program.run for name, program in running.items()}
-    for name, times in timing.race(calls, rounds=rounds, budget=budget, seed=seed).items():
+    for name, times in timing.interleaved(calls, rounds=rounds, budget=budget, seed=seed).items():
         results[name] = dataclasses.replace(results[name], times=tuple(times))
     return [*results.values()]
 

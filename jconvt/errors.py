@@ -1,7 +1,7 @@
 """The two errors that jconvt raises for a wrong argument.
 
-Each message has four parts, because a reader of a traceback has four questions: what is wrong, what was given, what
-would be legal, and what to change.
+Each message has four parts, the answers to four questions of a reader: what is wrong, what did I pass, what is
+legal, and how do I fix it.
 """
 
 

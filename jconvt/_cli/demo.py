@@ -78,7 +78,7 @@ def _outputs_and_times() -> tuple[dict[str, NDArray[Any]], dict[str, list[float]
     x, w = jnp.asarray(_X), jnp.asarray(_W)
     calls = {method: _call(method, x, w) for method in ("auto", *METHODS)}
     outputs = {method: np.asarray(call())[0, :, :, 0] for method, call in calls.items()}
-    return outputs, timing.race(calls, rounds=30)  # interleaved, and after all are compiled
+    return outputs, timing.interleaved(calls, rounds=30)  # interleaved, and after all are compiled
 
 
 def _call(method: str, x: jax.Array, w: jax.Array) -> Callable[[], jax.Array]:

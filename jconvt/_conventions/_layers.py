@@ -1,4 +1,4 @@
-"""What the conventions of the Flax and Equinox layers share: channel counts, output sizes, circular padding, a cache.
+"""Shared by the conventions of the Flax and Equinox layers: channel counts, output sizes and circular padding.
 
 Circular padding repeats the input in both directions, and the output is one period of ``stride * size``. No crop of the
 canvas gives that, but a crop of a longer input's canvas does. Copy the last ``before`` pixels to the front of the input

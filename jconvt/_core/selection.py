@@ -259,7 +259,7 @@ def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]
         calls[method] = _blocking(compiled, operands)
     costs = {method: timing.seconds(call) for method, call in calls.items()}
     close = {method: call for method, call in calls.items() if costs[method] <= _CLOSE * min(costs.values())}
-    times = timing.race(close, budget=_BUDGET)
+    times = timing.interleaved(close, budget=_BUDGET)
     return costs | {method: statistics.median(each) for method, each in times.items()}
 
 

@@ -1,4 +1,4 @@
-"""How long calls take, side by side: the same rounds for all of them, in an order that is drawn anew for each round."""
+"""Time calls side by side: every call in each round, in a shuffled order."""
 
 import math
 import random
@@ -7,35 +7,34 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-_SLOW = 3
-"""How many times the fastest call's time makes a call slow, so that a few rounds say enough of it."""
-_FEW = 2
-"""The rounds that a slow call stays for, and the fewest that a race has."""
+_SLOW_FACTOR = 3
+"""Calls that take this many times as long as the fastest one leave after ``_MIN_ROUNDS``."""
+_MIN_ROUNDS = 2
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """The time of one call. The call itself waits for its result."""
+    """Return the time of one call. The call waits for its own result."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
-def race(
+def interleaved(
     calls: Mapping[str, Callable[[], Any]], *, rounds: int = 20, budget: float = math.inf, seed: int = 0
 ) -> dict[str, list[float]]:
-    """The times of each call, in seconds, one for each round.
+    """Return the times of each call in seconds, one for each round.
 
-    In a round every call is made twice, and timed the second time: whoever follows another library's call finds its
-    threads still spinning and the caches full of its arrays, and the first call pays for that. A call that takes more
-    than three times the fastest one's time leaves after two rounds, so the lists can differ in length.
+    Each call is made twice in a round, and the second time is timed: the first one absorbs the cost of the previous
+    library's spinning threads and of cold caches. Calls that are three times slower than the fastest leave after two
+    rounds, so the lists can differ in length.
 
     Args:
-      calls: the calls by name. Each waits for its own result, and has been made before: nothing is left to compile.
+      calls: the calls by name. Each waits for its own result, and is compiled already.
       rounds: the number of rounds, 1 or more.
-      budget: seconds that the rounds after the second may begin in.
-      seed: of the order.
+      budget: after the second round, new rounds start only within these seconds.
+      seed: for the order.
 
-    >>> times = race({"one": lambda: None, "other": lambda: None}, rounds=3)
+    >>> times = interleaved({"one": lambda: None, "other": lambda: None}, rounds=3)
     >>> {name: len(each) for name, each in times.items()}
     {'one': 3, 'other': 3}
     """
@@ -47,17 +46,17 @@ def race(
         for name in rng.sample(running, len(running)):
             calls[name]()
             times[name].append(seconds(calls[name]))
-        if number == _FEW:
+        if number == _MIN_ROUNDS:
             fastest = min((min(times[name]) for name in running), default=0)
-            running = [name for name in running if min(times[name]) <= _SLOW * fastest]
+            running = [name for name in running if min(times[name]) <= _SLOW_FACTOR * fastest]
             start = time.perf_counter()
-        if number >= _FEW and time.perf_counter() - start > budget:
+        if number >= _MIN_ROUNDS and time.perf_counter() - start > budget:
             break
     return times
 
 
 def ratio(times: Sequence[float], base: Sequence[float]) -> float:
-    """How many times ``base`` takes ``times``: the median over the rounds that both ran in.
+    """Return the median of ``times / base`` over the rounds that both took part in.
 
     >>> ratio([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
     2.0

@@ -106,7 +106,7 @@ class ProductTable:
 
     @property
     def overlap(self) -> NDArray[np.intp]:
-        """How many products each output adds up; where the number alternates, checkerboards appear."""
+        """The number of products that each output adds up; where the number alternates, checkerboards appear."""
         return (self.taps >= 0).sum(axis=0).reshape(self.output.shape)
 
     @property

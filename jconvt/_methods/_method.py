@@ -75,7 +75,7 @@ class ProblemShape:
 
     @property
     def dilation_overhead(self) -> int:
-        """How many multiplications a convolution over the dilated input does for each useful one."""
+        """The multiplications of a convolution over the dilated input for each useful one."""
         return math.prod(axis.stride for axis in self.spec.axes)
 
     def bytes(self, *arrays: str) -> int:

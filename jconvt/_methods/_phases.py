@@ -91,7 +91,7 @@ def aligned(spec: Spec, num_scatter: int = 0) -> tuple[tuple[int, ...], Spec]:
 
 
 def reads_per_pixel(axis: Axis) -> int:
-    """How many times the blocks of an aligned axis read each pixel."""
+    """The number of times that the blocks of an aligned axis read each pixel."""
     return sum(len(group.taps) for group in phase_groups(axis))
 
 

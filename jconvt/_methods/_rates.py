@@ -49,7 +49,7 @@ def cpu_strided_kernel_gradient_flops(problem: ProblemShape) -> float:
 
 
 def cpu_overlap(problem: ProblemShape) -> float:
-    """How much slower a strided convolution is where the stamps do not overlap."""
+    """The relative speed of a strided convolution: lower where the stamps do not overlap."""
     return 1 if any(axis.kernel > axis.stride for axis in problem.spec.axes) else 0.9
 
 

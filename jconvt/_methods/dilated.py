@@ -65,7 +65,7 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentTypeError | None:
     del spec
     if map is Map.KERNEL_GRADIENT and not jnp.issubdtype(dtype, jnp.inexact):
         return ArgumentTypeError(
-            "the kernel gradient of method 'dilated' is a derivative, and JAX has none for integers",
+            "the kernel gradient of method 'dilated' is a derivative, and JAX has no derivatives of integers",
             got=f"dtype {dtype}",
             legal="a floating-point or complex dtype",
             fix="leave method out for 'auto'",

@@ -5,7 +5,7 @@ into place and added up. In the gradients, the outputs under the taps of every p
 times the kernel are the forward convolution; patches times the pixels are the kernel gradient. The products are those
 of ``_matmul``.
 
-Where many taps overlap along several axes, the stamps alone would be many times the output. So the last axes may be
+Where many taps overlap along several axes, all stamps together would be many times the output. So the last axes may be
 gather axes, which sum inside the product: as many as copy the least. Where every group is one channel there are no
 matrices to multiply, and the gradients are those of ``_depthwise``.
 """

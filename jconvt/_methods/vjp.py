@@ -92,7 +92,7 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentTypeError | None:
     if map is Map.FORWARD or jnp.issubdtype(dtype, jnp.inexact):
         return None
     return ArgumentTypeError(
-        "method 'vjp' is a derivative, and JAX has none for integers",
+        "method 'vjp' is a derivative, and JAX has no derivatives of integers",
         got=f"dtype {dtype}",
         legal="a floating-point or complex dtype",
         fix="leave method out for 'auto', or convert the operands",

@@ -56,11 +56,11 @@ def test_problem__flops_and_bytes():
     assert Problem(TINY, "forward", "bfloat16").bytes == 2 * (4 + 9 + 25)
 
 
-def test_race__calls_each_twice_a_round_in_a_shuffled_order(monkeypatch):
+def test_interleaved__calls_each_twice_a_round_in_a_shuffled_order(monkeypatch):
     calls = []
     names = ["one", "two", "three", "four"]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: float(len(calls)))  # each call takes one second
-    times = timing.race({name: lambda name=name: calls.append(name) for name in names}, rounds=10)
+    times = timing.interleaved({name: lambda name=name: calls.append(name) for name in names}, rounds=10)
     assert {name: len(each) for name, each in times.items()} == dict.fromkeys(names, 10)
     pairs = list(zip(calls[::2], calls[1::2], strict=True))
     assert all(untimed == timed for untimed, timed in pairs)
@@ -69,7 +69,7 @@ def test_race__calls_each_twice_a_round_in_a_shuffled_order(monkeypatch):
     assert len(set(orders)) > 5
 
 
-def test_race__drops_a_slow_call_after_two_rounds(monkeypatch):
+def test_interleaved__drops_a_slow_call_after_two_rounds(monkeypatch):
     clock = [0.0]
 
     def call(seconds):
@@ -77,9 +77,9 @@ def test_race__drops_a_slow_call_after_two_rounds(monkeypatch):
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
     calls = {"fast": lambda: call(1.0), "near": lambda: call(2.0), "slow": lambda: call(4.0)}
-    assert timing.race(calls, rounds=5) == {"fast": [1.0] * 5, "near": [2.0] * 5, "slow": [4.0] * 2}
-    assert timing.race(calls, rounds=5, budget=9.0) == {"fast": [1.0] * 4, "near": [2.0] * 4, "slow": [4.0] * 2}
-    assert timing.race({}, rounds=3) == {}
+    assert timing.interleaved(calls, rounds=5) == {"fast": [1.0] * 5, "near": [2.0] * 5, "slow": [4.0] * 2}
+    assert timing.interleaved(calls, rounds=5, budget=9.0) == {"fast": [1.0] * 4, "near": [2.0] * 4, "slow": [4.0] * 2}
+    assert timing.interleaved({}, rounds=3) == {}
 
 
 def test_ratio__is_the_median_over_common_rounds():

@@ -45,7 +45,7 @@ VOLUME = dataclasses.replace(SMALL, batch=1, input_sizes=(4, 4, 4), output_sizes
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiler():
-    tpu_program.use_compiler_alone()
+    tpu_program.use_only_compiler()
     with jax.default_matmul_precision(None):  # TPU's own
         yield
 

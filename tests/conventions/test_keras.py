@@ -433,7 +433,7 @@ CASES = [
     (conv_transpose, (X, W), {"precision": "most"}, ArgumentError, "unknown precision"),
     (conv_transpose, (X, W), {"preferred_element_type": "int8"}, ArgumentTypeError, "preferred_element_type does not"),
     (conv_transpose, (X, W), {"out_sharding": 1}, ArgumentTypeError, "out_sharding is not a sharding"),
-    # shapes alone
+    # shapes only
     (convention.resolve, (X.shape, 3), {}, ArgumentTypeError, "kernel.shape must be a sequence"),
     (convention.resolve, ((2, 4.0, 6), TAPS.shape), {}, ArgumentTypeError, r"inputs.shape\[1\] must be an integer"),
 ]

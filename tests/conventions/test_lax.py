@@ -82,11 +82,13 @@ def lax_calls(draw, rank, most_size=4):
     ):
         if draw(st.booleans()):
             keywords[name] = value
-    groups, taken, out = draw(st.sampled_from([1, 1, 2, 3])), draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    groups, in_channels, out = draw(st.sampled_from([1, 1, 2, 3])), draw(st.integers(1, 2)), draw(st.integers(1, 3))
     transposed = keywords.get("transpose_kernel")
-    letters = {"O": groups * taken, "I": out} if transposed else {"O": groups * out, "I": taken}
+    letters = {"O": groups * in_channels, "I": out} if transposed else {"O": groups * out, "I": in_channels}
     space = "xyz"[:rank]
-    images = {"N": draw(st.sampled_from([1, 2, 2, 0])), "C": groups * taken} | dict(zip(space, sizes, strict=True))
+    images = {"N": draw(st.sampled_from([1, 2, 2, 0])), "C": groups * in_channels} | dict(
+        zip(space, sizes, strict=True)
+    )
     kernels = letters | dict(zip(space, kernel, strict=True))
     kind = draw(st.sampled_from(["none", "none", "first", "strings", "tuples"]))
     if kind in ("none", "first"):
@@ -259,12 +261,17 @@ def geometries(draw):
         axes.append(Axis(kernel, stride, dilation, *ends))
         sizes.append(n)
     groups = draw(st.sampled_from([1, 2, 3]))
-    taken = groups * draw(st.integers(1, 2))
-    return tuple(axes), groups, (2, *sizes, taken), (*(a.kernel for a in axes), draw(st.integers(1, 3)), taken)
+    in_channels = groups * draw(st.integers(1, 2))
+    return (
+        tuple(axes),
+        groups,
+        (2, *sizes, in_channels),
+        (*(a.kernel for a in axes), draw(st.integers(1, 3)), in_channels),
+    )
 
 
 def found_by(call, x, w):
-    """What a Call computes, called as it says, channels last."""
+    """The result of a Call, channels last."""
     function = {"jax.lax.conv_transpose": jax.lax.conv_transpose, "jconvt.lax.conv_transpose": ours.conv_transpose}
     x = np.moveaxis(x, -1, 1) if call.layout.channels_first else x
     y = np.asarray(function[call.function](x, call.kernel.kernel(w), **call.arguments))

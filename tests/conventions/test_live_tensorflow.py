@@ -19,7 +19,7 @@ few = settings(max_examples=40, deadline=None)
 
 
 def answer(function, *operands, compiled=False, **arguments):
-    """TensorFlow's result, or ``None`` where it refuses the call."""
+    """TensorFlow's result, or ``None`` where it raises."""
 
     def ask():
         return function(*operands, **arguments)
@@ -34,7 +34,7 @@ def answer(function, *operands, compiled=False, **arguments):
 @given(call=calls(ranks=(1, 2, 3), paddings=("SAME", "VALID"), plain=True))
 def test_tensorflow__equals_cpu_kernels(call):
     x, w = call.operands(np.float32)
-    if 0 in call.input:  # TensorFlow refuses some sizes without pixels, and crashes on some
+    if 0 in call.input:  # TensorFlow rejects some sizes without pixels, and crashes on some
         expected = np.zeros(call.arguments["output_shape"], np.float32)
     else:
         expected = answer(tf.nn.conv_transpose, x, w, **call.arguments)
@@ -63,7 +63,7 @@ def test_tensorflow__equals_xla_compiled(call):
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", (0, 0), (1, 0), (0, 2), (3, 2), (6, 5)])
 def test_tensorflow__same_sizes_are_legal(padding):
-    answered = refused = 0
+    answered = rejected = 0
     rng = np.random.default_rng(0)
     for n, k, s in itertools.product(range(4), range(1, 6), range(1, 5)):
         x = rng.integers(-9, 10, (1, n, 1, 2)).astype(np.float32)
@@ -81,9 +81,9 @@ def test_tensorflow__same_sizes_are_legal(padding):
                 assert expected is None
                 with pytest.raises(jconvt.ArgumentError, match=r"illegal along axis 1|removes more than there is"):
                     jconvt.conv2d_transpose(x, w, [1, out, 1, 3], [s, 1], pads, method="reference")
-                refused += 1
+                rejected += 1
     assert answered > 20
-    assert refused > 500
+    assert rejected > 500
 
 
 @pytest.mark.parametrize(("padding", "rate"), [*itertools.product(("SAME", "VALID"), (1, 2, 3))])

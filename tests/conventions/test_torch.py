@@ -67,12 +67,12 @@ def cases(draw, rank):
         axes.append((n, k, s, d, draw(st.integers(0, (full - 1) // 2)), plus))
     sizes, kernel, *rest = zip(*axes, strict=True)
     groups, out = draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    taken = groups * draw(st.integers(1, 2))
+    in_channels = groups * draw(st.integers(1, 2))
     batch = draw(st.sampled_from(((), (0,), (1,), (2,), (2,))))
     arguments = dict(zip(("stride", "dilation", "padding", "output_padding"), rest, strict=True))
     arguments = {name: spelled(draw, values) for name, values in arguments.items()} | {"groups": groups}
     bias = draw(st.sampled_from((None, (groups * out,))))
-    return Case((*batch, taken, *sizes), (taken, out, *kernel), bias, arguments)
+    return Case((*batch, in_channels, *sizes), (in_channels, out, *kernel), bias, arguments)
 
 
 def equals_pytorch(case, dtype=np.float64, **options):
@@ -390,14 +390,14 @@ def test_torch__rejects_what_pytorch_rejects(rank, data):
         return name, tuple(data.draw(st.sampled_from(range_)) for _ in range(count))
 
     groups = data.draw(st.sampled_from((1, 1, 2, 2, 3, 0)))
-    taken = data.draw(st.sampled_from((2, 2, 4, 3, 0)))
+    in_channels = data.draw(st.sampled_from((2, 2, 4, 3, 0)))
     out = data.draw(st.sampled_from((1, 2, 2, 0)))
     sizes = [data.draw(st.sampled_from((1, 2, 2, 3, 3, 0))) for _ in range(rank)]
     kernel = [data.draw(st.sampled_from((1, 2, 3, 3, 0))) for _ in range(rank)]
-    channels = data.draw(st.sampled_from((taken, taken, taken, taken + 1)))
+    channels = data.draw(st.sampled_from((in_channels, in_channels, in_channels, in_channels + 1)))
     batch = data.draw(st.sampled_from(((), (0,), (2,), (2,), (1, 1))))
     bias = data.draw(st.sampled_from((None, None, (out * groups,), (out * groups,), (out,), (1, out))))
-    # What is legal is likelier than what is not, so that some calls are legal.
+    # Legal values are likelier than illegal ones, so that some calls are legal.
     arguments = dict(
         [
             each("stride", 1, 2, 2, 3, 3, 3, 2, 1, 0, -1),
@@ -406,7 +406,7 @@ def test_torch__rejects_what_pytorch_rejects(rank, data):
             each("dilation", 1, 1, 2, 2, 3, 3, 2, 1, 0, -1),
         ]
     )
-    case = Case((*batch, channels, *sizes), (taken, out, *kernel), bias, arguments | {"groups": groups})
+    case = Case((*batch, channels, *sizes), (in_channels, out, *kernel), bias, arguments | {"groups": groups})
     expected = pytorchs_shape(case)
     if batch == (0,) and pytorchs_shape(dataclasses.replace(case, input=(1, channels, *sizes))) is None:
         expected = None  # PyTorch checks less of an empty batch

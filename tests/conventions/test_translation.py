@@ -85,7 +85,7 @@ def definition(found, x, w):
 
 
 def on_any_cpu(code, call):
-    """The program, with what TensorFlow's CPU kernels refuse computed by the function that stands for it here."""
+    """The program, with jconvt's function in place of TensorFlow's, whose CPU kernels do not support every call."""
     spatial = call.arguments.get("dilations") or call.arguments.get("dilation_rate") or (1,)
     spatial = (spatial,) if isinstance(spatial, int) else spatial
     padding = call.arguments.get("padding")
@@ -101,7 +101,7 @@ def on_any_cpu(code, call):
 
 
 def run(code, **names):
-    """What a program leaves under its names."""
+    """Run a program and return its variables."""
     space = {"np": np, **names}
     exec(code, space)
     return space

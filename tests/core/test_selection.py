@@ -82,13 +82,13 @@ def test_lowering__selects_a_method_for_each_platform():
 def test_choose__remembers_measurements(monkeypatch, winner):
     calls = []
 
-    def race(contenders, **_):
+    def interleaved(contenders, **_):
         calls.append(sorted(contenders))
         for contender in contenders.values():
             contender()
         return {name: [1.0 if name == winner else 2.0] for name in contenders}
 
-    monkeypatch.setattr(timing, "race", race)
+    monkeypatch.setattr(timing, "interleaved", interleaved)
     monkeypatch.setattr(timing, "seconds", lambda call: call() is None or 1.0)  # none is hopeless
     spec = jconvt.Spec.from_tensorflow((3, 4, 4, 2), (3, 3, 2, 2), strides=2)
     before = jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2))

@@ -36,7 +36,7 @@ def pair(name, *arguments, **keywords):
 
 
 def static(layer):
-    """What a layer holds beside its parameters."""
+    """The attributes of a layer other than its parameters."""
     return {name: value for name, value in vars(layer).items() if name not in {*ADDED, "weight", "bias"}}
 
 

@@ -1,4 +1,4 @@
-"""What ``jconvt.linen`` and ``jconvt.nnx`` add to Flax's layers, and their errors."""
+"""The features that ``jconvt.linen`` and ``jconvt.nnx`` add to Flax's layers, and their errors."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the tests of conventions share: operands, wrong calls, calls that leave a crop, and broken kernel layouts."""
+"""Shared by the tests of conventions: operands, wrong calls, calls that leave a crop, and broken kernel layouts."""
 
 import dataclasses
 import re

@@ -31,7 +31,7 @@ _CONSTANTS = {
     "value_int": np.int64,
     "value_ints": np.int64,
 }
-"""What a ``Constant`` may hold beside a tensor, and its dtype."""
+"""The attributes of a ``Constant`` other than a tensor, and their dtypes."""
 
 
 class Prepared(onnx.backend.base.BackendRep):
@@ -158,7 +158,7 @@ supports_device = Backend.supports_device
 
 
 def _evaluated(nodes: Sequence[onnx.NodeProto], values: dict[str, Any]) -> dict[str, Any]:
-    """``values`` with those of the nodes, which stand in an order in which they can be computed."""
+    """``values`` and those of the nodes, which are in topological order."""
     for node in nodes:
         attributes = {a.name: _attribute(a) for a in node.attribute}
         operands = [values[name] if name else None for name in node.input]
@@ -261,7 +261,7 @@ def _checked(check: Any, *arguments: Any, **keywords: Any) -> None:
             "not valid ONNX",
             got=str(error).strip() or type(error).__name__,
             legal="what onnx.checker passes",
-            fix="export the model again, or mend the part that is named",
+            fix="export the model again, or fix the part that is named",
         ) from error
 
 

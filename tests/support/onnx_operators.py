@@ -47,7 +47,7 @@ def _binary(compute: Callable[[Any, Any], jax.Array]) -> Callable[..., jax.Array
 
 
 def _floating(compute: Callable[[Attributes, Any], jax.Array]) -> Callable[..., jax.Array]:
-    """``compute`` for floating numbers alone."""
+    """``compute`` for floating-point numbers only."""
 
     def computed(attributes: Attributes, x: Any) -> jax.Array:
         if not jnp.issubdtype(x.dtype, jnp.floating):

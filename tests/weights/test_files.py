@@ -170,9 +170,9 @@ def test_safetensors__kinds_and_order_of_other_programs_are_unknown(tmp_path):
     with pytest.raises(ArgumentError, match=r"stores the kernel.*\n.*\n.*\n  fix:   pass kinds="):
         weights.write(tmp_path / "b.safetensors", found, "flax")
     assert not (tmp_path / "b.safetensors").exists()
-    told = weights.read(tmp_path / "a.safetensors", kinds={"u*": "conv_transpose", "*": "conv"}, groups={"up": 2})
-    assert [layer.kind for layer in told.layers.values()] == ["conv", "conv_transpose"]
-    weights.write(tmp_path / "b.safetensors", told, "flax")
+    annotated = weights.read(tmp_path / "a.safetensors", kinds={"u*": "conv_transpose", "*": "conv"}, groups={"up": 2})
+    assert [layer.kind for layer in annotated.layers.values()] == ["conv", "conv_transpose"]
+    weights.write(tmp_path / "b.safetensors", annotated, "flax")
     assert weights.read(tmp_path / "b.safetensors").layers["up"].shape == (3, 3, 3, 4)
 
 

@@ -1,4 +1,4 @@
-"""Untrusted HDF5 files, alone and in a ``.keras`` file: links, and numbers that are missing or in other files."""
+"""Untrusted HDF5 files, also inside a ``.keras`` file: links, and numbers that are missing or in other files."""
 
 import zipfile
 

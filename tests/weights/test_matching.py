@@ -136,9 +136,11 @@ def test_fit__groups_follow_from_the_bias_or_the_target():
     target = layer("conv_transpose", (3, 3, 4, 4), "flax", groups=2)
     fitted, _ = fit(Checkpoint({"a": layer("unknown", (8, 2, 3, 3))}, "torch"), {"b": target})
     assert fitted["b"]["kernel"].shape == (3, 3, 4, 4)
-    told = weights.convert(Checkpoint({"a": layer("conv_transpose", (8, 2, 3, 3), bias=(4,))}, "torch"), "equinox")[0]
-    assert told.layers["a"].shape == (4, 4, 3, 3)
-    assert told.layers["a"].arrays["bias"].shape == (4, 1, 1)
+    annotated = weights.convert(
+        Checkpoint({"a": layer("conv_transpose", (8, 2, 3, 3), bias=(4,))}, "torch"), "equinox"
+    )[0]
+    assert annotated.layers["a"].shape == (4, 4, 3, 3)
+    assert annotated.layers["a"].arrays["bias"].shape == (4, 1, 1)
 
 
 PAIRS = {"a": layer("dense", (3, 3)), "b": layer("norm", (3,)), "c": layer("unknown", (3, 3, 3))}

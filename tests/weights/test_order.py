@@ -1,4 +1,4 @@
-"""Layers are not paired by order where the file has none, and arrays that no layer owns are not dropped."""
+"""Layers are not paired by order where the file has no order, and arrays that no layer owns are not dropped."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What Flax's and Equinox's models share: modules become layers by the names of their classes and attributes.
+"""Shared by the models of Flax and Equinox: modules become layers by the names of their classes and attributes.
 
 So the layers of Flax and Equinox fit, and jconvt's too, which have the same names.
 """
@@ -71,7 +71,7 @@ def walk(
 
 
 def to_layer(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer | None:
-    """Return the module as a layer with these arrays, or ``None`` if it has none, or is not converted."""
+    """Return the module as a layer with these arrays, or ``None`` if it has no arrays, or is not converted."""
     found = kind(module)
     if found is None or not arrays:
         return None
