@@ -16,20 +16,10 @@ Integers = int | Sequence[int]
 
 
 def conv_transpose1d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: Integers = 1,
-    padding: Integers = 0,
-    output_padding: Integers = 0,
-    groups: int = 1,
-    dilation: Integers = 1,
-    *,
-    method: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
-    out_sharding: Any = None,
-) -> jax.Array:
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: Integers = 1, padding: Integers = 0,
+    output_padding: Integers = 0, groups: int = 1, dilation: Integers = 1, *, method: str = "auto",
+    precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None,
+) -> jax.Array:  # fmt: skip
     """Compute the transpose of a convolution over one axis, as ``torch.nn.functional.conv_transpose1d``.
 
     Args:
@@ -116,20 +106,10 @@ def conv_transpose2d(
 
 
 def conv_transpose3d(
-    input: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: Integers = 1,
-    padding: Integers = 0,
-    output_padding: Integers = 0,
-    groups: int = 1,
-    dilation: Integers = 1,
-    *,
-    method: str = "auto",
-    precision: Any = None,
-    preferred_element_type: Any = None,
-    out_sharding: Any = None,
-) -> jax.Array:
+    input: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, stride: Integers = 1, padding: Integers = 0,
+    output_padding: Integers = 0, groups: int = 1, dilation: Integers = 1, *, method: str = "auto",
+    precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None,
+) -> jax.Array:  # fmt: skip
     """Compute the transpose of a convolution over three axes, as ``torch.nn.functional.conv_transpose3d``.
 
     Args:

@@ -81,18 +81,10 @@ class Spec:
 
     @classmethod
     def from_tensorflow(
-        cls,
-        input_shape: Sequence[Size],
-        filters_shape: Sequence[int],
-        output_shape: Sequence[Size] | None = None,
-        strides: Any = 1,
-        padding: Any = "SAME",
-        data_format: str | None = None,
-        dilations: Any = None,
-        *,
-        output_padding: Any = None,
-        groups: int = 1,
-    ) -> "Spec":
+        cls, input_shape: Sequence[Size], filters_shape: Sequence[int], output_shape: Sequence[Size] | None = None,
+        strides: Any = 1, padding: Any = "SAME", data_format: str | None = None, dilations: Any = None, *,
+        output_padding: Any = None, groups: int = 1,
+    ) -> "Spec":  # fmt: skip
         """The geometry of a call of ``jconvt.conv_transpose``.
 
         Args:
@@ -113,15 +105,9 @@ class Spec:
 
     @classmethod
     def from_torch(
-        cls,
-        input_shape: Sequence[Size],
-        weight_shape: Sequence[int],
-        stride: Any = 1,
-        padding: Any = 0,
-        output_padding: Any = 0,
-        groups: int = 1,
-        dilation: Any = 1,
-    ) -> "Spec":
+        cls, input_shape: Sequence[Size], weight_shape: Sequence[int], stride: Any = 1, padding: Any = 0,
+        output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+    ) -> "Spec":  # fmt: skip
         """The geometry of a call of ``torch.nn.functional.conv_transpose1d`` to ``conv_transpose3d``.
 
         Args:
@@ -140,17 +126,9 @@ class Spec:
 
     @classmethod
     def from_keras(
-        cls,
-        inputs_shape: Sequence[Size],
-        kernel_shape: Sequence[int],
-        strides: Any = 1,
-        padding: str = "valid",
-        output_padding: Any = None,
-        data_format: str | None = None,
-        dilation_rate: Any = 1,
-        *,
-        groups: int = 1,
-    ) -> "Spec":
+        cls, inputs_shape: Sequence[Size], kernel_shape: Sequence[int], strides: Any = 1, padding: str = "valid",
+        output_padding: Any = None, data_format: str | None = None, dilation_rate: Any = 1, *, groups: int = 1,
+    ) -> "Spec":  # fmt: skip
         """The geometry of a call of ``keras.ops.conv_transpose``.
 
         Args:
@@ -170,19 +148,10 @@ class Spec:
 
     @classmethod
     def from_onnx(
-        cls,
-        X_shape: Sequence[Size],
-        W_shape: Sequence[int],
-        *,
-        auto_pad: str = "NOTSET",
-        dilations: Any = None,
-        group: int = 1,
-        kernel_shape: Any = None,
-        output_padding: Any = None,
-        output_shape: Any = None,
-        pads: Any = None,
-        strides: Any = None,
-    ) -> "Spec":
+        cls, X_shape: Sequence[Size], W_shape: Sequence[int], *, auto_pad: str = "NOTSET", dilations: Any = None,
+        group: int = 1, kernel_shape: Any = None, output_padding: Any = None, output_shape: Any = None,
+        pads: Any = None, strides: Any = None,
+    ) -> "Spec":  # fmt: skip
         """The geometry of ONNX's operator ``ConvTranspose``.
 
         Args:
@@ -203,18 +172,10 @@ class Spec:
 
     @classmethod
     def from_lax(
-        cls,
-        lhs_shape: Sequence[Size],
-        rhs_shape: Sequence[int],
-        strides: Sequence[int],
-        padding: Any,
-        rhs_dilation: Any = None,
-        dimension_numbers: Any = None,
-        transpose_kernel: bool = False,
-        use_consistent_padding: bool = False,
-        *,
-        feature_group_count: int = 1,
-    ) -> "Spec":
+        cls, lhs_shape: Sequence[Size], rhs_shape: Sequence[int], strides: Sequence[int], padding: Any,
+        rhs_dilation: Any = None, dimension_numbers: Any = None, transpose_kernel: bool = False,
+        use_consistent_padding: bool = False, *, feature_group_count: int = 1,
+    ) -> "Spec":  # fmt: skip
         """The geometry of a call of ``jax.lax.conv_transpose``.
 
         Args:
@@ -236,14 +197,9 @@ class Spec:
 
     @classmethod
     def from_flax(
-        cls,
-        input_shape: Sequence[Size],
-        kernel_shape: Sequence[int],
-        strides: Any = None,
-        padding: Any = "SAME",
-        kernel_dilation: Any = None,
-        transpose_kernel: bool = False,
-    ) -> "Spec":
+        cls, input_shape: Sequence[Size], kernel_shape: Sequence[int], strides: Any = None, padding: Any = "SAME",
+        kernel_dilation: Any = None, transpose_kernel: bool = False,
+    ) -> "Spec":  # fmt: skip
         """The geometry of the layer ``ConvTranspose`` of ``flax.linen`` and ``flax.nnx``.
 
         Args:
