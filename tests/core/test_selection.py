@@ -138,12 +138,21 @@ def test_choose__measures_every_method():
         ((SPEC, *SHAPES), {"dtype": bool}, jconvt.ArgumentTypeError, "integer, floating-point or complex"),
         ((SPEC, *SHAPES), {"measure": 1}, jconvt.ArgumentTypeError, "measure must be a boolean"),
         ((SPEC, *SHAPES), {"measure": True, "platform": "rocm"}, jconvt.ArgumentError, "on the default device.*'rocm'"),
+        ((SPEC, *SHAPES), {"measure": True, "devices": 2}, jconvt.ArgumentError, "on the default device.*devices = 2"),
+        ((SPEC, *SHAPES), {"devices": 0}, jconvt.ArgumentError, "devices is out of range"),
     ],
 )
 def test_choose__rejects_wrong_arguments(arguments, keywords, error, text):
     with pytest.raises(error, match=f"(?s){text}") as caught:
         jconvt.choose(*arguments, **keywords)
     assert all(f"{part}:" in str(caught.value) for part in ("got", "legal", "fix"))
+
+
+def test_choose__says_that_sharding_overrides_the_method():
+    for decision in decisions(jconvt.choose(SPEC, *SHAPES, platform="cpu", devices=8)):
+        assert (decision.method, decision.costs) == ("spmd", {})
+        assert "8 devices: method is ignored" in decision.reason
+    assert jconvt.choose(SPEC, *SHAPES, platform="cpu", devices=1) == jconvt.choose(SPEC, *SHAPES, platform="cpu")
 
 
 def test_choose__rejects_measuring_while_tracing():
