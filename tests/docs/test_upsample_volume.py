@@ -281,5 +281,5 @@ def test_upsample_volume__rejects_bad_input_with_a_fix(files):
         assert expected in answer, (case, answer)
         assert "fix:" in answer or "invalid" in answer, (case, answer)
     assert not (files / "new.zarr").exists()
-    assert "pass as many --devices as before" in run(command(files, "--devices", "5"), 2).stderr
+    assert "pass the same --devices as before" in run(command(files, "--devices", "5"), 2).stderr
     assert chunks(files) == before
