@@ -126,20 +126,9 @@ def test_convert__wrong_options_exit(options, tmp_path, capsys):
     assert "error: " in capsys.readouterr().err
 
 
-COMMAND = """
-import argparse, sys
-from rich.console import Console
-from jconvt._cli import convert
-parser = argparse.ArgumentParser()
-convert.add(parser.add_subparsers())
-arguments = parser.parse_args(sys.argv[1:])
-sys.exit(arguments.command(arguments, Console()))
-"""
-
-
 def test_convert__uses_no_device(model, tmp_path):
     def convert(target):
-        command = [sys.executable, "-c", COMMAND, "convert", str(tmp_path / "in.keras"), str(tmp_path / target)]
+        command = [sys.executable, "-m", "jconvt", "convert", str(tmp_path / "in.keras"), str(tmp_path / target)]
         environment = {**os.environ, "JAX_PLATFORMS": "none"}
         return subprocess.run(command, capture_output=True, text=True, env=environment)
 

@@ -13,7 +13,7 @@ from ...errors import ArgumentError, ArgumentTypeError
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import OTHER
-from .untrusted import ByteBudget, corrupt, parsing
+from .untrusted import ByteBudget, CorruptError, parsing
 
 _FORMAT = "ONNX model"
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -33,7 +33,7 @@ def read(path: pathlib.Path) -> Checkpoint:
     with parsing(path, _FORMAT):
         graph = onnx.load(str(path), load_external_data=False).graph
         if not graph.node and not graph.initializer:
-            raise corrupt(path, _FORMAT, "a model without nodes")
+            raise CorruptError("a model without nodes")
         layers = _layers(graph, _Constants(path, graph, onnx), onnx)
     return Checkpoint(layers, "onnx", source=str(path))
 
@@ -45,7 +45,7 @@ class _Constants:
         self._path, self._onnx, self._arrays = path, onnx, {}
         external = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
         files = {path, *(_external_file(path, tensor) for tensor in external)}
-        self._budget = ByteBudget(path, _FORMAT, sum(file.stat().st_size for file in files))
+        self._budget = ByteBudget(sum(file.stat().st_size for file in files))
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.unused = dict.fromkeys(self._tensors)
         self.names = {name: name for name in self._tensors}  # the original name of each, behind Identity nodes
@@ -74,7 +74,7 @@ class _Constants:
         """Read a tensor, or raise an error unless it has as many numbers as its shape says."""
         onnx, shape, name = self._onnx, tuple(tensor.dims), f"tensor {tensor.name!r} of shape {tuple(tensor.dims)}"
         if min(shape, default=0) < 0:
-            raise corrupt(self._path, _FORMAT, name)
+            raise CorruptError(name)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         size = math.prod(shape) * dtype.itemsize
         self._budget.spend(name, size)
@@ -82,11 +82,10 @@ class _Constants:
             content = _external_bytes(self._path, tensor, size)
             tensor = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, raw_data=content)
         if tensor.HasField("raw_data") and len(tensor.raw_data) != size and dtype.itemsize > 1:
-            found = f"{name} and dtype {dtype}, with {len(tensor.raw_data)} bytes instead of {size}"
-            raise corrupt(self._path, _FORMAT, found)
+            raise CorruptError(f"{name} and dtype {dtype}, with {len(tensor.raw_data)} bytes instead of {size}")
         array = np.array(onnx.numpy_helper.to_array(tensor))
         if array.shape != shape:
-            raise corrupt(self._path, _FORMAT, f"{name}, with numbers for {array.shape}")
+            raise CorruptError(f"{name}, with numbers for {array.shape}")
         return array
 
 
@@ -99,7 +98,7 @@ def _external_file(path: pathlib.Path, tensor: Any) -> pathlib.Path:
     if not is_inside or ".." in pathlib.PurePath(location.replace("\\", "/")).parts or not file.is_file():
         text = f"external data of tensor {tensor.name!r} at {location!r}, which is not a file in the model's folder"
         fix = "put the file beside the model; or store the numbers in it: onnx.save(onnx.load(path), other_path)"
-        raise corrupt(path, _FORMAT, text, fix)
+        raise CorruptError(text, fix)
     return file
 
 
@@ -110,7 +109,7 @@ def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
     file = _external_file(path, tensor)
     if offset < 0 or length != size or offset + length > file.stat().st_size:
         text = f"{length} bytes from {offset} on, of {file.stat().st_size}, for {size}"
-        raise corrupt(path, _FORMAT, f"external data of tensor {tensor.name!r}: {text}")
+        raise CorruptError(f"external data of tensor {tensor.name!r}: {text}")
     with file.open("rb") as opened:
         opened.seek(offset)
         return opened.read(length)
