@@ -2,7 +2,7 @@
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from .._geometry.arguments import integer
@@ -143,17 +143,6 @@ class Checkpoint:
                 layer = dataclasses.replace(layer, groups=number)
             layers[path] = layer.grouped()
         return dataclasses.replace(self, layers=layers)
-
-
-def add_unowned(
-    layers: Mapping[str, Layer], arrays: Iterable[tuple[tuple[str, ...], Any]], framework: str
-) -> dict[str, Layer]:
-    """Return ``layers`` and the arrays that no layer owns, each with its path and name, as layers of kind "other"."""
-    found = dict(layers)
-    for (*path, name), array in arrays:
-        layer = found.get(".".join(path), Layer(layouts.OTHER, {}, framework))
-        found[".".join(path)] = dataclasses.replace(layer, arrays={**layer.arrays, name: array})
-    return found
 
 
 def _first_match(path: str, values: Mapping[str, _Value]) -> _Value | None:
