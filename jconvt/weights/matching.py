@@ -3,6 +3,7 @@
 Kernels are converted to the model's layout, and every array is checked against the model's shape and dtype.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -73,27 +74,6 @@ def pair(checkpoint: Checkpoint, targets: Mapping[str, Layer], names: Names = No
       ArgumentError: the map names a layer that does not exist, or one target twice.
     """
     layers = {path: layer for path, layer in checkpoint.layers.items() if layer.kind != OTHER}
-    mapped = _by_name(checkpoint, layers, targets, names)
-    pairs = [Pair(source, target, "name") for source, target in mapped.items()]
-    used = set(mapped.values())
-    pairs += [
-        Pair(path, path, "path") for path in layers if path not in mapped and path in targets and path not in used
-    ]
-    sources, used = {each.source for each in pairs}, {each.target for each in pairs}
-    rest = [path for path in layers if path not in sources]
-    free = [path for path in targets if path not in used]
-    if checkpoint.ordered and len(rest) == len(free):
-        kinds = [(layers[source].kind, targets[target].kind) for source, target in zip(rest, free, strict=True)]
-        if all(a == b or (a == UNKNOWN and b in layouts.CONVOLUTIONS) for a, b in kinds):
-            pairs += [Pair(source, target, "order") for source, target in zip(rest, free, strict=True)]
-    position = {path: i for i, path in enumerate(targets)}
-    return sorted(pairs, key=lambda each: position[each.target])
-
-
-def _by_name(
-    checkpoint: Checkpoint, layers: Mapping[str, Layer], targets: Mapping[str, Layer], names: Names
-) -> dict[str, str]:
-    """Return the pairs of the name map, checked."""
     if callable(names):
         mapped = {path: target for path in layers if (target := names(path)) is not None}
     else:
@@ -101,7 +81,17 @@ def _by_name(
     check_paths("source", mapped, layers, checkpoint.source, "{source: target}")
     check_paths("target", mapped.values(), targets, "the target", "{source: target}")
     check_unique(mapped, "leave all but one of them out")
-    return mapped
+    pairs = {source: (target, "name") for source, target in mapped.items()}
+    unused = targets.keys() - mapped.values()
+    pairs |= {path: (path, "path") for path in layers if path not in mapped and path in unused}
+    used = {target for target, _ in pairs.values()}
+    rest, free = [path for path in layers if path not in pairs], [path for path in targets if path not in used]
+    if checkpoint.ordered and len(rest) == len(free):
+        kinds = [(layers[source].kind, targets[target].kind) for source, target in zip(rest, free, strict=True)]
+        if all(a == b or (a == UNKNOWN and b in layouts.CONVOLUTIONS) for a, b in kinds):
+            pairs |= {source: (target, "order") for source, target in zip(rest, free, strict=True)}
+    position = {path: i for i, path in enumerate(targets)}
+    return sorted((Pair(source, *each) for source, each in pairs.items()), key=lambda each: position[each.target])
 
 
 def check_paths(side: str, paths: Any, layers: Mapping[str, Layer], owner: str, form: str) -> None:
@@ -114,12 +104,9 @@ def check_paths(side: str, paths: Any, layers: Mapping[str, Layer], owner: str, 
 
 def check_unique(mapped: Mapping[str, str], fix: str) -> None:
     """Raise an error if a name map gives two layers one path."""
-    sources: dict[str, list[str]] = {}
-    for source, target in mapped.items():
-        sources.setdefault(target, []).append(source)
-    for target, several in sources.items():
-        if len(several) > 1:
-            got = f"{target!r}, from {listed(several)}"
+    for target, count in collections.Counter(mapped.values()).items():
+        if count > 1:
+            got = f"{target!r}, from {listed(source for source, each in mapped.items() if each == target)}"
             raise ArgumentError("names gives one path to two layers", got=got, legal="each path once", fix=fix)
 
 
@@ -152,8 +139,10 @@ def _fit_layer(pair: Pair, source: Layer, target: Layer) -> tuple[dict[str, np.n
     for role, wanted in target.arrays.items():
         array, shape = source.arrays[role], tuple(wanted.shape)
         if role == "kernel":
-            if source.shape_in(target.layout) != shape:
-                raise _misfit(where, source, target)
+            if (found := source.shape_in(target.layout)) != shape:
+                got = f"{_describe(source)}, which becomes {found}" if found else _describe(source)
+                problem, fix = f"the kernel of {where} does not fit", _remedy(source, target)
+                raise ArgumentError(problem, got=got, legal=_describe(target), fix=fix)
             conversion = KernelConversion(source.layout, target.layout)
             array, code = conversion(array), conversion.code("kernel", source.shape).removeprefix("kernel")
         elif array.shape != shape and not _same_vector(array.shape, shape):
@@ -213,13 +202,6 @@ def _describe(layer: Layer) -> str:
     words += [f"groups {layer.groups}"] if layer.groups and layer.groups > 1 else []
     words += ["transpose_kernel"] if layer.transpose_kernel else []
     return f"kernel {layer.shape} ({layer.framework}: {', '.join(words)})"
-
-
-def _misfit(where: str, source: Layer, target: Layer) -> ArgumentError:
-    shape = source.shape_in(target.layout)
-    got = f"{_describe(source)}, which becomes {shape}" if shape else _describe(source)
-    problem, fix = f"the kernel of {where} does not fit", _remedy(source, target)
-    return ArgumentError(problem, got=got, legal=_describe(target), fix=fix)
 
 
 def _remedy(source: Layer, target: Layer) -> str:

@@ -128,7 +128,6 @@ def _scan_current(file: Any, arrays: Mapping[str, Any], entries: tuple[Entry, ..
 
 
 def _ancestry(group: str) -> Iterator[str]:
-    """Yield the group, its parent, and so on."""
     while group:
         yield group
         group = group.rpartition("/")[0]
@@ -166,8 +165,7 @@ def _path(file: Any, group: str) -> str:
 def _guess_entry(file: Any, group: str, count: int) -> Entry | None:
     """Return the layer that a group named after its class is, if that class has ``count`` variables."""
     for name in (group.rpartition("/")[2], _name(file, group) or ""):
-        class_name = _CLASSES.get(re.sub(r"_\d+$", "", name))
-        if class_name is not None:
+        if class_name := _CLASSES.get(re.sub(r"_\d+$", "", name)):
             entry = Entry(name, class_name, {"use_bias": count == 2, "groups": None})
             return entry if len(entry.roles) == count else None
     return None
@@ -189,10 +187,7 @@ def _snake(class_name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-_CONVOLUTIONS = [f"Conv{rank}D{transpose}" for rank in (1, 2, 3) for transpose in ("", "Transpose")]
-_DEPTHWISE = ["DepthwiseConv1D", "DepthwiseConv2D"]
-_NORMS = ["BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"]
-_CLASSES = {_snake(name): name for name in (*_CONVOLUTIONS, *_DEPTHWISE, *_NORMS, "Dense")}  # by Keras's layer names
+_CLASSES = {_snake(name): name for name in keras_config.KINDS}  # by Keras's layer names
 
 
 def _natural(name: str) -> list[Any]:

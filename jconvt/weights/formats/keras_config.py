@@ -1,17 +1,19 @@
 """The layers of a Keras model's configuration. It is read as JSON, and nothing is built from it."""
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..._geometry.spec import Spec
 from ...errors import ArgumentError, ArgumentTypeError
 
-_CONVOLUTION = re.compile(r"(?:Conv|Convolution)[123]D(Transpose)?|DepthwiseConv[12]D")
 _BATCH_NORMS = ("BatchNormalization", "SyncBatchNormalization")
 _WRAPPERS = ("TimeDistributed", "SpectralNormalization")
-_NORMS = (*_BATCH_NORMS, "LayerNormalization", "GroupNormalization", "RMSNormalization")
+
+KINDS = {"Dense": "dense", **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), "conv")}
+KINDS |= dict.fromkeys((*_BATCH_NORMS, "LayerNormalization", "GroupNormalization", "RMSNormalization"), "norm")
+for _name in (f"{prefix}{rank}D" for prefix in ("Conv", "Convolution") for rank in (1, 2, 3)):
+    KINDS |= {_name: "conv", f"{_name}Transpose": "conv_transpose"}
 
 
 class Entry(NamedTuple):
@@ -26,9 +28,7 @@ class Entry(NamedTuple):
     @property
     def kind(self) -> str | None:
         """The kind of the layer, or ``None`` if it is not converted."""
-        if match := _CONVOLUTION.fullmatch(self.class_name):
-            return "conv_transpose" if match[1] else "conv"
-        return "dense" if self.class_name == "Dense" else "norm" if self.class_name in _NORMS else None
+        return KINDS.get(self.class_name)
 
     @property
     def is_unconvertible(self) -> bool:

@@ -23,8 +23,6 @@ _ROLES: dict[str, tuple[str, ...]] = {
 }
 """The roles of a node's inputs after the first, by operator."""
 
-_EPSILON = 1e-5  # the operators' default
-
 
 def read(path: pathlib.Path) -> Checkpoint:
     """Read a model's layers, in the order of its nodes. External data is only read from the model's own folder."""
@@ -42,12 +40,11 @@ class _Constants:
     """The constants of a graph by name. Each is read when it is first used."""
 
     def __init__(self, path: pathlib.Path, graph: Any, onnx: Any):
-        self._path, self._onnx, self._arrays = path, onnx, {}
+        self._path, self._onnx, self.arrays = path, onnx, {}
         external = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
         files = {path, *(_external_file(path, tensor) for tensor in external)}
         self._budget = ByteBudget(sum(file.stat().st_size for file in files))
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self.unused = dict.fromkeys(self._tensors)
         self.names = {name: name for name in self._tensors}  # the original name of each, behind Identity nodes
         for node in graph.node:
             if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
@@ -65,10 +62,9 @@ class _Constants:
 
     def __getitem__(self, name: str) -> np.ndarray:
         name = self.names[name]
-        if name not in self._arrays:
-            self._arrays[name] = self._read(self._tensors[name])
-        self.unused.pop(name, None)
-        return self._arrays[name]
+        if name not in self.arrays:
+            self.arrays[name] = self._read(self._tensors[name])
+        return self.arrays[name]
 
     def _read(self, tensor: Any) -> np.ndarray:
         """Read a tensor, or raise an error unless it has as many numbers as its shape says."""
@@ -91,28 +87,30 @@ class _Constants:
 
 def _external_file(path: pathlib.Path, tensor: Any) -> pathlib.Path:
     """Return the file of a tensor's external data, or raise an error unless it is in the model's folder."""
-    location = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
-    folder = path.resolve().parent
-    file = (folder / location).resolve()
+    location, folder = _external_entries(tensor).get("location", ""), path.resolve().parent
+    file, parts = (folder / location).resolve(), pathlib.PurePath(location.replace("\\", "/")).parts
     is_inside = location and not pathlib.PurePath(location).is_absolute() and file.is_relative_to(folder)
-    if not is_inside or ".." in pathlib.PurePath(location.replace("\\", "/")).parts or not file.is_file():
-        text = f"external data of tensor {tensor.name!r} at {location!r}, which is not a file in the model's folder"
+    if not is_inside or ".." in parts or not file.is_file():
+        found = f"external data of tensor {tensor.name!r} at {location!r}, which is not a file in the model's folder"
         fix = "put the file beside the model; or store the numbers in it: onnx.save(onnx.load(path), other_path)"
-        raise CorruptError(text, fix)
+        raise CorruptError(found, fix)
     return file
 
 
 def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
     """Read external data, or raise an error unless its file has all of it."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
-    file = _external_file(path, tensor)
-    if offset < 0 or length != size or offset + length > file.stat().st_size:
-        text = f"{length} bytes from {offset} on, of {file.stat().st_size}, for {size}"
+    entries, file = _external_entries(tensor), _external_file(path, tensor)
+    offset, length, most = int(entries.get("offset", 0)), int(entries.get("length", size)), file.stat().st_size
+    if offset < 0 or length != size or offset + length > most:
+        text = f"{length} bytes from {offset} on, of {most}, for {size}"
         raise CorruptError(f"external data of tensor {tensor.name!r}: {text}")
     with file.open("rb") as opened:
         opened.seek(offset)
         return opened.read(length)
+
+
+def _external_entries(tensor: Any) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
 
 
 def _layers(graph: Any, constants: _Constants, onnx: Any) -> dict[str, Layer]:
@@ -127,15 +125,13 @@ def _layers(graph: Any, constants: _Constants, onnx: Any) -> dict[str, Layer]:
         if node.domain not in ("", "ai.onnx"):
             continue
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        layer = _layer(node, attributes, constants, biases)
-        if layer is not None:
+        if layer := _layer(node, attributes, constants, biases):
             name = constants.names[next(name for name in node.input[1:] if name)]
             path = node.name.strip("/").replace("/", ".") or name
             path = name.removesuffix(".weight") if name.endswith(".weight") else path
             layers[path if path not in layers else f"{path}.{len(layers)}"] = layer
-    for name in list(constants.unused):
-        layers[name] = Layer(OTHER, {"value": constants[name]}, "onnx")
-    return layers
+    unused = [tensor.name for tensor in graph.initializer if tensor.name not in constants.arrays]
+    return layers | {name: Layer(OTHER, {"value": constants[name]}, "onnx") for name in unused}
 
 
 def _layer(node: Any, attributes: Mapping[str, Any], constants: _Constants, biases: Mapping[str, str]) -> Layer | None:
@@ -161,7 +157,7 @@ def _layer(node: Any, attributes: Mapping[str, Any], constants: _Constants, bias
     if operator == "Gemm":
         kernel = arrays["kernel"] if attributes.get("transB", 0) else arrays["kernel"].T
         return Layer("dense", {**arrays, "kernel": kernel}, "onnx")
-    return Layer("norm", arrays, "onnx", epsilon=float(attributes.get("epsilon", _EPSILON)))
+    return Layer("norm", arrays, "onnx", epsilon=float(attributes.get("epsilon", 1e-5)))
 
 
 def _spec(attributes: Mapping[str, Any], kernel_shape: tuple[int, ...]) -> Spec | None:

@@ -22,11 +22,7 @@ from .untrusted import ByteBudget, CorruptError, members, parsing
 
 _FORMAT = "PyTorch state_dict"
 _SAVE_AGAIN = "save only the state_dict, by torch.save(model.state_dict(), path)"
-_TRUSTED = re.compile(
-    r"collections OrderedDict"
-    r"|torch\._utils (_rebuild_tensor_v2|_rebuild_parameter)"
-    r"|torch \w+Storage"
-)
+_TRUSTED = re.compile(r"collections OrderedDict|torch\._utils (_rebuild_tensor_v2|_rebuild_parameter)|torch \w+Storage")
 _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 
 
@@ -91,10 +87,10 @@ def _find_state_dict(content: Any, torch: Any) -> dict[str, Any]:
     if _is_state_dict(content, torch):
         return content
     found = {key: value for key, value in content.items() if _is_state_dict(value, torch)}
-    if len(found) == 1:
-        return next(iter(found.values()))
-    text = f"a dictionary of {listed(map(str, content))}; with state_dicts in {listed(map(str, found))}"
-    raise CorruptError(text, _SAVE_AGAIN)
+    if len(found) != 1:
+        text = f"a dictionary of {listed(map(str, content))}; with state_dicts in {listed(map(str, found))}"
+        raise CorruptError(text, _SAVE_AGAIN)
+    return next(iter(found.values()))
 
 
 def _is_state_dict(value: Any, torch: Any) -> bool:
