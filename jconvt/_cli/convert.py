@@ -71,8 +71,8 @@ def _write(arguments: argparse.Namespace) -> Report:
         raise ArgumentError("--partial is only for a copy of another file", got=got, legal=legal, fix=fix)
     kinds, groups, names = dict(arguments.kind), dict(arguments.groups), dict(arguments.name)
     checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups)
-    options = {"names": names, "like": arguments.like, "strict": not arguments.partial}
-    return write(arguments.target, checkpoint, arguments.to, **options)
+    strict = not arguments.partial
+    return write(arguments.target, checkpoint, arguments.to, names=names, like=arguments.like, strict=strict)
 
 
 def _table(report: Report) -> Table:

@@ -42,7 +42,7 @@ class _Constants:
     def __init__(self, path: pathlib.Path, graph: Any, onnx: Any):
         self._path, self._onnx, self.arrays = path, onnx, {}
         external = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-        files = {path, *(_external_file(path, tensor) for tensor in external)}
+        files = {path, *(_external_file(path, tensor)[0] for tensor in external)}
         self._budget = ByteBudget(sum(file.stat().st_size for file in files))
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.names = {name: name for name in self._tensors}  # the original name of each, behind Identity nodes
@@ -85,21 +85,22 @@ class _Constants:
         return array
 
 
-def _external_file(path: pathlib.Path, tensor: Any) -> pathlib.Path:
-    """Return the file of a tensor's external data, or raise an error unless it is in the model's folder."""
-    location, folder = _external_entries(tensor).get("location", ""), path.resolve().parent
+def _external_file(path: pathlib.Path, tensor: Any) -> tuple[pathlib.Path, dict[str, str]]:
+    """Return the file and the entries of external data, or raise an error unless it is in the model's folder."""
+    entries, folder = {entry.key: entry.value for entry in tensor.external_data}, path.resolve().parent
+    location = entries.get("location", "")
     file, parts = (folder / location).resolve(), pathlib.PurePath(location.replace("\\", "/")).parts
     is_inside = location and not pathlib.PurePath(location).is_absolute() and file.is_relative_to(folder)
     if not is_inside or ".." in parts or not file.is_file():
         found = f"external data of tensor {tensor.name!r} at {location!r}, which is not a file in the model's folder"
         fix = "put the file beside the model; or store the numbers in it: onnx.save(onnx.load(path), other_path)"
         raise CorruptError(found, fix)
-    return file
+    return file, entries
 
 
 def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
     """Read external data, or raise an error unless its file has all of it."""
-    entries, file = _external_entries(tensor), _external_file(path, tensor)
+    file, entries = _external_file(path, tensor)
     offset, length, most = int(entries.get("offset", 0)), int(entries.get("length", size)), file.stat().st_size
     if offset < 0 or length != size or offset + length > most:
         text = f"{length} bytes from {offset} on, of {most}, for {size}"
@@ -107,10 +108,6 @@ def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
     with file.open("rb") as opened:
         opened.seek(offset)
         return opened.read(length)
-
-
-def _external_entries(tensor: Any) -> dict[str, str]:
-    return {entry.key: entry.value for entry in tensor.external_data}
 
 
 def _layers(graph: Any, constants: _Constants, onnx: Any) -> dict[str, Layer]:

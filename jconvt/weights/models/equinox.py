@@ -110,6 +110,5 @@ def _statistics_index(module: Any) -> Any:
 def _set_statistics(state: Any, module: Any, arrays: Mapping[str, Any]) -> Any:
     """Return the state after batches of exactly this mean and variance."""
     state = state.set(_statistics_index(module), (jnp.asarray(arrays["mean"]), jnp.asarray(arrays["var"])))
-    if getattr(module, "ema_first_time_index", None) is not None:
-        return state.set(module.ema_first_time_index, jnp.array(False))
-    return state
+    first_time = getattr(module, "ema_first_time_index", None)
+    return state if first_time is None else state.set(first_time, jnp.array(False))
