@@ -25,16 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     def option(name: str, help: str, **keywords: Any) -> None:
         parser.add_argument(name, help=help, **keywords)
 
-    def assignments(name: str, metavar: str, help: str, type: Any = _assignment) -> None:
-        parser.add_argument(name, help=help, metavar=metavar, type=type, action="append", default=[])
-
+    repeated: dict[str, Any] = {"type": _assignment, "action": "append", "default": []}
     option("source", "the file to read", type=pathlib.Path, metavar="IN")
     option("target", "the file to write; it is replaced", type=pathlib.Path, metavar="OUT")
     option("--to", "the layout that a .safetensors OUT gets; by default that of IN", choices=TARGETS)
     option("--from", "the layout that a .safetensors IN has; by default torch", choices=TARGETS, dest="framework")
-    assignments("--kind", "PATTERN=KIND", "conv_transpose, conv, dense or norm, where IN does not say")
-    assignments("--groups", "PATTERN=N", "groups, where IN does not say", _count)
-    assignments("--name", "OLD=NEW", "the layer's path in OUT")
+    option("--kind", "conv_transpose, conv, dense or norm, where IN does not say", metavar="PATTERN=KIND", **repeated)
+    option("--groups", "groups, where IN does not say", metavar="PATTERN=N", **{**repeated, "type": _count})
+    option("--name", "the layer's path in OUT", metavar="OLD=NEW", **repeated)
     option("--like", "a .keras or .h5 file to copy, with the numbers of IN", type=pathlib.Path, metavar="FILE")
     option("--partial", "with --like, keep the numbers of layers not in IN", action="store_true")
 
@@ -73,8 +71,8 @@ def _write(arguments: argparse.Namespace) -> Report:
         raise ArgumentError("--partial is only for a copy of another file", got=got, legal=legal, fix=fix)
     kinds, groups, names = dict(arguments.kind), dict(arguments.groups), dict(arguments.name)
     checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups)
-    options = {"names": names, "like": arguments.like, "strict": not arguments.partial}
-    return write(arguments.target, checkpoint, arguments.to, **options)
+    strict = not arguments.partial
+    return write(arguments.target, checkpoint, arguments.to, names=names, like=arguments.like, strict=strict)
 
 
 def _table(report: Report) -> Table:

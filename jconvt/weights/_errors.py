@@ -6,14 +6,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 
-_INSTALL = {
-    "equinox": "'jconvt[equinox]'",
-    "flax": "'jconvt[flax]'",
-    "h5py": "'jconvt[weights]'",
-    "onnx": "'jconvt[onnx]'",
-    "safetensors": "'jconvt[weights]'",
-    "torch": "torch",
-}
+_EXTRAS = {"h5py": "weights", "safetensors": "weights"}  # other packages are extras of their names
 
 
 def require(module: str, purpose: str) -> Any:
@@ -24,7 +17,8 @@ def require(module: str, purpose: str) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package:
             raise
-        message = f"{purpose} needs the package {package}: pip install {_INSTALL[package]}"
+        install = package if package == "torch" else f"'jconvt[{_EXTRAS.get(package, package)}]'"
+        message = f"{purpose} needs the package {package}: pip install {install}"
         raise ModuleNotFoundError(message, name=error.name) from None
 
 

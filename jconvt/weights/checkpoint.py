@@ -2,8 +2,8 @@
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from .._geometry.arguments import integer
 from .._geometry.kernel_layout import KernelLayout
@@ -12,8 +12,6 @@ from ..errors import ArgumentError
 from . import layouts
 from ._errors import check_choice, listed
 from .report import table
-
-_Value = TypeVar("_Value")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +35,7 @@ class Layer:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the kernel, or of the first array if there is no kernel."""
-        first = next(iter(self.arrays.values()), None)
-        array = self.arrays.get("kernel", first)
+        array = self.arrays.get("kernel", next(iter(self.arrays.values()), None))
         return () if array is None else tuple(array.shape)
 
     @property
@@ -67,9 +64,8 @@ class Layer:
             return None
         filters = self.layout.filters_shape(self.shape)
         shape = layout.shape(filters)
-        divides = filters[-1] % (self.groups or 1) == 0
-        exact = self.layout.shape(filters) == self.shape and layout.filters_shape(shape) == filters
-        return shape if divides and exact else None
+        is_exact = self.layout.shape(filters) == self.shape and layout.filters_shape(shape) == filters
+        return shape if is_exact and filters[-1] % (self.groups or 1) == 0 else None
 
     def grouped(self) -> "Layer":
         """Return the layer with its groups, if the bias of a transposed convolution in PyTorch's layout tells them."""
@@ -136,28 +132,15 @@ class Checkpoint:
                 raise ArgumentError(f"no layer of {self.source} matches", got=repr(pattern), legal=legal, fix=fix)
         layers = {}
         for path, layer in self.layers.items():
-            if (kind := _first_match(path, kinds)) is not None:
+            kind = next((kinds[pattern] for pattern in kinds if fnmatch.fnmatchcase(path, pattern)), None)
+            number = next((numbers[pattern] for pattern in numbers if fnmatch.fnmatchcase(path, pattern)), None)
+            if kind is not None:
                 _check_possible(path, layer, kind)
                 layer = dataclasses.replace(layer, kind=kind)
-            if (number := _first_match(path, numbers)) is not None and layer.kind in layouts.CONVOLUTIONS:
+            if number is not None and layer.kind in layouts.CONVOLUTIONS:
                 layer = dataclasses.replace(layer, groups=number)
             layers[path] = layer.grouped()
         return dataclasses.replace(self, layers=layers)
-
-
-def add_unowned(
-    layers: Mapping[str, Layer], arrays: Iterable[tuple[tuple[str, ...], Any]], framework: str
-) -> dict[str, Layer]:
-    """Return ``layers`` and the arrays that no layer owns, each with its path and name, as layers of kind "other"."""
-    found = dict(layers)
-    for (*path, name), array in arrays:
-        layer = found.get(".".join(path), Layer(layouts.OTHER, {}, framework))
-        found[".".join(path)] = dataclasses.replace(layer, arrays={**layer.arrays, name: array})
-    return found
-
-
-def _first_match(path: str, values: Mapping[str, _Value]) -> _Value | None:
-    return next((value for pattern, value in values.items() if fnmatch.fnmatchcase(path, pattern)), None)
 
 
 def _shapes(layer: Layer) -> str:

@@ -37,7 +37,12 @@ def convert(checkpoint: Checkpoint, to: str, names: Names = None) -> tuple[Check
     up      up      conv_transpose  (8, 4, 3, 2)  (3, 2, 4, 8)  .transpose(2, 3, 1, 0)  path
     """
     check_choice("framework", "to", to, TARGETS)
-    paths = _renamed(checkpoint, names)
+    if callable(names):
+        paths = {path: names(path) or path for path in checkpoint.layers}
+    else:
+        check_paths("source", names or {}, checkpoint.layers, checkpoint.source, "{old: new}")
+        paths = {path: path for path in checkpoint.layers} | dict(names or {})
+    check_unique(paths, "give one of them another path")
     layers, rows, unused = {}, [], []
     for path, layer in checkpoint.layers.items():
         if layer.kind == OTHER and to != checkpoint.framework:
@@ -60,34 +65,22 @@ def _convert_layer(path: str, layer: Layer, to: str) -> tuple[Layer, str]:
         return layer, "as it is"
     layer = layer.grouped()
     arrays = {role: array for role, array in layer.arrays.items() if role in ROLES}
-    code, rank = "", len(layer.shape) - 2
+    code, rank, groups = "", len(layer.shape) - 2, layer.groups or 1
     if "kernel" in arrays:
-        kernel, groups = arrays["kernel"], layer.groups or 1
         try:
             conversion = KernelConversion(layer.layout, layouts.layout(to, layer.kind, rank, groups))
         except ArgumentError as error:
             error.add_note(f"in layer {path!r}, kernel {layer.shape}")
             raise
         if layer.shape_in(conversion.target) is None:
-            got, fix = f"groups {groups}, kernel {layer.shape}", "pass groups={path: number}, or --groups PATH=NUMBER"
             problem = f"the groups of layer {path!r} do not divide its channels"
+            got, fix = f"groups {groups}, kernel {layer.shape}", "pass groups={path: number}, or --groups PATH=NUMBER"
             raise ArgumentError(problem, got=got, legal="a divisor of the channels", fix=fix)
-        arrays["kernel"] = np.ascontiguousarray(conversion(kernel))
-        code = conversion.code("kernel", kernel.shape).removeprefix("kernel")
+        arrays["kernel"] = np.ascontiguousarray(conversion(arrays["kernel"]))
+        code = conversion.code("kernel", layer.shape).removeprefix("kernel")
     if "bias" in arrays and to == "equinox" and layer.kind in layouts.CONVOLUTIONS:
         arrays["bias"] = arrays["bias"].reshape(-1, *[1] * rank)
     elif "bias" in arrays and layer.framework == "equinox":
         arrays["bias"] = arrays["bias"].reshape(-1)
     found = dataclasses.replace(layer, arrays=arrays, framework=to, transpose_kernel=False)
     return found, code or "as it is"
-
-
-def _renamed(checkpoint: Checkpoint, names: Names) -> dict[str, str]:
-    """Return the new path of every layer, checked."""
-    if callable(names):
-        paths = {path: names(path) or path for path in checkpoint.layers}
-    else:
-        check_paths("source", names or {}, checkpoint.layers, checkpoint.source, "{old: new}")
-        paths = {path: path for path in checkpoint.layers} | dict(names or {})
-    check_unique(paths, "give one of them another path")
-    return paths

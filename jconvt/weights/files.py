@@ -15,19 +15,12 @@ from .layouts import TARGETS
 from .matching import Names
 from .report import Report
 
-_SUFFIXES = {
-    ".keras": "keras",
-    ".h5": "h5",
-    ".hdf5": "h5",
-    ".pt": "torch",
-    ".pth": "torch",
-    ".safetensors": "safetensors",
-    ".onnx": "onnx",
-}
+_SUFFIXES = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".pt": "torch", ".pth": "torch"}
+_SUFFIXES |= {".safetensors": "safetensors", ".onnx": "onnx"}
 _READERS = {"keras": keras.read, "h5": keras.read, "torch": torch.read, "onnx": onnx.read}
 _WRITTEN = ("torch", "safetensors", "keras", "h5")
-_FRAMEWORKS = {"keras": "keras", "h5": "keras", "torch": "torch"}
-"""The framework of each written format that has only one."""
+_FRAMEWORKS = {"keras": ("keras",), "h5": ("keras",), "torch": ("torch",)}
+"""The frameworks whose layouts a format can store, if not all."""
 
 
 def read(
@@ -61,12 +54,10 @@ def read(
     format = _format(path, format, (*_READERS, "safetensors"))
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ArgumentError(f"{path} is not a regular file", got=str(path), legal="a file", fix="pass a file's path")
-    with path.open("rb"):  # raises the same OSError for every format
-        pass
+    path.open("rb").close()  # raises the same OSError for every format
     if framework is not None and format != "safetensors":
-        got, legal = f"framework = {framework!r}, format = {format!r}", "framework with a safetensors file"
-        problem = "framework is known from the format"
-        raise ArgumentError(problem, got=got, legal=legal, fix="leave framework out")
+        got, problem = f"framework = {framework!r}, format = {format!r}", "framework is known from the format"
+        raise ArgumentError(problem, got=got, legal="framework with a safetensors file", fix="leave framework out")
     found = safetensors.read(path, framework) if format == "safetensors" else _READERS[format](path)
     return found.annotate(kinds, groups)
 
@@ -107,7 +98,7 @@ def write(
         got, legal = f"checkpoint of type {type(checkpoint).__name__}", "a Checkpoint"
         fix = "pass the result of read, from_linen, from_nnx or from_equinox"
         raise ArgumentTypeError("checkpoint is not a Checkpoint", got=got, legal=legal, fix=fix)
-    legal = (_FRAMEWORKS[format],) if format in _FRAMEWORKS else TARGETS
+    legal = _FRAMEWORKS.get(format, TARGETS)
     to = to or (legal[0] if len(legal) == 1 else checkpoint.framework)
     if to not in legal:
         got, legal = f"to = {to!r}, for {path.name}", f"to = {' or '.join(map(repr, legal))}"

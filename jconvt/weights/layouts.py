@@ -63,12 +63,10 @@ def layout(framework: str, kind: str, rank: int, groups: int = 1, transpose_kern
       ArgumentError: the layout depends on the kind, and ``kind`` is "unknown".
     """
     if framework in _FLIPPING and kind == UNKNOWN:
-        raise ArgumentError(
-            f"{framework} stores the kernel of a transposed convolution flipped, and that of a convolution unflipped",
-            got="a convolution whose file does not say which of the two it is",
-            legal="kind 'conv_transpose' or 'conv'",
-            fix="pass kinds={'PATTERN': 'conv_transpose'}, or --kind PATTERN=conv_transpose, for the layer's path",
-        )
+        stored = "stores the kernel of a transposed convolution flipped, and that of a convolution unflipped"
+        got, legal = "a convolution whose file does not say which of the two it is", "kind 'conv_transpose' or 'conv'"
+        fix = "pass kinds={'PATTERN': 'conv_transpose'}, or --kind PATTERN=conv_transpose, for the layer's path"
+        raise ArgumentError(f"{framework} {stored}", got=got, legal=legal, fix=fix)
     if framework == "flax" and kind == "conv_transpose":
         return flax.kernel_layout(rank, transpose_kernel, groups)
     if framework == "equinox" and kind == "conv_transpose":

@@ -3,9 +3,10 @@
 Kernels are converted to the model's layout, and every array is checked against the model's shape and dtype.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,14 +26,6 @@ _CHANNELS_FIRST = ("torch", "onnx", "equinox")
 _MOST_GROUPS = 4096  # tried for a hint in an error message
 
 
-class Pair(NamedTuple):
-    """The path of a source layer, the path of its target, and the rule that paired them."""
-
-    source: str
-    target: str
-    rule: str
-
-
 def fit(
     checkpoint: Checkpoint,
     targets: Mapping[str, Layer],
@@ -49,51 +42,32 @@ def fit(
       ArgumentTypeError: the target's dtype cannot hold the numbers.
     """
     pairs = pair(checkpoint, targets, names)
-    used, filled = {each.source for each in pairs}, {each.target for each in pairs}
+    used, filled = {path for path, _, _ in pairs}, {path for _, path, _ in pairs}
     missing = [path for path in targets if path not in filled]
     leftover = {path: layer for path, layer in checkpoint.layers.items() if path not in used}
     if strict:
         _check_complete(checkpoint, {path: targets[path] for path in missing}, leftover, unowned)
     arrays, rows, notes, unused = {}, [], [], []
-    for each in pairs:
-        source, target = checkpoint.layers[each.source], targets[each.target]
-        arrays[each.target], conversion = _fit_layer(each, source, target)
-        rows.append(Row(each.source, each.target, target.kind, source.shape, target.shape, conversion, each.rule))
-        notes += _differences(each, source, target)
-        unused += [f"{each.source}: {role}" for role in source.arrays if role not in ROLES]
+    for old, new, rule in pairs:
+        source, target = checkpoint.layers[old], targets[new]
+        arrays[new], conversion = _fit_layer(f"layer {old!r}, for {new!r}", source, target)
+        rows.append(Row(old, new, target.kind, source.shape, target.shape, conversion, rule))
+        notes += [f"{new}: {text}" for text in _differences(source, target)]
+        unused += [f"{old}: {role}" for role in source.arrays if role not in ROLES]
     unused += [f"{path} ({layer})" for path, layer in leftover.items()]
     notes += _flatten_note(checkpoint.framework, [targets[path] for path in filled])
     return arrays, Report(tuple(rows), tuple(unused), (*missing, *unowned), tuple(notes))
 
 
-def pair(checkpoint: Checkpoint, targets: Mapping[str, Layer], names: Names = None) -> list[Pair]:
+def pair(checkpoint: Checkpoint, targets: Mapping[str, Layer], names: Names = None) -> list[tuple[str, str, str]]:
     """Pair layers by the name map, then by equal paths, then by order if the kinds in order are the same.
+
+    Return each pair as the source's path, the target's path, and the rule that paired them, in the targets' order.
 
     Raises:
       ArgumentError: the map names a layer that does not exist, or one target twice.
     """
     layers = {path: layer for path, layer in checkpoint.layers.items() if layer.kind != OTHER}
-    mapped = _by_name(checkpoint, layers, targets, names)
-    pairs = [Pair(source, target, "name") for source, target in mapped.items()]
-    used = set(mapped.values())
-    pairs += [
-        Pair(path, path, "path") for path in layers if path not in mapped and path in targets and path not in used
-    ]
-    sources, used = {each.source for each in pairs}, {each.target for each in pairs}
-    rest = [path for path in layers if path not in sources]
-    free = [path for path in targets if path not in used]
-    if checkpoint.ordered and len(rest) == len(free):
-        kinds = [(layers[source].kind, targets[target].kind) for source, target in zip(rest, free, strict=True)]
-        if all(a == b or (a == UNKNOWN and b in layouts.CONVOLUTIONS) for a, b in kinds):
-            pairs += [Pair(source, target, "order") for source, target in zip(rest, free, strict=True)]
-    position = {path: i for i, path in enumerate(targets)}
-    return sorted(pairs, key=lambda each: position[each.target])
-
-
-def _by_name(
-    checkpoint: Checkpoint, layers: Mapping[str, Layer], targets: Mapping[str, Layer], names: Names
-) -> dict[str, str]:
-    """Return the pairs of the name map, checked."""
     if callable(names):
         mapped = {path: target for path in layers if (target := names(path)) is not None}
     else:
@@ -101,7 +75,17 @@ def _by_name(
     check_paths("source", mapped, layers, checkpoint.source, "{source: target}")
     check_paths("target", mapped.values(), targets, "the target", "{source: target}")
     check_unique(mapped, "leave all but one of them out")
-    return mapped
+    pairs = {source: (target, "name") for source, target in mapped.items()}
+    unused = targets.keys() - mapped.values()
+    pairs |= {path: (path, "path") for path in layers if path not in mapped and path in unused}
+    used = {target for target, _ in pairs.values()}
+    rest, free = [path for path in layers if path not in pairs], [path for path in targets if path not in used]
+    if checkpoint.ordered and len(rest) == len(free):
+        kinds = [(layers[source].kind, targets[target].kind) for source, target in zip(rest, free, strict=True)]
+        if all(a == b or (a == UNKNOWN and b in layouts.CONVOLUTIONS) for a, b in kinds):
+            pairs |= {source: (target, "order") for source, target in zip(rest, free, strict=True)}
+    position = {path: i for i, path in enumerate(targets)}
+    return sorted(((source, *each) for source, each in pairs.items()), key=lambda each: position[each[1]])
 
 
 def check_paths(side: str, paths: Any, layers: Mapping[str, Layer], owner: str, form: str) -> None:
@@ -114,12 +98,9 @@ def check_paths(side: str, paths: Any, layers: Mapping[str, Layer], owner: str, 
 
 def check_unique(mapped: Mapping[str, str], fix: str) -> None:
     """Raise an error if a name map gives two layers one path."""
-    sources: dict[str, list[str]] = {}
-    for source, target in mapped.items():
-        sources.setdefault(target, []).append(source)
-    for target, several in sources.items():
-        if len(several) > 1:
-            got = f"{target!r}, from {listed(several)}"
+    for target, count in collections.Counter(mapped.values()).items():
+        if count > 1:
+            got = f"{target!r}, from {listed(source for source, each in mapped.items() if each == target)}"
             raise ArgumentError("names gives one path to two layers", got=got, legal="each path once", fix=fix)
 
 
@@ -143,17 +124,18 @@ def _check_complete(
         raise ArgumentError(problem, got=listed(unowned), legal=layouts.CONVERTED, fix=fix)
 
 
-def _fit_layer(pair: Pair, source: Layer, target: Layer) -> tuple[dict[str, np.ndarray], str]:
+def _fit_layer(where: str, source: Layer, target: Layer) -> tuple[dict[str, np.ndarray], str]:
     """Return the target's arrays, and the conversion of its kernel as text."""
-    where = f"layer {pair.source!r}, for {pair.target!r}"
     source = _complete_source(where, source, target)
     _check_roles(where, source, target)
     arrays, code = {}, ""
     for role, wanted in target.arrays.items():
         array, shape = source.arrays[role], tuple(wanted.shape)
         if role == "kernel":
-            if source.shape_in(target.layout) != shape:
-                raise _misfit(where, source, target)
+            if (found := source.shape_in(target.layout)) != shape:
+                got = f"{_describe(source)}, which becomes {found}" if found else _describe(source)
+                problem, fix = f"the kernel of {where} does not fit", _remedy(source, target)
+                raise ArgumentError(problem, got=got, legal=_describe(target), fix=fix)
             conversion = KernelConversion(source.layout, target.layout)
             array, code = conversion(array), conversion.code("kernel", source.shape).removeprefix("kernel")
         elif array.shape != shape and not _same_vector(array.shape, shape):
@@ -215,13 +197,6 @@ def _describe(layer: Layer) -> str:
     return f"kernel {layer.shape} ({layer.framework}: {', '.join(words)})"
 
 
-def _misfit(where: str, source: Layer, target: Layer) -> ArgumentError:
-    shape = source.shape_in(target.layout)
-    got = f"{_describe(source)}, which becomes {shape}" if shape else _describe(source)
-    problem, fix = f"the kernel of {where} does not fit", _remedy(source, target)
-    return ArgumentError(problem, got=got, legal=_describe(target), fix=fix)
-
-
 def _remedy(source: Layer, target: Layer) -> str:
     """Return what makes the kernel fit: another reading of the source, or another argument of the target."""
     if len(source.shape) != len(target.shape):
@@ -248,22 +223,21 @@ def _remedy(source: Layer, target: Layer) -> str:
 
 
 def _cast(name: str, array: np.ndarray, dtype: Any) -> np.ndarray:
-    if array.dtype == dtype:
-        return np.ascontiguousarray(array)
-    if not (jnp.issubdtype(array.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.floating)):
+    are_floating = jnp.issubdtype(array.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.floating)
+    if array.dtype != dtype and not are_floating:
         got, legal = f"{array.dtype} in the source, {dtype} in the target", "floating numbers in both, or one dtype"
         fix = "convert the source first; quantised layers have to be dequantised"
         raise ArgumentTypeError(f"{name} is not of floating numbers", got=got, legal=legal, fix=fix)
-    return np.ascontiguousarray(array.astype(dtype))
+    return np.ascontiguousarray(array.astype(dtype, copy=False))
 
 
-def _differences(pair: Pair, source: Layer, target: Layer) -> list[str]:
+def _differences(source: Layer, target: Layer) -> list[str]:
     """Return notes on differences that change the numbers and are not parameters."""
     found = []
     if source.epsilon is not None and target.epsilon is not None and not np.isclose(source.epsilon, target.epsilon):
-        found.append(f"{pair.target}: epsilon is {target.epsilon:g} here, and {source.epsilon:g} in the source")
+        found.append(f"epsilon is {target.epsilon:g} here, and {source.epsilon:g} in the source")
     if source.spec is not None and target.spec is not None and source.spec != target.spec:
-        found.append(f"{pair.target}: another geometry: {target.spec!r} here, {source.spec!r} in the source")
+        found.append(f"another geometry: {target.spec!r} here, {source.spec!r} in the source")
     return found
 
 

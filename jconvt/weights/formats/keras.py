@@ -5,24 +5,22 @@ layer are in a group named by its class and a number, and the layer's name is an
 no configuration: the kind of a layer follows from the name of its group and from the shapes.
 """
 
-import contextlib
 import io
 import json
 import pathlib
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import OTHER, role_of
 from . import hdf5, keras_config, state_dict
 from .keras_config import Entry
-from .untrusted import corrupt, members, parsing
+from .untrusted import CorruptError, members, parsing
 
 FORMAT = "Keras file"
 WEIGHTS = "model.weights.h5"  # the member of a .keras file that has the numbers
@@ -40,45 +38,35 @@ class Stored(NamedTuple):
 
 def read(path: pathlib.Path) -> Checkpoint:
     """Read the layers of a Keras file."""
-    with parsing(path, FORMAT), opened(path) as (file, config):
-        stored = scan(path, file, config)
-    layers = {name: each.layer for name, each in stored.items()}
-    return Checkpoint(layers, "keras", ordered=is_ordered(stored, config), source=str(path))
+    stored, is_ordered = scan(path)
+    return Checkpoint({name: each.layer for name, each in stored.items()}, "keras", is_ordered, str(path))
 
 
-def is_ordered(stored: Mapping[str, Stored], config: Any) -> bool:
-    """Whether the layers are in the model's order, which files of custom models and layers do not have."""
-    return config is not None and all(each.in_order for each in stored.values() if each.layer.kind != OTHER)
+def scan(path: pathlib.Path) -> tuple[dict[str, Stored], bool]:
+    """Return a file's layers, and whether they are in the model's order, which custom models and layers do not have."""
+    with parsing(path, FORMAT):
+        config, content = _archive(path) if zipfile.is_zipfile(path) else (None, path.open("rb"))
+        with content, hdf5.opened(path, content) as (file, datasets):
+            if config is None and "model_config" in file.attrs:
+                config = json.loads(file.attrs["model_config"])
+            stored = _scan(file, datasets, keras_config.parse(config))
+    is_ordered = all(each.in_order for each in stored.values() if each.layer.kind != OTHER)
+    return stored, config is not None and is_ordered
 
 
-@contextlib.contextmanager
-def opened(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
-    """Open the HDF5 file of ``path`` for reading, with the configuration or ``None``."""
-    h5py = require("h5py", f"reading {path}")
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            found = members(path, archive, FORMAT)
-            for name in ("config.json", WEIGHTS):
-                if name not in found:
-                    fix = "save it again by model.save('name.keras'), with the weights in one file"
-                    raise corrupt(path, FORMAT, f"no member {name}", fix)
-            config, content = json.loads(archive.read("config.json")), io.BytesIO(archive.read(WEIGHTS))
-        hdf5.check(path, content)
-        with h5py.File(content, "r") as file:
-            yield file, config
-    else:
-        with path.open("rb") as content:
-            hdf5.check(path, content)
-        with h5py.File(path, "r") as file:
-            text = file.attrs.get("model_config")
-            yield file, None if text is None else json.loads(text)
+def _archive(path: pathlib.Path) -> tuple[Any, IO[bytes]]:
+    """Return the configuration and the HDF5 file in a ``.keras`` file."""
+    with zipfile.ZipFile(path) as archive:
+        found = members(path, archive)
+        for name in ("config.json", WEIGHTS):
+            if name not in found:
+                fix = "save it again by model.save('name.keras'), with the weights in one file"
+                raise CorruptError(f"no member {name}", fix)
+        return json.loads(archive.read("config.json")), io.BytesIO(archive.read(WEIGHTS))
 
 
-def scan(path: pathlib.Path, file: Any, config: Any) -> dict[str, Stored]:
-    """Return the layers of an open file, in the configuration's order if there is one."""
-    arrays = hdf5.datasets(path, file)
-    arrays = {name: each for name, each in arrays.items() if name.partition("/")[0] not in _OPTIMIZERS}
-    entries = keras_config.parse(config)
+def _scan(file: Any, datasets: Mapping[str, Any], entries: tuple[Entry, ...]) -> dict[str, Stored]:
+    arrays = {name: each for name, each in datasets.items() if name.partition("/")[0] not in _OPTIMIZERS}
     if "layer_names" in file.attrs or "model_weights" in file:
         found = _scan_legacy(file.get("model_weights", file), arrays, entries)
     else:
@@ -120,20 +108,17 @@ def _scan_current(file: Any, arrays: Mapping[str, Any], entries: tuple[Entry, ..
         if last.isdecimal() and group.rpartition("/")[2] == "vars":
             variables.setdefault(group.removesuffix("vars").rstrip("/"), []).append(name)
     known = dict(_groups(file, "", entries))
+    position = {group: i for i, group in enumerate(known)}
     found: dict[str, Stored] = {}
-    for group in [
-        *(each for each in known if each in variables),
-        *sorted(variables.keys() - known.keys(), key=_natural),
-    ]:
+    for group in sorted(variables, key=lambda each: (position.get(each, len(known)), _natural(each))):
         names = sorted(variables[group], key=_natural)
-        ranks = [len(arrays[name].shape) for name in names]
         entry = next((known[each] for each in _ancestry(group) if each in known), None)
-        if group not in known and not (entry and entry.is_unconvertible):
-            entry = _guess_entry(file, group, len(ranks))
-        if entry is not None and entry.is_unconvertible:
-            roles = []
-        else:
-            roles = entry.roles if entry is not None and entry.kind else _guess_roles(ranks)
+        is_unconvertible = entry is not None and entry.is_unconvertible
+        if group not in known and not is_unconvertible:
+            entry = _guess_entry(file, group, len(names))
+        roles = entry.roles if entry is not None else []
+        if not roles and not is_unconvertible:
+            roles = _guess_roles([len(arrays[name].shape) for name in names])
         if len(roles) != len(names):
             roles = list(map(str, range(len(names))))
         path = _path(file, group)
@@ -143,7 +128,6 @@ def _scan_current(file: Any, arrays: Mapping[str, Any], entries: tuple[Entry, ..
 
 
 def _ancestry(group: str) -> Iterator[str]:
-    """Yield the group, its parent, and so on."""
     while group:
         yield group
         group = group.rpartition("/")[0]
@@ -181,8 +165,7 @@ def _path(file: Any, group: str) -> str:
 def _guess_entry(file: Any, group: str, count: int) -> Entry | None:
     """Return the layer that a group named after its class is, if that class has ``count`` variables."""
     for name in (group.rpartition("/")[2], _name(file, group) or ""):
-        class_name = _CLASSES.get(re.sub(r"_\d+$", "", name))
-        if class_name is not None:
+        if class_name := _CLASSES.get(re.sub(r"_\d+$", "", name)):
             entry = Entry(name, class_name, {"use_bias": count == 2, "groups": None})
             return entry if len(entry.roles) == count else None
     return None
@@ -204,10 +187,7 @@ def _snake(class_name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-_CONVOLUTIONS = [f"Conv{rank}D{transpose}" for rank in (1, 2, 3) for transpose in ("", "Transpose")]
-_DEPTHWISE = ["DepthwiseConv1D", "DepthwiseConv2D"]
-_NORMS = ["BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization"]
-_CLASSES = {_snake(name): name for name in (*_CONVOLUTIONS, *_DEPTHWISE, *_NORMS, "Dense")}  # by Keras's layer names
+_CLASSES = {_snake(name): name for name in keras_config.KINDS}  # by Keras's layer names
 
 
 def _natural(name: str) -> list[Any]:
@@ -230,13 +210,13 @@ def _scan_legacy(root: Any, arrays: Mapping[str, Any], entries: tuple[Entry, ...
         # Frozen weights are listed last, wherever their layer is.
         position = {entry.name: i for i, entry in enumerate(keras_config.flattened(inner))}
         in_order = len(owners) == 1 or all(owner.rpartition("/")[2] in position for owner in owners)
-        for owner, datasets in sorted(owners.items(), key=lambda item: position.get(item[0].rpartition("/")[2], -1)):
+        for owner in sorted(owners, key=lambda owner: position.get(owner.rpartition("/")[2], -1)):
             name = owner.rpartition("/")[2]
             path = f"{top}.{name}" if inner or len(owners) > 1 else top
             path = f"{top}.{owner}" if path in found else path
-            datasets = {role: place for role, place in datasets.items() if place in arrays}
-            if datasets:
-                entry = keras_config.find(inner, name) if inner else keras_config.find(entries, top)
+            if datasets := {role: place for role, place in owners[owner].items() if place in arrays}:
+                among, wanted = (inner, name) if inner else (entries, top)
+                entry = next((each for each in keras_config.flattened(among) if each.name == wanted), None)
                 found[path] = _stored(entry, datasets, arrays)._replace(in_order=in_order)
     return found
 

@@ -1,18 +1,19 @@
 """The layers of a Keras model's configuration. It is read as JSON, and nothing is built from it."""
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..._geometry.spec import Spec
 from ...errors import ArgumentError, ArgumentTypeError
 
-_CONVOLUTION = re.compile(r"(?:Conv|Convolution)([123])D(Transpose)?")
-_DEPTHWISE = re.compile(r"DepthwiseConv([12])D")
 _BATCH_NORMS = ("BatchNormalization", "SyncBatchNormalization")
 _WRAPPERS = ("TimeDistributed", "SpectralNormalization")
-_NORMS = (*_BATCH_NORMS, "LayerNormalization", "GroupNormalization", "RMSNormalization")
+
+KINDS = {"Dense": "dense", **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), "conv")}
+KINDS |= dict.fromkeys((*_BATCH_NORMS, "LayerNormalization", "GroupNormalization", "RMSNormalization"), "norm")
+for _name in (f"{prefix}{rank}D" for prefix in ("Conv", "Convolution") for rank in (1, 2, 3)):
+    KINDS |= {_name: "conv", f"{_name}Transpose": "conv_transpose"}
 
 
 class Entry(NamedTuple):
@@ -27,28 +28,23 @@ class Entry(NamedTuple):
     @property
     def kind(self) -> str | None:
         """The kind of the layer, or ``None`` if it is not converted."""
-        if match := _CONVOLUTION.fullmatch(self.class_name):
-            return "conv_transpose" if match[2] else "conv"
-        if self.is_depthwise:
-            return "conv"
-        if self.class_name == "Dense":
-            return "dense"
-        return "norm" if self.class_name in _NORMS else None
+        return KINDS.get(self.class_name)
 
     @property
     def is_unconvertible(self) -> bool:
         """Whether the class is Keras's and is not converted, whatever the shapes of its arrays."""
-        is_wrapper = self.class_name in _WRAPPERS
-        return self.kind is None and not self.custom and not self.children and not is_wrapper
+        return not (self.kind or self.custom or self.children or self.class_name in _WRAPPERS)
 
     @property
     def is_depthwise(self) -> bool:
         """Whether the kernel is ``(k..., in, multiplier)``."""
-        return _DEPTHWISE.fullmatch(self.class_name) is not None
+        return self.kind == "conv" and self.class_name.startswith("Depthwise")
 
     @property
     def roles(self) -> list[str]:
-        """The roles of the layer's variables, in the order in which Keras creates them."""
+        """The roles of the layer's variables, in the order in which Keras creates them; none if they are unknown."""
+        if self.kind is None:
+            return []
         if self.kind != "norm":
             return ["kernel", "bias"] if self.config.get("use_bias", True) else ["kernel"]
         if self.class_name == "RMSNormalization":
@@ -67,15 +63,10 @@ class Entry(NamedTuple):
         config, rank = self.config, len(kernel_shape) - 2
         if self.kind != "conv_transpose" or "strides" not in config:
             return None
+        x_shape = (1, *(8,) * rank, kernel_shape[-1])  # the crop is the same for every size
+        arguments = (config["strides"], config.get("padding", "valid"), config.get("output_padding"))
         with contextlib.suppress(ArgumentError, ArgumentTypeError):
-            return Spec.from_keras(
-                (1, *(8,) * rank, kernel_shape[-1]),  # the crop is the same for every size
-                kernel_shape,
-                config.get("strides", 1),
-                config.get("padding", "valid"),
-                config.get("output_padding"),
-                dilation_rate=config.get("dilation_rate", 1),
-            )
+            return Spec.from_keras(x_shape, kernel_shape, *arguments, dilation_rate=config.get("dilation_rate", 1))
         return None
 
 
@@ -97,8 +88,3 @@ def flattened(entries: tuple[Entry, ...]) -> Iterator[Entry]:
     """Yield all layers in order, those of an inner model in its place."""
     for entry in entries:
         yield from flattened(entry.children) if entry.children else (entry,)
-
-
-def find(entries: tuple[Entry, ...], name: str) -> Entry | None:
-    """Return the first layer of that name, also of inner models, or ``None``."""
-    return next((entry for entry in flattened(entries) if entry.name == name), None)

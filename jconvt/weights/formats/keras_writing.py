@@ -19,16 +19,13 @@ from ..layouts import OTHER, ROLES
 from ..matching import Names, fit
 from ..report import Report
 from . import keras
-from .untrusted import members, parsing
 
 
 def write_like(path: pathlib.Path, checkpoint: Checkpoint, like: pathlib.Path, names: Names, strict: bool) -> Report:
     """Write a copy of the file ``like`` with the checkpoint's numbers."""
     h5py = require("h5py", f"writing {path}")
-    with parsing(like, keras.FORMAT), keras.opened(like) as (file, config):
-        stored = keras.scan(like, file, config)
-    if not keras.is_ordered(stored, config):
-        checkpoint = dataclasses.replace(checkpoint, ordered=False)
+    stored, is_ordered = keras.scan(like)
+    checkpoint = dataclasses.replace(checkpoint, ordered=checkpoint.ordered and is_ordered)
     targets = {name: each.layer for name, each in stored.items() if each.layer.kind != OTHER}
     unowned = [name for name in stored if name not in targets]
     fitted, report = fit(checkpoint, targets, unowned, names, strict)
@@ -38,7 +35,7 @@ def write_like(path: pathlib.Path, checkpoint: Checkpoint, like: pathlib.Path, n
         _replace(h5py, path, numbers)
         return report
     with zipfile.ZipFile(like) as source, zipfile.ZipFile(path, "w") as target:
-        for name in members(like, source, keras.FORMAT):
+        for name in source.namelist():  # they were checked when it was scanned
             content = io.BytesIO(source.read(name))
             if name == keras.WEIGHTS:
                 _replace(h5py, content, numbers)
@@ -82,14 +79,10 @@ def write_weights(path: pathlib.Path, checkpoint: Checkpoint, names: Names) -> R
 
 def _group(name: str, layer: Layer) -> str:
     """Return Keras's name for the first layer of this layer's class."""
-    rank = layer.layout.rank if "kernel" in layer.arrays else 0
-    groups = layer.groups or 1
-    if layer.kind == "dense":
-        return "dense"
-    if layer.kind == "conv" and rank <= 3:
-        return f"conv{rank}d"
-    if layer.kind == "conv_transpose" and rank <= 3 and groups == 1:
-        return f"conv{rank}d_transpose"
+    rank, groups = len(layer.shape) - 2, layer.groups or 1
+    names = {"conv": f"conv{rank}d", "conv_transpose": f"conv{rank}d_transpose", "dense": "dense"}
+    if layer.kind in names and rank <= 3 and (groups == 1 or layer.kind == "conv"):
+        return names[layer.kind]
     if layer.kind == "norm" and "mean" in layer.arrays:
         return "batch_normalization"
     problem, got = f"Keras has no class for layer {name!r}, or its kind is unknown", f"{layer.kind}, {layer.shape}"

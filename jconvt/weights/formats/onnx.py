@@ -13,7 +13,7 @@ from ...errors import ArgumentError, ArgumentTypeError
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import OTHER
-from .untrusted import ByteBudget, corrupt, parsing
+from .untrusted import ByteBudget, CorruptError, parsing
 
 _FORMAT = "ONNX model"
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -23,8 +23,6 @@ _ROLES: dict[str, tuple[str, ...]] = {
 }
 """The roles of a node's inputs after the first, by operator."""
 
-_EPSILON = 1e-5  # the operators' default
-
 
 def read(path: pathlib.Path) -> Checkpoint:
     """Read a model's layers, in the order of its nodes. External data is only read from the model's own folder."""
@@ -33,7 +31,7 @@ def read(path: pathlib.Path) -> Checkpoint:
     with parsing(path, _FORMAT):
         graph = onnx.load(str(path), load_external_data=False).graph
         if not graph.node and not graph.initializer:
-            raise corrupt(path, _FORMAT, "a model without nodes")
+            raise CorruptError("a model without nodes")
         layers = _layers(graph, _Constants(path, graph, onnx), onnx)
     return Checkpoint(layers, "onnx", source=str(path))
 
@@ -42,12 +40,11 @@ class _Constants:
     """The constants of a graph by name. Each is read when it is first used."""
 
     def __init__(self, path: pathlib.Path, graph: Any, onnx: Any):
-        self._path, self._onnx, self._arrays = path, onnx, {}
+        self._path, self._onnx, self.arrays = path, onnx, {}
         external = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-        files = {path, *(_external_file(path, tensor) for tensor in external)}
-        self._budget = ByteBudget(path, _FORMAT, sum(file.stat().st_size for file in files))
+        files = {path, *(_external_file(path, tensor)[0] for tensor in external)}
+        self._budget = ByteBudget(sum(file.stat().st_size for file in files))
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self.unused = dict.fromkeys(self._tensors)
         self.names = {name: name for name in self._tensors}  # the original name of each, behind Identity nodes
         for node in graph.node:
             if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
@@ -65,16 +62,15 @@ class _Constants:
 
     def __getitem__(self, name: str) -> np.ndarray:
         name = self.names[name]
-        if name not in self._arrays:
-            self._arrays[name] = self._read(self._tensors[name])
-        self.unused.pop(name, None)
-        return self._arrays[name]
+        if name not in self.arrays:
+            self.arrays[name] = self._read(self._tensors[name])
+        return self.arrays[name]
 
     def _read(self, tensor: Any) -> np.ndarray:
         """Read a tensor, or raise an error unless it has as many numbers as its shape says."""
         onnx, shape, name = self._onnx, tuple(tensor.dims), f"tensor {tensor.name!r} of shape {tuple(tensor.dims)}"
         if min(shape, default=0) < 0:
-            raise corrupt(self._path, _FORMAT, name)
+            raise CorruptError(name)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         size = math.prod(shape) * dtype.itemsize
         self._budget.spend(name, size)
@@ -82,35 +78,33 @@ class _Constants:
             content = _external_bytes(self._path, tensor, size)
             tensor = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, raw_data=content)
         if tensor.HasField("raw_data") and len(tensor.raw_data) != size and dtype.itemsize > 1:
-            found = f"{name} and dtype {dtype}, with {len(tensor.raw_data)} bytes instead of {size}"
-            raise corrupt(self._path, _FORMAT, found)
+            raise CorruptError(f"{name} and dtype {dtype}, with {len(tensor.raw_data)} bytes instead of {size}")
         array = np.array(onnx.numpy_helper.to_array(tensor))
         if array.shape != shape:
-            raise corrupt(self._path, _FORMAT, f"{name}, with numbers for {array.shape}")
+            raise CorruptError(f"{name}, with numbers for {array.shape}")
         return array
 
 
-def _external_file(path: pathlib.Path, tensor: Any) -> pathlib.Path:
-    """Return the file of a tensor's external data, or raise an error unless it is in the model's folder."""
-    location = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
-    folder = path.resolve().parent
-    file = (folder / location).resolve()
+def _external_file(path: pathlib.Path, tensor: Any) -> tuple[pathlib.Path, dict[str, str]]:
+    """Return the file and the entries of external data, or raise an error unless it is in the model's folder."""
+    entries, folder = {entry.key: entry.value for entry in tensor.external_data}, path.resolve().parent
+    location = entries.get("location", "")
+    file, parts = (folder / location).resolve(), pathlib.PurePath(location.replace("\\", "/")).parts
     is_inside = location and not pathlib.PurePath(location).is_absolute() and file.is_relative_to(folder)
-    if not is_inside or ".." in pathlib.PurePath(location.replace("\\", "/")).parts or not file.is_file():
-        text = f"external data of tensor {tensor.name!r} at {location!r}, which is not a file in the model's folder"
+    if not is_inside or ".." in parts or not file.is_file():
+        found = f"external data of tensor {tensor.name!r} at {location!r}, which is not a file in the model's folder"
         fix = "put the file beside the model; or store the numbers in it: onnx.save(onnx.load(path), other_path)"
-        raise corrupt(path, _FORMAT, text, fix)
-    return file
+        raise CorruptError(found, fix)
+    return file, entries
 
 
 def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
     """Read external data, or raise an error unless its file has all of it."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
-    file = _external_file(path, tensor)
-    if offset < 0 or length != size or offset + length > file.stat().st_size:
-        text = f"{length} bytes from {offset} on, of {file.stat().st_size}, for {size}"
-        raise corrupt(path, _FORMAT, f"external data of tensor {tensor.name!r}: {text}")
+    file, entries = _external_file(path, tensor)
+    offset, length, most = int(entries.get("offset", 0)), int(entries.get("length", size)), file.stat().st_size
+    if offset < 0 or length != size or offset + length > most:
+        text = f"{length} bytes from {offset} on, of {most}, for {size}"
+        raise CorruptError(f"external data of tensor {tensor.name!r}: {text}")
     with file.open("rb") as opened:
         opened.seek(offset)
         return opened.read(length)
@@ -128,15 +122,13 @@ def _layers(graph: Any, constants: _Constants, onnx: Any) -> dict[str, Layer]:
         if node.domain not in ("", "ai.onnx"):
             continue
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        layer = _layer(node, attributes, constants, biases)
-        if layer is not None:
+        if layer := _layer(node, attributes, constants, biases):
             name = constants.names[next(name for name in node.input[1:] if name)]
             path = node.name.strip("/").replace("/", ".") or name
             path = name.removesuffix(".weight") if name.endswith(".weight") else path
             layers[path if path not in layers else f"{path}.{len(layers)}"] = layer
-    for name in list(constants.unused):
-        layers[name] = Layer(OTHER, {"value": constants[name]}, "onnx")
-    return layers
+    unused = [tensor.name for tensor in graph.initializer if tensor.name not in constants.arrays]
+    return layers | {name: Layer(OTHER, {"value": constants[name]}, "onnx") for name in unused}
 
 
 def _layer(node: Any, attributes: Mapping[str, Any], constants: _Constants, biases: Mapping[str, str]) -> Layer | None:
@@ -162,7 +154,7 @@ def _layer(node: Any, attributes: Mapping[str, Any], constants: _Constants, bias
     if operator == "Gemm":
         kernel = arrays["kernel"] if attributes.get("transB", 0) else arrays["kernel"].T
         return Layer("dense", {**arrays, "kernel": kernel}, "onnx")
-    return Layer("norm", arrays, "onnx", epsilon=float(attributes.get("epsilon", _EPSILON)))
+    return Layer("norm", arrays, "onnx", epsilon=float(attributes.get("epsilon", 1e-5)))
 
 
 def _spec(attributes: Mapping[str, Any], kernel_shape: tuple[int, ...]) -> Spec | None:

@@ -10,21 +10,31 @@ from ...errors import ArgumentError, ArgumentTypeError
 _MOST_MEMBERS = 1_000_000
 
 
-def corrupt(path: pathlib.Path, format: str, found: object, fix: str = "download or save it again") -> ArgumentError:
-    """Return the error for a file that is not a complete file of its format, or is not safe to read."""
-    return ArgumentError(f"{path} cannot be read as {format}", got=found, legal=f"a whole {format}", fix=fix)
+class CorruptError(Exception):
+    """A file is not a complete file of its format, or is not safe to read. ``parsing`` adds its name and format."""
+
+    def __init__(self, found: object, fix: str = "download or save it again"):
+        super().__init__(found)
+        self._fix = fix
+
+    def of_file(self, path: pathlib.Path, format: str) -> ArgumentError:
+        """Return the error to raise for the file at ``path``."""
+        problem, legal = f"{path} cannot be read as {format}", f"a whole {format}"
+        return ArgumentError(problem, got=self, legal=legal, fix=self._fix)
 
 
 @contextlib.contextmanager
 def parsing(path: pathlib.Path, format: str) -> Iterator[None]:
-    """Turn every exception of the libraries that parse the file into the error for a corrupt file."""
+    """Turn every exception of the code that parses the file into the error for a corrupt file."""
     try:
         yield
     except (ArgumentError, ArgumentTypeError, ModuleNotFoundError):
         raise
+    except CorruptError as error:
+        raise error.of_file(path, format) from None
     except Exception as error:  # each library has its own exceptions, and a corrupt file can raise any of them
         text = (str(error).strip() or type(error).__name__).partition("\n")[0][:200]
-        raise corrupt(path, format, text) from error
+        raise CorruptError(text).of_file(path, format) from error
 
 
 class ByteBudget:
@@ -33,33 +43,33 @@ class ByteBudget:
     Each array is counted before it is allocated, so a small file cannot ask for much memory.
     """
 
-    def __init__(self, path: pathlib.Path, format: str, size: int):
-        self._path, self._format, self._size, self._left = path, format, size, size
+    def __init__(self, size: int):
+        self._size = self._left = size
 
     def spend(self, name: str, size: int) -> None:
         """Count ``size`` bytes for the array ``name``."""
         self._left -= size
         if size < 0 or self._left < 0:
-            found = f"{name} has {size} bytes, and all arrays together more than the file's {self._size}"
-            raise corrupt(self._path, self._format, found)
+            total = f"all arrays together more than the file's {self._size}"
+            raise CorruptError(f"{name} has {size} bytes, and {total}")
 
 
-def members(path: pathlib.Path, archive: zipfile.ZipFile, format: str) -> dict[str, zipfile.ZipInfo]:
+def members(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return a zip archive's members by name, or raise an error unless all are uncompressed and inside of it."""
     infos, found, left = archive.infolist(), {}, path.stat().st_size
     if len(infos) > _MOST_MEMBERS:
-        raise corrupt(path, format, f"{len(infos)} members")
+        raise CorruptError(f"{len(infos)} members")
     for info in infos:
         name = info.filename
         if name in found:
-            raise corrupt(path, format, f"two members of the name {name!r}")
+            raise CorruptError(f"two members of the name {name!r}")
         if name.startswith(("/", "\\")) or ".." in pathlib.PurePosixPath(name.replace("\\", "/")).parts or ":" in name:
-            raise corrupt(path, format, f"a member outside the archive's folder: {name!r}")
+            raise CorruptError(f"a member outside the archive's folder: {name!r}")
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             fix = "save it again with its framework, which does not compress; or zip it again with zip -0"
-            raise corrupt(path, format, f"member {name!r} is compressed or encrypted", fix)
+            raise CorruptError(f"member {name!r} is compressed or encrypted", fix)
         left -= info.file_size
         if left < 0 or info.file_size != info.compress_size:
-            raise corrupt(path, format, f"member {name!r} of {info.file_size} bytes, more than the file has")
+            raise CorruptError(f"member {name!r} of {info.file_size} bytes, more than the file has")
         found[name] = info
     return found

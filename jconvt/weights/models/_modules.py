@@ -13,23 +13,11 @@ import numpy as np
 from ..._conventions import equinox, flax
 from ..._geometry.spec import Spec
 from ...errors import ArgumentError, ArgumentTypeError
-from ..checkpoint import Checkpoint, Layer, add_unowned
+from ..checkpoint import Checkpoint, Layer
+from ..layouts import CONVOLUTIONS, OTHER
 
-Path = tuple[Any, ...]
-
-_KINDS = {
-    "ConvTranspose": "conv_transpose",
-    "Conv": "conv",
-    "Dense": "dense",
-    "Linear": "dense",
-    "BatchNorm": "norm",
-    "LayerNorm": "norm",
-    "GroupNorm": "norm",
-    "InstanceNorm": "norm",
-    "RMSNorm": "norm",
-}
-
-_SIZES = (8, 8, 8)  # an input's spatial sizes; no geometry depends on them
+_KINDS = {"ConvTranspose": "conv_transpose", "Conv": "conv", "Dense": "dense", "Linear": "dense"}
+_KINDS |= {f"{name}Norm": "norm" for name in ("Batch", "Layer", "Group", "Instance", "RMS")}
 
 
 def kind(module: Any) -> str | None:
@@ -46,9 +34,9 @@ def walk(
     node: Any,
     module_class: type,
     attributes: Callable[[Any], Iterable[tuple[str, Any]]],
-    path: Path = (),
+    path: str = "",
     seen: set[int] | None = None,
-) -> Iterator[tuple[Path, Any]]:
+) -> Iterator[tuple[str, Any]]:
     """Yield the modules of a model with their paths, in the order of their attributes.
 
     A graph, which may have cycles, needs a set ``seen``: each of its nodes is visited once.
@@ -57,6 +45,7 @@ def walk(
         if id(node) in seen:
             return
         seen.add(id(node))
+    children: Iterable[tuple[Any, Any]] = ()
     if isinstance(node, module_class):
         yield path, node
         children = attributes(node)
@@ -64,10 +53,8 @@ def walk(
         children = node.items()
     elif isinstance(node, list | tuple):
         children = enumerate(node)
-    else:
-        return
     for key, child in children:
-        yield from walk(child, module_class, attributes, (*path, key), seen)
+        yield from walk(child, module_class, attributes, f"{path}.{key}" if path else str(key), seen)
 
 
 def to_layer(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer | None:
@@ -78,53 +65,44 @@ def to_layer(module: Any, arrays: Mapping[str, Any], framework: str) -> Layer | 
     sizes = () if found == "dense" else getattr(module, "kernel_size", None)
     if "kernel" in arrays and sizes is not None and len(arrays["kernel"].shape) != np.size(sizes) + 2:
         return None  # the kernel has additional axes: those of a scan or a vmap over many such layers
-    groups = getattr(module, "feature_group_count", getattr(module, "groups", 1))
-    layer = Layer(
-        found,
-        arrays,
-        framework,
-        groups if found in ("conv_transpose", "conv") else None,
-        transpose_kernel=bool(getattr(module, "transpose_kernel", False)),
-        epsilon=getattr(module, "epsilon", getattr(module, "eps", None)) if found == "norm" else None,
-    )
-    if found != "conv_transpose" or "kernel" not in arrays:
-        return layer
+    groups = getattr(module, "feature_group_count", getattr(module, "groups", 1)) if found in CONVOLUTIONS else None
+    epsilon = getattr(module, "epsilon", getattr(module, "eps", None)) if found == "norm" else None
+    transpose_kernel = bool(getattr(module, "transpose_kernel", False))
+    layer = Layer(found, arrays, framework, groups, transpose_kernel, epsilon=epsilon)
     return dataclasses.replace(layer, spec=_spec(module, layer))
 
 
 def to_checkpoint(
-    layers: Mapping[str, Layer], unowned: Iterable[tuple[Path, Any]], framework: str, source: str = "the model"
+    layers: Mapping[str, Layer], unowned: Mapping[str, Any], framework: str, source: str = "the model"
 ) -> Checkpoint:
-    """Return the layers, and the arrays that none of them owns, as a checkpoint of NumPy arrays."""
-    copied = {}
-    for path, layer in layers.items():
+    """Return a checkpoint of NumPy arrays. Those that no layer owns become layers of kind "other"."""
+    found = dict(layers)
+    for name, array in unowned.items():
+        path, _, last = name.rpartition(".")
+        layer = found.get(path, Layer(OTHER, {}, framework))
+        found[path] = dataclasses.replace(layer, arrays={**layer.arrays, last: array})
+    for path, layer in found.items():
         arrays = {role: np.asarray(array) for role, array in layer.arrays.items()}
-        copied[path] = dataclasses.replace(layer, arrays=arrays)
-    others = ((tuple(map(str, path)), np.asarray(array)) for path, array in unowned)
-    return Checkpoint(add_unowned(copied, others, framework), framework, source=source)
+        found[path] = dataclasses.replace(layer, arrays=arrays)
+    return Checkpoint(found, framework, source=source)
 
 
 def _spec(module: Any, layer: Layer) -> Spec | None:
-    """Return the geometry, if jconvt computes it and it does not depend on the input's size."""
+    """Return a transposed convolution's geometry, if jconvt computes it and it does not depend on the input's size."""
+    is_transposed = layer.kind == "conv_transpose" and "kernel" in layer.arrays
+    if not is_transposed or getattr(module, "output_shape", None) is not None:
+        return None
     with contextlib.suppress(ArgumentError, ArgumentTypeError):
         *kernel, _, in_channels = layer.layout.filters_shape(layer.shape)
         groups = layer.groups or 1
-        if getattr(module, "output_shape", None) is not None:
-            return None
         if layer.framework == "equinox":
             arguments = (module.stride, module.padding, module.output_padding, module.dilation, module.padding_mode)
             axes = equinox.resolve_axes(kernel, *arguments)
             return None if equinox.is_circular(module.padding_mode) else Spec(axes, groups)
-        resolved = flax.resolve_layer(
-            (1, *_SIZES[: len(kernel)], in_channels),
-            layer.shape,
-            module.strides,
-            module.padding,
-            module.kernel_dilation,
-            layer.transpose_kernel,
-            groups=groups,
-            output_padding=getattr(module, "output_padding", None),
-            use_consistent_padding=getattr(module, "use_consistent_padding", False),
-        )
+        x_shape = (1, *(8,) * len(kernel), in_channels)  # the geometry is the same for every size
+        arguments = (module.strides, module.padding, module.kernel_dilation, layer.transpose_kernel)
+        defaults = {"output_padding": None, "use_consistent_padding": False}
+        options = {name: getattr(module, name, default) for name, default in defaults.items()}
+        resolved = flax.resolve_layer(x_shape, layer.shape, *arguments, groups=groups, **options)
         return None if resolved.wrap else Spec(resolved.spec.axes, groups)
     return None

@@ -1,7 +1,6 @@
 """Loading models of Equinox from checkpoints, and the inverse."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..matching import Names, fit
 from ..report import Report
-from ._modules import Path, dotted, kind, to_checkpoint, to_layer, walk
+from ._modules import dotted, kind, to_checkpoint, to_layer, walk
 
 
 def into_equinox(
@@ -43,19 +42,20 @@ def into_equinox(
     """
     eqx = require("equinox", "loading into an Equinox model")
     modules = _modules(model, eqx)
-    targets = _layers(modules, state)
-    unowned = [dotted(path) for path, _ in _unowned(model, targets, eqx)]
-    fitted, report = fit(checkpoint, {dotted(path): layer for path, layer in targets.items()}, unowned, names, strict)
-    places, values = [], []
-    for path in targets:
-        filled = fitted.get(dotted(path), {})
-        for role in filled.keys() - {"mean", "var"}:
-            places.append((*path, "bias" if role == "bias" else "weight"))
-            values.append(jnp.asarray(filled[role]))
+    targets, unowned = _layers(model, modules, state, eqx)
+    fitted, report = fit(checkpoint, targets, tuple(unowned), names, strict)
+    arrays = {}
+    for path, filled in fitted.items():
+        arrays |= {(path, role): jnp.asarray(array) for role, array in filled.items() if role not in ("mean", "var")}
         if "mean" in filled:
             state = _set_statistics(state, modules[path], filled)
-    if places:
-        model = eqx.tree_at(lambda tree: [functools.reduce(_child, path, tree) for path in places], model, values)
+
+    def find(tree: Any) -> list[Any]:
+        found = _modules(tree, eqx)
+        return [found[path].bias if role == "bias" else found[path].weight for path, role in arrays]
+
+    if arrays:
+        model = eqx.tree_at(find, model, list(arrays.values()))
     return (model if state is None else (model, state)), report
 
 
@@ -68,41 +68,38 @@ def from_equinox(model: Any, state: Any = None) -> Checkpoint:
     layers.0  dense  -       kernel (3, 2), bias (3,)
     """
     eqx = require("equinox", "reading an Equinox model")
-    layers = _layers(_modules(model, eqx), state)
-    named = {dotted(path): layer for path, layer in layers.items()}
-    return to_checkpoint(named, _unowned(model, layers, eqx), "equinox")
+    layers, unowned = _layers(model, _modules(model, eqx), state, eqx)
+    return to_checkpoint(layers, unowned, "equinox")
 
 
-def _modules(model: Any, eqx: Any) -> dict[Path, Any]:
+def _modules(model: Any, eqx: Any) -> dict[str, Any]:
     def attributes(module: Any) -> Iterator[tuple[str, Any]]:
         return ((field.name, getattr(module, field.name, None)) for field in dataclasses.fields(module))
 
     return dict(walk(model, eqx.Module, attributes))
 
 
-def _layers(modules: Mapping[Path, Any], state: Any) -> dict[Path, Layer]:
-    return {path: layer for path, module in modules.items() if (layer := _layer(module, state))}
-
-
-def _layer(module: Any, state: Any) -> Layer | None:
-    """Return the module as a layer, or ``None`` if it is not converted or has no arrays."""
-    found = kind(module)
-    if found is None:
-        return None
-    arrays = {"scale" if found == "norm" else "kernel": module.weight, "bias": module.bias}
-    arrays = {role: array for role, array in arrays.items() if array is not None}
-    index = _statistics_index(module)
-    if state is not None and index is not None:
-        arrays["mean"], arrays["var"] = state.get(index)
-    return to_layer(module, arrays, "equinox")
-
-
-def _unowned(model: Any, layers: Mapping[Path, Layer], eqx: Any) -> Iterator[tuple[Path, Any]]:
-    """Yield the arrays that no layer owns, with their paths."""
+def _layers(
+    model: Any, modules: Mapping[str, Any], state: Any, eqx: Any
+) -> tuple[dict[str, Layer], dict[str, jax.Array]]:
+    """Return the layers, and the arrays that no layer owns, by path."""
+    layers = {}
+    for path, module in modules.items():
+        if (found := kind(module)) is None:
+            continue
+        arrays = {"scale" if found == "norm" else "kernel": module.weight, "bias": module.bias}
+        arrays = {role: array for role, array in arrays.items() if array is not None}
+        if state is not None and (index := _statistics_index(module)) is not None:
+            arrays["mean"], arrays["var"] = state.get(index)
+        if layer := to_layer(module, arrays, "equinox"):
+            layers[path] = layer
     owned = {id(array) for layer in layers.values() for array in layer.arrays.values()}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(model):
-        if eqx.is_inexact_array(leaf) and id(leaf) not in owned:
-            yield tuple(jax.tree_util.keystr((key,), simple=True) for key in path), leaf
+    unowned = {
+        dotted(jax.tree_util.keystr((key,), simple=True) for key in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(model)
+        if eqx.is_inexact_array(leaf) and id(leaf) not in owned
+    }
+    return layers, unowned
 
 
 def _statistics_index(module: Any) -> Any:
@@ -113,10 +110,5 @@ def _statistics_index(module: Any) -> Any:
 def _set_statistics(state: Any, module: Any, arrays: Mapping[str, Any]) -> Any:
     """Return the state after batches of exactly this mean and variance."""
     state = state.set(_statistics_index(module), (jnp.asarray(arrays["mean"]), jnp.asarray(arrays["var"])))
-    if getattr(module, "ema_first_time_index", None) is not None:
-        return state.set(module.ema_first_time_index, jnp.array(False))
-    return state
-
-
-def _child(node: Any, key: Any) -> Any:
-    return node[key] if isinstance(node, dict | list | tuple) else getattr(node, key)
+    first_time = getattr(module, "ema_first_time_index", None)
+    return state if first_time is None else state.set(first_time, jnp.array(False))

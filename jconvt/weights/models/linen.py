@@ -12,7 +12,9 @@ from ..checkpoint import Checkpoint, Layer
 from ..layouts import ROLES
 from ..matching import Names, fit
 from ..report import Report
-from ._modules import Path, dotted, kind, to_checkpoint, to_layer
+from ._modules import dotted, kind, to_checkpoint, to_layer
+
+_Path = tuple[str, ...]
 
 _COLLECTIONS = {"mean": "batch_stats", "var": "batch_stats"}  # by role; other arrays are "params"
 
@@ -65,7 +67,7 @@ def into_linen(
         problem, got = "the checkpoint does not fill all of the module's variables", f"no numbers for {listed(missing)}"
         fix = "pass variables=module.init(key, *inputs)"
         raise ArgumentError(problem, got=got, legal="numbers for all, or variables to leave unchanged", fix=fix)
-    return _nested(filled), report
+    return require("flax.traverse_util", "loading into a linen module").unflatten_dict(filled), report
 
 
 def from_linen(variables: Mapping[str, Any], module: Any, *inputs: Any, **keywords: Any) -> Checkpoint:
@@ -78,21 +80,21 @@ def from_linen(variables: Mapping[str, Any], module: Any, *inputs: Any, **keywor
     layers_0  conv_transpose  1       kernel (3, 3, 8, 4), bias (4,)
     """
     layers, _ = _trace(module, inputs, keywords, variables)
-    unowned = (
-        (path[1:], array)
+    unowned = {
+        dotted(path[1:]): array
         for path, array in _leaves(variables).items()
         if path[0] in ("params", *_COLLECTIONS.values()) and path[1:-1] not in layers
-    )
+    }
     named = {dotted(path): layer for path, layer in layers.items()}
     return to_checkpoint(named, unowned, "flax", source="the module")
 
 
 def _trace(
     module: Any, inputs: tuple[Any, ...], keywords: dict[str, Any], variables: Any = None
-) -> tuple[dict[Path, Layer], dict[Path, Any]]:
+) -> tuple[dict[_Path, Layer], dict[_Path, Any]]:
     """Return the layers by path, in the order in which the module calls them, and the shapes of all variables."""
     nn = require("flax.linen", "loading into a linen module")
-    seen: dict[Path, Any] = {}
+    seen: dict[_Path, Any] = {}
 
     def record(call: Any, arguments: Any, options: Any, context: Any) -> Any:
         if context.method_name == "__call__" and kind(context.module) is not None:
@@ -113,18 +115,7 @@ def _trace(
     return layers, shapes
 
 
-def _leaves(tree: Any) -> dict[Path, Any]:
+def _leaves(tree: Any) -> dict[_Path, Any]:
     """Return the arrays of nested dictionaries by path, without boxes such as ``nn.Partitioned``."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {tuple(str(key.key) for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
-
-
-def _nested(leaves: Mapping[Path, Any]) -> dict[str, Any]:
-    """Return the inverse of ``_leaves``."""
-    tree: dict[str, Any] = {}
-    for path, leaf in leaves.items():
-        node = tree
-        for part in path[:-1]:
-            node = node.setdefault(part, {})
-        node[path[-1]] = leaf
-    return tree

@@ -1,6 +1,5 @@
 """Loading models of ``flax.nnx`` from checkpoints, and the inverse."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ from ..checkpoint import Checkpoint, Layer
 from ..layouts import ROLES
 from ..matching import Names, fit
 from ..report import Report
-from ._modules import Path, dotted, to_checkpoint, to_layer, walk
+from ._modules import dotted, to_checkpoint, to_layer, walk
 
 
 def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bool = True) -> Report:
@@ -38,10 +37,8 @@ def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bo
     1.0
     """
     nnx = require("flax.nnx", "loading into an NNX model")
-    modules = _modules(model, nnx)
-    targets = _layers(modules, nnx)
-    unowned = [dotted(path) for path, _ in _unowned(model, modules, targets, nnx)]
-    fitted, report = fit(checkpoint, targets, unowned, names, strict)
+    modules, targets, unowned = _parts(model, nnx)
+    fitted, report = fit(checkpoint, targets, tuple(unowned), names, strict)
     for path, arrays in fitted.items():
         for role, array in arrays.items():
             getattr(modules[path], role)[...] = jnp.asarray(array)
@@ -57,34 +54,26 @@ def from_nnx(model: Any) -> Checkpoint:
     layers.0  dense  -       kernel (2, 3), bias (3,)
     """
     nnx = require("flax.nnx", "reading an NNX model")
-    modules = _modules(model, nnx)
-    layers = _layers(modules, nnx)
-    unowned = ((path, variable[...]) for path, variable in _unowned(model, modules, layers, nnx))
-    return to_checkpoint(layers, unowned, "flax")
+    _, layers, unowned = _parts(model, nnx)
+    return to_checkpoint(layers, {path: variable[...] for path, variable in unowned.items()}, "flax")
 
 
-def _modules(model: Any, nnx: Any) -> dict[str, Any]:
-    """Return the modules by path, in the order of their attributes, which NNX's iteration would sort."""
-    return {
-        dotted(path): module for path, module in walk(model, nnx.Module, lambda each: vars(each).items(), (), set())
-    }
+def _parts(model: Any, nnx: Any) -> tuple[dict[str, Any], dict[str, Layer], dict[str, Any]]:
+    """Return a model's modules and layers, and the parameters and statistics that no layer owns, by path.
 
-
-def _layers(modules: Mapping[str, Any], nnx: Any) -> dict[str, Layer]:
-    layers = {}
+    They are in the order of the modules' attributes, which NNX's iteration would sort.
+    """
+    modules = dict(walk(model, nnx.Module, lambda module: vars(module).items(), seen=set()))
+    layers, owned = {}, set()
     for path, module in modules.items():
         held: dict[str, Any] = {role: getattr(module, role, None) for role in ROLES}
-        arrays = {role: value[...] for role, value in held.items() if isinstance(value, nnx.Variable)}
-        if layer := to_layer(module, arrays, "flax"):
+        held = {role: variable for role, variable in held.items() if isinstance(variable, nnx.Variable)}
+        if layer := to_layer(module, {role: variable[...] for role, variable in held.items()}, "flax"):
             layers[path] = layer
-    return layers
-
-
-def _unowned(
-    model: Any, modules: Mapping[str, Any], layers: Mapping[str, Layer], nnx: Any
-) -> Iterator[tuple[Path, Any]]:
-    """Yield the parameters and statistics that no layer owns, with their paths."""
-    owned = {id(getattr(modules[path], role)) for path, layer in layers.items() for role in layer.arrays}
-    for path, variable in nnx.iter_graph(model):
-        if isinstance(variable, nnx.Param | nnx.BatchStat) and id(variable) not in owned:
-            yield path, variable
+            owned |= set(map(id, held.values()))
+    unowned = {
+        dotted(path): variable
+        for path, variable in nnx.iter_graph(model)
+        if isinstance(variable, nnx.Param | nnx.BatchStat) and id(variable) not in owned
+    }
+    return modules, layers, unowned
