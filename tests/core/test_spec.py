@@ -1,5 +1,8 @@
 """``Spec`` and ``Axis``, compared with counted windows and counted stamps."""
 
+import dataclasses
+import inspect
+
 import jax
 import numpy as np
 import pytest
@@ -128,3 +131,38 @@ def test_axis__numpy_integers_become_int():
     assert axis == Axis(3, 2)
     assert type(axis.kernel) is int
     assert forward_size(5, 3, 2, 1, "VALID") == axis.input_size(5) == 2
+
+
+@pytest.mark.parametrize(
+    ("from_call", "function"),
+    [
+        (Spec.from_tensorflow, jconvt.conv_transpose),
+        (Spec.from_torch, jconvt.torch.conv_transpose2d),
+        (Spec.from_keras, jconvt.keras.conv_transpose),
+        (Spec.from_onnx, jconvt.onnx.conv_transpose),
+        (Spec.from_lax, jconvt.lax.conv_transpose),
+    ],
+)
+def test_spec__defaults_are_those_of_the_function(from_call, function):
+    expected = {name: each.default for name, each in inspect.signature(function).parameters.items()}
+    defaults = {name: each.default for name, each in inspect.signature(from_call).parameters.items()}
+    arguments = [name for name in defaults if not name.endswith("_shape") or name in expected]
+    assert arguments
+    assert {name: defaults[name] for name in arguments} == {name: expected[name] for name in arguments}
+
+
+def test_spec__flax_defaults_are_those_of_the_layer():
+    linen = pytest.importorskip("jconvt.linen")
+    fields = {field.name: field.default for field in dataclasses.fields(linen.ConvTranspose)}
+    defaults = {name: each.default for name, each in inspect.signature(Spec.from_flax).parameters.items()}
+    layer = {name: fields[name] for name in defaults if not name.endswith("_shape")}
+    assert {name: defaults[name] for name in layer} == layer
+    assert set(layer) == {"strides", "padding", "kernel_dilation", "transpose_kernel"}
+
+
+@pytest.mark.parametrize("sizes", [(2, -1), (-1, 2), (2, 2.0), (True, 2), (2,), (2, 2, 2)])
+def test_spec__rejects_wrong_sizes(sizes):
+    spec = Spec((Axis(3, 2), Axis(3, 2)))
+    for convert in (spec.output_sizes, spec.input_sizes):
+        with pytest.raises((jconvt.ArgumentError, jconvt.ArgumentTypeError), match="sizes"):
+            convert(sizes)
