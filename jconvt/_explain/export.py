@@ -32,22 +32,18 @@ def save(table: ProductTable, path: str | os.PathLike[str], view: str | None, ce
 def _checked(path: str | os.PathLike[str]) -> pathlib.Path:
     try:
         target = pathlib.Path(path)
+        if b"\0" in os.fsencode(target):
+            raise ValueError
     except TypeError:
-        raise ArgumentTypeError(
-            "path must be the name of a file", got=f"path = {path!r}", legal="a string or a path", fix="pass a string"
-        ) from None
-    got = f"path = {str(path)!r}"
-    try:
-        is_name = b"\0" not in os.fsencode(target)
-    except UnicodeEncodeError:
-        is_name = False
-    if not is_name:
-        legal = "characters that the system allows in names"
-        raise ArgumentError("path cannot be the name of a file", got=got, legal=legal, fix="pass another path")
+        problem, legal = "path must be the name of a file", "a string or a path"
+        raise ArgumentTypeError(problem, got=f"path = {path!r}", legal=legal, fix="pass a string") from None
+    except ValueError:  # of which an error of the encoding is one
+        problem, legal = "path cannot be the name of a file", "characters that the system allows in names"
+        raise ArgumentError(problem, got=f"path = {str(path)!r}", legal=legal, fix="pass another path") from None
     if target.suffix.lower() not in _ENDINGS:
+        problem, legal = "the ending of the file does not say what to write", ", ".join(_ENDINGS)
         fix = "end it in .html for a page, .png, .svg or .pdf for a picture, .gif for an animation"
-        legal = ", ".join(_ENDINGS)
-        raise ArgumentError("the ending of the file does not say what to write", got=got, legal=legal, fix=fix)
+        raise ArgumentError(problem, got=f"path = {str(path)!r}", legal=legal, fix=fix)
     return target
 
 

@@ -80,14 +80,9 @@ def _pair(table: ProductTable) -> dict[str, Any]:
 
 def _sum(table: ProductTable, cell: Index) -> dict[str, Any]:
     pixels, taps = table.input.shape, table.kernel.shape
-    return {
-        "parts": [
-            [typeset(text), -1 if pixel is None else ravel(pixel, pixels)] for text, pixel in table.spelled(cell)
-        ],
-        "terms": [
-            [ravel(pixel, pixels), ravel(tap, taps), _number(product)] for pixel, tap, product in table.products(cell)
-        ],
-    }
+    parts = [[typeset(text), -1 if pixel is None else ravel(pixel, pixels)] for text, pixel in table.spelled(cell)]
+    terms = [[ravel(p, pixels), ravel(tap, taps), _number(product)] for p, tap, product in table.products(cell)]
+    return {"parts": parts, "terms": terms}
 
 
 def _number(value: Any) -> str:
