@@ -37,14 +37,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     expected = next(golden for golden in goldens.load() if golden.name == "example").output[0, :, :, 0]
     calls = {method: _call(method) for method in ("auto", *METHODS)}
     outputs = {method: np.asarray(call())[0, :, :, 0] for method, call in calls.items()}
-    times = timing.interleaved(calls, rounds=30)  # interleaved, and after all are compiled
+    times = timing.interleaved(calls, rounds=30)  # after all are compiled
     spread = np.ptp([*outputs.values()], axis=0).max()
     errors = {method: abs(output - expected).max() for method, output in outputs.items()}
     forward, transpose, gradient_error = _gradient()
     is_gradient = forward == transpose and gradient_error == 0
 
-    title = "output, stride 2, padding VALID"
-    matrices = [_matrix("input", _X[0, :, :, 0]), _matrix("kernel", _W[:, :, 0, 0]), _matrix(title, expected)]
+    named = {"input": _X[0, :, :, 0], "kernel": _W[:, :, 0, 0], "output, stride 2, padding VALID": expected}
+    matrices = [_matrix(title, values) for title, values in named.items()]
     first, last, pixel = (int(value) for value in (_W.flat[0], _W.flat[-1], _X.flat[0]))
     text = (
         f"The corner is {expected[0, 0]:g} = {pixel} * {first}, not {pixel * last} = {pixel} * {last}: each input "

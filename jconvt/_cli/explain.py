@@ -118,7 +118,7 @@ def _operand(text: str | None, option: str) -> NDArray[Any] | tuple[int, ...] | 
             raise ValueError("no nested list of numbers")
         with np.errstate(over="ignore"):
             narrow = array.astype(np.float32)
-        if (np.isfinite(array) & ~np.isfinite(narrow)).any():
+        if not np.isfinite(narrow[np.isfinite(array)]).all():
             raise ValueError("a number that is too large for float32")
         return narrow
     except (OSError, ValueError, TypeError, MemoryError, RecursionError) as error:

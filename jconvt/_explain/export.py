@@ -12,9 +12,7 @@ from . import page
 from .products import ProductTable
 
 _ENDINGS = (".html", ".png", ".svg", ".pdf", ".gif")
-_MILLISECONDS, _LAST_MILLISECONDS = 900, 3000  # for each frame of an animation, and for the last
 _MOST_FRAMES = 49  # of more outputs, an animation shows every second, third, ...
-_DPI = 60
 
 
 def save(table: ProductTable, path: str | os.PathLike[str], view: str | None, cell: Any) -> None:
@@ -71,7 +69,7 @@ def _write_animation(table: ProductTable, file: IO[bytes], view: str) -> None:
     images, cells = [], list(np.ndindex(table.output.shape))
     for cell in cells[:: -(-len(cells) // _MOST_FRAMES)]:
         figure: Any = figures.draw(table, view, cell, partly=view == "dilated")
-        figure.set_dpi(_DPI)
+        figure.set_dpi(60)
         figure.canvas.draw()
         images.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba()), "RGBA"))
     frames = []
@@ -79,5 +77,5 @@ def _write_animation(table: ProductTable, file: IO[bytes], view: str) -> None:
         frame = Image.new("RGB", (max(each.width for each in images), max(each.height for each in images)), "white")
         frame.paste(image, mask=image)
         frames.append(frame.quantize(256, dither=Image.Dither.NONE))
-    durations = [_MILLISECONDS] * (len(frames) - 1) + [_LAST_MILLISECONDS]
+    durations = [900] * (len(frames) - 1) + [3000]  # milliseconds
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0, disposal=1)
