@@ -60,7 +60,7 @@ class Translation:
         """The target's call on the same ``x`` and ``w``, which gives ``z`` in the source's order."""
         source, target = self.source.layout, self.target.layout
         x, w = _reordered("x", source, target), self.kernel.code("w", self.kernel_shape)
-        lines = [self._written(self.target_framework, self.target, x, w, "z"), *_cropped(self.target, "z")]
+        lines = [self._written(self.target_framework, self.target, x, w, "z"), *_cropped(self.target)]
         comment = f"  # in {self.source_framework}'s order" if target != source else ""
         return "\n".join([*lines, f"z = {_reordered('np.asarray(z)', target, source)}{comment}"])
 
@@ -70,14 +70,8 @@ class Translation:
 
     def __str__(self) -> str:
         shapes = f"x {self.input_shape}, w {self.kernel_shape} -> {self.output_shape}"
-        return "\n\n".join(
-            [
-                f"# {self.source_framework}: {shapes}\nimport numpy as np",
-                self.source_code,
-                f"# {self.target_framework}: the same numbers",
-                self.target_code,
-            ]
-        )
+        head, middle = f"# {self.source_framework}: {shapes}", f"# {self.target_framework}: the same numbers"
+        return "\n\n".join([f"{head}\nimport numpy as np", self.source_code, middle, self.target_code])
 
 
 def translate(
@@ -122,13 +116,8 @@ def translate(
         raise ArgumentError(problem, got=got, legal="sizes of at least 1", fix="pass a larger input, or crop less")
     written = convention.complete(arguments, kernel, output)
     source_call = Call(convention.function.format(rank=rank), written, layout, kernel_layout, ((0, 0),) * rank)
-    target_call = call_of(target, spec, (batch, *sizes, in_channels), filters_shape)
+    target_call = registry.CONVENTIONS[target].call(spec, (batch, *sizes, in_channels), filters_shape)
     return Translation(source, target, spec, source_call, target_call, input_shape, kernel_shape, output)
-
-
-def call_of(framework: str, spec: Spec, input_shape: Sequence[int], filters_shape: Sequence[int]) -> Call:
-    """Return the framework's call for a geometry; shapes are channels last, and ``(k..., out / groups, in)``."""
-    return registry.CONVENTIONS[framework].call(spec, input_shape, filters_shape)
 
 
 def _positive(value: Any, name: str, count: int) -> tuple[int, ...]:
@@ -137,18 +126,16 @@ def _positive(value: Any, name: str, count: int) -> tuple[int, ...]:
 
 def _reordered(name: str, source: Layout, target: Layout) -> str:
     """Write ``name``, an array in the layout ``source``, in that of ``target``."""
-    if source == target:
-        return name
-    return f"{name}.transpose{target.shape(0, source.spatial_axes, source.channel_axis)}"
+    axes = target.shape(0, source.spatial_axes, source.channel_axis)
+    return name if source == target else f"{name}.transpose{axes}"
 
 
-def _cropped(call: Call, name: str) -> list[str]:
-    """Write the lines that cut off, or add, what the call leaves to be done at the ends."""
-    lines = []
-    ends = call.layout.shape((0, 0), call.crop, (0, 0))
-    if any(end < 0 for pair in call.crop for end in pair):  # first, as a crop may reach into the zeros
-        lines.append(f"{name} = np.pad({name}, {tuple((max(-a, 0), max(-b, 0)) for a, b in ends)})")
-    if any(end > 0 for pair in call.crop for end in pair):
+def _cropped(call: Call) -> list[str]:
+    """Write the lines that pad the call's result ``z``, or crop it."""
+    lines, ends = [], call.layout.shape((0, 0), call.crop, (0, 0))
+    if min(map(min, ends)) < 0:  # first, as a crop may reach into the zeros
+        lines.append(f"z = np.pad(z, {tuple((max(-a, 0), max(-b, 0)) for a, b in ends)})")
+    if max(map(max, ends)) > 0:
         cuts = (f"{max(a, 0) or ''}:{-b if b > 0 else ''}" for a, b in ends)
-        lines.append(f"{name} = {name}[{', '.join(cuts)}]")
+        lines.append(f"z = z[{', '.join(cuts)}]")
     return lines

@@ -22,13 +22,11 @@ LAYERS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
     parser.epilog = f"Without --input and --kernel, bench times {len(LAYERS)} layers of published models."
     choose.add_layer(parser, required=False)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Time the methods, and print a table."""
     device, layers = terminal.default_device(), {"this layer": arguments}
     if arguments.input is arguments.kernel is None:
         parser = argparse.ArgumentParser()
@@ -40,21 +38,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise ArgumentError("a layer needs both --input and --kernel", got=got, legal=legal, fix=fix)
     methods = [name for name, method in METHODS.items() if method.how]
     table = terminal.table("milliseconds", *methods, caption="Green: the fastest. A dash: the method has no such map.")
-    for name, layer in track(
-        layers.items(), "Timing", console=console, transient=True, disable=not console.is_terminal
-    ):
+    progress = {"console": console, "transient": True, "disable": not console.is_terminal}
+    for name, layer in track(layers.items(), "Timing", **progress):
         choice = choose.choice(layer, measure=True)
         table.add_section()
         table.add_row(Text(name, "bold"))
         for map in Map:
             decision = getattr(choice, map)
-            cells = [
-                Text(terminal.milliseconds(decision.costs[method]), terminal.GOOD if method == decision.method else "")
-                if method in decision.costs
-                else Text("-", terminal.QUIET)
-                for method in methods
-            ]
-            table.add_row(f"  {map.replace('_', ' ')}", *cells)
+            cells = dict.fromkeys(methods, Text("-", terminal.QUIET))
+            for method, seconds in decision.costs.items():
+                style = terminal.GOOD if method == decision.method else ""
+                cells[method] = Text(terminal.milliseconds(seconds), style)
+            table.add_row(f"  {map.replace('_', ' ')}", *cells.values())
     console.print(table)
     console.print(terminal.ran_on(device))
     return 0

@@ -25,16 +25,13 @@ _LISTED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument("--quick", action="store_true", help="make a tenth of the checks")
-    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write the summary to FILE")
-    parser.add_argument(
-        "--method", action="append", choices=("auto", *METHODS), help="check only this method; may be repeated"
-    )
+    option = parser.add_argument
+    option("--quick", action="store_true", help="make a tenth of the checks")
+    option("--json", metavar="FILE", type=pathlib.Path, help="also write the summary to FILE")
+    option("--method", action="append", choices=("auto", *METHODS), help="check only this method; may be repeated")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Make the checks. Print how many of each kind passed, and which failed."""
     device = terminal.default_device()
     with contextlib.nullcontext() if arguments.json is None else replacement(arguments.json) as file:
         checks = check.plan(arguments.method, arguments.quick)
@@ -44,7 +41,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         passed, failed = (sum(row[status] for row in rows) for status in ("passed", "failed"))
         if file is not None:
             content = {"jconvt": __version__, "device": device, "passed": passed, "failed": failed}
-            json.dump(content | _report(rows, outcomes), file, indent=1, allow_nan=False)
+            # An infinite error is null: JSON has no infinity.
+            content["rows"] = [row | {"worst": None if row["worst"] == math.inf else row["worst"]} for row in rows]
+            content["exceptions"] = [
+                {"status": each.status, "detail": each.detail, "call": each.check.call, "reproduce": str(each.check)}
+                for each in outcomes
+                if each.status != "passed"
+            ]
+            json.dump(content, file, indent=1, allow_nan=False)
             file.write("\n")
     console.print(_summary(rows))
     # One line for each reason: most checks of a dtype share it.
@@ -53,29 +57,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     for (method, dtype, detail), count in reasons.items():
         console.print(Text(f"Unsupported here: {method}, {dtype}, {count} of the checks: {detail}"))
-    _print_failed(console, [each for each in outcomes if each.status == "failed"])
+    failures = [each for each in outcomes if each.status == "failed"]
+    for each in failures[:_LISTED]:
+        console.print(Text.assemble((f"Failed: {_KINDS[each.check.kind]}: ", terminal.BAD), each.detail))
+        console.print(Text(f"  {each.check.call}\n  {each.check}"), soft_wrap=True)
+    if failures[_LISTED:]:
+        console.print(f"and {len(failures) - _LISTED} more, which --json lists")
     console.print(terminal.ran_on(device))
     console.print(Text(f"{passed} checks passed, {failed} failed", terminal.BAD if failed else terminal.GOOD))
     return 1 if failed else 0
 
 
-def _report(rows: list[dict[str, Any]], outcomes: list[check.Outcome]) -> dict[str, Any]:
-    """Return the lists that ``--json`` writes. An infinite error is null: JSON has no infinity."""
-    exceptions = [
-        {"status": each.status, "detail": each.detail, "call": each.check.call, "reproduce": str(each.check)}
-        for each in outcomes
-        if each.status != "passed"
-    ]
-    rows = [row | {"worst": None if row["worst"] == math.inf else row["worst"]} for row in rows]
-    return {"rows": rows, "exceptions": exceptions}
-
-
 def _summary(rows: list[dict[str, Any]]) -> Table:
-    table = terminal.table(
-        "checked against",
-        caption="An error is in units of its tolerance: above 1 it fails. Whole numbers must be equal. Other sums of "
-        "m products may differ by m eps times the sum of absolute products, and by one rounding.\n",
+    caption = (
+        "An error is in units of its tolerance: above 1 it fails. Whole numbers must be equal. Other sums of "
+        "m products may differ by m eps times the sum of absolute products, and by one rounding.\n"
     )
+    table = terminal.table("checked against", caption=caption)
     for name in ("method", "dtype"):
         table.add_column(name, no_wrap=True)
     for name in ("run", "passed", "worst\nerror", "un-\nsupported"):
@@ -90,11 +88,3 @@ def _summary(rows: list[dict[str, Any]]) -> Table:
             unsupported = str(row["unsupported"] or "-")
             table.add_row(*names, str(ran), passed, worst, unsupported, style="" if ran else terminal.QUIET)
     return table
-
-
-def _print_failed(console: Console, outcomes: list[check.Outcome]) -> None:
-    for outcome in outcomes[:_LISTED]:
-        console.print(Text.assemble((f"Failed: {_KINDS[outcome.check.kind]}: ", terminal.BAD), outcome.detail))
-        console.print(Text(f"  {outcome.check.call}\n  {outcome.check}"), soft_wrap=True)
-    if outcomes[_LISTED:]:
-        console.print(f"and {len(outcomes) - _LISTED} more, which --json lists")

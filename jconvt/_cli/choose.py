@@ -9,42 +9,30 @@ from rich.console import Console
 from .._conventions.registry import CONVENTIONS
 from .._core.cost_model import PLATFORMS
 from .._core.selection import Choice, choose
-from . import geometry_options, layer_options, terminal
+from . import geometry_options, terminal
 
 DTYPES = ("float32", "bfloat16", "float16", "float64", "int32", "complex64")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.epilog = layer_options.NUMBERS
+    parser.epilog = geometry_options.NUMBERS
     add_layer(parser)
-    parser.add_argument(
-        "--platform", choices=PLATFORMS, help="predict for this platform; default: JAX's default device"
-    )
-    parser.add_argument(
-        "--measure", action="store_true", help="time the methods on JAX's default device instead of predicting"
-    )
-    parser.add_argument(
-        "--devices", type=geometry_options.positive, default=1, metavar="N", help="devices that XLA shards over"
-    )
+    option = parser.add_argument
+    option("--platform", choices=PLATFORMS, help="predict for this platform; default: JAX's default device")
+    option("--measure", action="store_true", help="time the methods on JAX's default device instead of predicting")
+    help = "devices that XLA shards over"
+    option("--devices", type=geometry_options.positive, default=1, metavar="N", help=help)
 
 
 def add_layer(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add the options that state a layer, its framework and its dtype."""
-    parser.add_argument(
-        "--convention",
-        "--from",
-        choices=CONVENTIONS,
-        default="jconvt",
-        metavar="NAME",
-        help=f"the framework whose arguments these are: {', '.join(CONVENTIONS)}",
-    )
-    layer_options.add_arguments(parser, required)
+    names, help = ("--convention", "--from"), f"the framework whose arguments these are: {', '.join(CONVENTIONS)}"
+    parser.add_argument(*names, choices=CONVENTIONS, default="jconvt", metavar="NAME", help=help)
+    geometry_options.add_layer(parser, required)
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of input and kernel; default: float32")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the choice."""
     if arguments.platform is None or arguments.measure:
         terminal.default_device()
     print(choice(arguments, platform=arguments.platform, measure=arguments.measure, devices=arguments.devices))
@@ -53,15 +41,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def choice(arguments: argparse.Namespace, **options: Any) -> Choice:
     """Return what ``jconvt.choose`` with these ``options`` returns for the layer that the arguments state."""
-    layer = layer_options.translation(arguments, arguments.convention, "jconvt")
-    layout, rank = layer.source.layout, layer.spec.rank
-    spatial = "ABEFGDHW"[-rank:]
+    layer = geometry_options.translation(arguments, arguments.convention, "jconvt")
+    spatial = "ABEFGDHW"[-layer.spec.rank :]
+    options["data_format"] = f"NC{spatial}" if layer.source.layout.channels_first else f"N{spatial}C"
+    kernel_shape = layer.source.kernel.filters_shape(layer.kernel_shape)
     with jax.enable_x64(arguments.dtype == "float64"):
-        return choose(
-            layer.spec,
-            layer.input_shape,
-            layer.source.kernel.filters_shape(layer.kernel_shape),
-            dtype=arguments.dtype,
-            data_format=f"NC{spatial}" if layout.channels_first else f"N{spatial}C",
-            **options,
-        )
+        return choose(layer.spec, layer.input_shape, kernel_shape, dtype=arguments.dtype, **options)

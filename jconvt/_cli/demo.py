@@ -35,14 +35,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compute and print the example. All its numbers are small integers, so the methods' outputs must be equal."""
     device = terminal.default_device()
     expected = next(golden for golden in goldens.load() if golden.name == "example").output[0, :, :, 0]
-    outputs, times = _outputs_and_times()
+    calls = {method: _call(method) for method in ("auto", *METHODS)}
+    outputs = {method: np.asarray(call())[0, :, :, 0] for method, call in calls.items()}
+    times = timing.interleaved(calls, rounds=30)  # after all are compiled
     spread = np.ptp([*outputs.values()], axis=0).max()
     errors = {method: abs(output - expected).max() for method, output in outputs.items()}
     forward, transpose, gradient_error = _gradient()
     is_gradient = forward == transpose and gradient_error == 0
 
-    title = "output, stride 2, padding VALID"
-    matrices = [_matrix("input", _X[0, :, :, 0]), _matrix("kernel", _W[:, :, 0, 0]), _matrix(title, expected)]
+    named = {"input": _X[0, :, :, 0], "kernel": _W[:, :, 0, 0], "output, stride 2, padding VALID": expected}
+    matrices = [_matrix(title, values) for title, values in named.items()]
     first, last, pixel = (int(value) for value in (_W.flat[0], _W.flat[-1], _X.flat[0]))
     text = (
         f"The corner is {expected[0, 0]:g} = {pixel} * {first}, not {pixel * last} = {pixel} * {last}: each input "
@@ -66,27 +68,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     relation.add_row("<F(z), x>", f"= {forward:g}", "F: the forward convolution, 5x5 to 2x2; z fixed")
     relation.add_row("<z, T(x)>", f"= {transpose:g}", "T: the transposed convolution, 2x2 to 5x5")
     relation.add_row("d<F(z), x>/dz - T(x)", f"= {gradient_error:g}", "largest entry; the gradient by jax.grad")
-    parts = [Columns(matrices, padding=(0, 2)), Text(text), table, difference, Group(heading, relation)]
-    for part in parts:
+    for part in (Columns(matrices, padding=(0, 2)), Text(text), table, difference, Group(heading, relation)):
         console.print(Padding(part, (1, 2, 0, 2)))
     console.print(Padding(terminal.ran_on(device), (1, 2)))
     return 0 if spread == 0 and is_gradient and not any(errors.values()) else 1
 
 
-def _outputs_and_times() -> tuple[dict[str, NDArray[Any]], dict[str, list[float]]]:
-    """Return every method's output for the example, and the seconds that it takes."""
-    x, w = jnp.asarray(_X), jnp.asarray(_W)
-    calls = {method: _call(method, x, w) for method in ("auto", *METHODS)}
-    outputs = {method: np.asarray(call())[0, :, :, 0] for method, call in calls.items()}
-    return outputs, timing.interleaved(calls, rounds=30)  # interleaved, and after all are compiled
-
-
-def _call(method: str, x: jax.Array, w: jax.Array) -> Callable[[], jax.Array]:
+def _call(method: str) -> Callable[[], jax.Array]:
     def compute(x: jax.Array, w: jax.Array) -> jax.Array:
         return conv2d_transpose(x, w, **example.ARGUMENTS, method=method, precision=PRECISION)
 
-    traceable = method not in METHODS or METHODS[method].traceable
-    compiled = jax.jit(compute) if traceable else compute
+    x, w = jnp.asarray(_X), jnp.asarray(_W)
+    compiled = jax.jit(compute) if method not in METHODS or METHODS[method].traceable else compute
     return lambda: compiled(x, w).block_until_ready()
 
 

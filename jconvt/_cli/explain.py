@@ -1,6 +1,7 @@
 """``jconvt explain``: the products of a small call, in the terminal, in figures, or in an interactive page."""
 
 import argparse
+import functools
 import json
 import math
 import pathlib
@@ -15,35 +16,28 @@ from .._conventions.registry import CONVENTIONS
 from .._explain import Explanation, explain, text
 from .._testing import example
 from ..errors import ArgumentError
-from . import geometry_options, layer_options, terminal
+from . import geometry_options, terminal
 
 _MOST_FILLED = 100_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.epilog = f"Without options, explain shows the five-by-five example. {layer_options.NUMBERS}"
+    parser.epilog = f"Without options, explain shows the five-by-five example. {geometry_options.NUMBERS}"
+    option, names, sizes = parser.add_argument, ", ".join(CONVENTIONS), geometry_options.numbers
     operand = "nested lists of numbers, a .npy file, or sizes to fill with 1, 2, 3 and so on"
-    parser.add_argument("--input", metavar="X", help=f"{operand}: [[1,2],[3,4]], x.npy or 4x4")
-    parser.add_argument("--kernel", metavar="W", help="likewise; if X has batch and channels, so has W")
-    parser.add_argument(
-        "--convention", choices=CONVENTIONS, default="jconvt", metavar="NAME", help=f"one of {', '.join(CONVENTIONS)}"
-    )
+    option("--input", metavar="X", help=f"{operand}: [[1,2],[3,4]], x.npy or 4x4")
+    option("--kernel", metavar="W", help="likewise; if X has batch and channels, so has W")
+    option("--convention", choices=CONVENTIONS, default="jconvt", metavar="NAME", help=f"one of {names}")
     geometry_options.add(parser)
-    parser.add_argument("--output-shape", type=geometry_options.numbers, metavar="HxW")
-    parser.add_argument(
-        "--channels", type=geometry_options.numbers, default=(1, 1), metavar="INxOUT", help="of arrays to fill"
-    )
-    parser.add_argument("--image", type=int, default=0, metavar="N", help="which image of the batch")
-    parser.add_argument("--pair", type=_indices, default=(0, 0), metavar="IN,OUT", help="which channels")
-    parser.add_argument("--cell", type=_indices, metavar="ROW,COLUMN", help="the output whose sum to spell out")
-    parser.add_argument("--view", choices=(*text.VIEWS, "all"), help="default: stamps")
-    parser.add_argument(
-        "--html", metavar="FILE", type=pathlib.Path, help="write an interactive page, which needs no network"
-    )
-    parser.add_argument(
-        "--figure", metavar="FILE", type=pathlib.Path, help="draw the view as .png, .svg or .pdf, or animate it as .gif"
-    )
+    option("--output-shape", type=sizes, metavar="HxW")
+    option("--channels", type=sizes, default=(1, 1), metavar="INxOUT", help="of arrays to fill")
+    option("--image", type=int, default=0, metavar="N", help="which image of the batch")
+    option("--pair", type=_indices, default=(0, 0), metavar="IN,OUT", help="which channels")
+    option("--cell", type=_indices, metavar="ROW,COLUMN", help="the output whose sum to spell out")
+    option("--view", choices=(*text.VIEWS, "all"), help="default: stamps")
+    file = functools.partial(option, metavar="FILE", type=pathlib.Path)
+    file("--html", help="write an interactive page, which needs no network")
+    file("--figure", help="draw the view as .png, .svg or .pdf, or animate it as .gif")
 
 
 def _indices(text: str) -> tuple[int, ...]:
@@ -54,9 +48,10 @@ def _indices(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the views, or write them to files."""
-    _check_ending(arguments.html, (".html",))
-    _check_ending(arguments.figure, (".png", ".svg", ".pdf", ".gif"))
+    for path, endings in ((arguments.html, (".html",)), (arguments.figure, (".png", ".svg", ".pdf", ".gif"))):
+        if path is not None and path.suffix.lower() not in endings:
+            problem, legal = "the ending of the file does not say what to write", ", ".join(endings)
+            raise ArgumentError(problem, got=path, legal=legal, fix=f"end it in {endings[0]}")
     terminal.default_device()
     explanation = _explanation(arguments)
     cells = [explanation.first, explanation.busiest] if arguments.cell is None else [explanation.cell(arguments.cell)]
@@ -70,12 +65,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0 if explanation.agrees else 1
 
 
-def _check_ending(path: pathlib.Path | None, endings: tuple[str, ...]) -> None:
-    if path is not None and path.suffix.lower() not in endings:
-        problem, legal = "the ending of the file does not say what to write", ", ".join(endings)
-        raise ArgumentError(problem, got=str(path), legal=legal, fix=f"end it in {endings[0]}")
-
-
 def _explanation(arguments: argparse.Namespace) -> Explanation:
     options = {name: getattr(arguments, name) for name in (*geometry_options.OPTIONS, "output_shape")}
     x, w = _operand(arguments.input, "--input"), _operand(arguments.kernel, "--kernel")
@@ -83,9 +72,10 @@ def _explanation(arguments: argparse.Namespace) -> Explanation:
         options |= {"stride": (2,), "padding": "valid"}  # the example's call
     x = example.INPUT[0, :, :, 0] if x is None else x
     w = example.FILTERS[:, :, 0, 0] if w is None else w
-    rank = _rank(w)
-    if _rank(x) != rank:
-        got, legal = f"{_rank(x)} spatial axes in --input, {rank} in --kernel", "the same number"
+    # An array of one or two axes has only the spatial ones.
+    axes, rank = (len(a) if isinstance(a, tuple) else a.ndim if a.ndim <= 2 else a.ndim - 2 for a in (x, w))
+    if axes != rank:
+        got, legal = f"{axes} spatial axes in --input, {rank} in --kernel", "the same number"
         fix = "pass both with 1 or 2 spatial axes; with batch and channels, arrays have 3 or 4"
         raise ArgumentError("input and kernel have different numbers of axes", got=got, legal=legal, fix=fix)
     named = geometry_options.given(options, arguments.convention, rank)
@@ -104,13 +94,6 @@ def _explanation(arguments: argparse.Namespace) -> Explanation:
     elif w.ndim == rank:
         w = w.reshape(kernel.shape((*w.shape, 1, 1)))
     return explain(x, w, convention=arguments.convention, image=arguments.image, pair=arguments.pair, **named)
-
-
-def _rank(operand: NDArray[Any] | tuple[int, ...]) -> int:
-    """Return the number of spatial axes. An array of one or two axes has only these."""
-    if isinstance(operand, tuple):
-        return len(operand)
-    return operand.ndim if operand.ndim <= 2 else operand.ndim - 2
 
 
 def _filled(shape: tuple[int, ...]) -> NDArray[Any]:
@@ -135,7 +118,7 @@ def _operand(text: str | None, option: str) -> NDArray[Any] | tuple[int, ...] | 
             raise ValueError("no nested list of numbers")
         with np.errstate(over="ignore"):
             narrow = array.astype(np.float32)
-        if (np.isfinite(array) & ~np.isfinite(narrow)).any():
+        if not np.isfinite(narrow[np.isfinite(array)]).all():
             raise ValueError("a number that is too large for float32")
         return narrow
     except (OSError, ValueError, TypeError, MemoryError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""A call's geometry as options of a command: one name for each, whatever a convention's function calls it."""
+"""A call's geometry, and a whole layer, as options of a command: one name for each, whatever a function calls it."""
 
 import argparse
 from collections.abc import Mapping
@@ -6,23 +6,35 @@ from typing import Any
 
 from .._conventions.convention import Convention
 from .._conventions.registry import CONVENTIONS
+from .._translation import Translation, translate
 from ..errors import ArgumentError
 
+NUMBERS = (
+    "Options are the arguments of the framework's function. Numbers are one for all axes, or one for each, joined by x."
+)
 OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups")
 """The options' names, as ``argparse`` has them."""
 
-_NAMED = ("SAME", "VALID", "SAME_UPPER", "SAME_LOWER")
-
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument("--stride", type=numbers, metavar="S", help="1 where left out")
-    parser.add_argument(
-        "--padding", metavar="P", help="same, valid, a number, or before:after; for more axes, joined by x"
-    )
-    parser.add_argument("--output-padding", type=numbers, metavar="P")
-    parser.add_argument("--dilation", type=numbers, metavar="D")
-    parser.add_argument("--groups", type=positive, metavar="G")
+    """Add the options of a geometry."""
+    option = parser.add_argument
+    option("--stride", type=numbers, metavar="S", help="1 where left out")
+    option("--padding", metavar="P", help="same, valid, a number, or before:after; for more axes, joined by x")
+    option("--output-padding", type=numbers, metavar="P")
+    option("--dilation", type=numbers, metavar="D")
+    option("--groups", type=positive, metavar="G")
+
+
+def add_layer(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add the options of a layer: a geometry, sizes and channels."""
+    option = parser.add_argument
+    option("--input", required=required, type=numbers, metavar="HxW", help="the input's spatial sizes")
+    option("--kernel", required=required, type=numbers, metavar="K", help="the kernel's sizes")
+    add(parser)
+    help = "input and output channels; default: 8x4"
+    option("--channels", type=numbers, default=(8, 4), metavar="INxOUT", help=help)
+    option("--batch", type=positive, default=1, metavar="N", help="images; default: 1")
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -42,24 +54,30 @@ def positive(text: str) -> int:
     return number
 
 
+def translation(arguments: argparse.Namespace, source: str, target: str) -> Translation:
+    """Return the layer that ``arguments`` state, a call of ``source``, as a call of ``target``."""
+    rank = len(arguments.input)
+    kernel, channels = for_each(arguments.kernel, "kernel", rank), for_each(arguments.channels, "channels", 2)
+    named = given(vars(arguments), source, rank)
+    return translate(source, target, arguments.input, kernel, named, channels=channels, batch=arguments.batch)
+
+
 def given(options: Mapping[str, Any], source: str, rank: int) -> dict[str, Any]:
     """Return the options as arguments of the source's function, by its names."""
     convention = CONVENTIONS[source]
     found: dict[str, Any] = {}
     for option in OPTIONS:
-        value = options.get(option)
-        value = convention.defaults.get(option) if value is None else value
+        value = convention.defaults.get(option) if options.get(option) is None else options[option]
         if value is None:
             continue
         if option not in convention.options:
             problem, got = f"{source}'s function has no {option.replace('_', ' ')}", f"{_flag(option)} {value}"
             legal, fix = ", ".join(map(_flag, convention.options)), "leave it out, or call a framework that has it"
             raise ArgumentError(problem, got=got, legal=legal, fix=fix)
-        name = convention.options[option]
         if option == "padding":
             found |= _padding(value, convention, rank)
         else:
-            found[name] = value if option == "groups" else for_each(value, option, rank)
+            found[convention.options[option]] = value if option == "groups" else for_each(value, option, rank)
     return found
 
 
@@ -78,7 +96,7 @@ def _flag(option: str) -> str:
 
 def _padding(text: str, convention: Convention, rank: int) -> dict[str, Any]:
     """Return ``--padding`` as arguments of the convention's function."""
-    if text.upper() in _NAMED:
+    if text.upper() in ("SAME", "VALID", "SAME_UPPER", "SAME_LOWER"):
         return convention.padding(text.upper())
     try:
         parts = [tuple(int(number) for number in part.split(":")) for part in text.split("x")]

@@ -11,11 +11,7 @@ GOOD, BAD, QUIET = "green", "bold red", "dim"
 
 
 def default_device() -> dict[str, str]:
-    """Return the name of JAX's default device, its platform, and JAX's version. This initialises the platform.
-
-    Raises:
-      ArgumentError: JAX finds no device.
-    """
+    """Return the platform and kind of JAX's default device, and JAX's version. Raise if JAX finds no device."""
     try:
         device = jax.devices()[0]
     except RuntimeError as error:
@@ -25,7 +21,6 @@ def default_device() -> dict[str, str]:
 
 
 def ran_on(device: dict[str, str]) -> Text:
-    """Return the line that names the device."""
     return Text("Ran on platform {platform}, device {kind}, JAX {jax}".format_map(device), QUIET)
 
 

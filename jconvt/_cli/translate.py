@@ -2,39 +2,29 @@
 
 import argparse
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from .._conventions.registry import CONVENTIONS
-from .._translation import Translation
-from . import layer_options
+from . import geometry_options, terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
-    parser.epilog = layer_options.NUMBERS
-    names = f"one of {', '.join(CONVENTIONS)}"
-    parser.add_argument("--from", dest="source", required=True, choices=CONVENTIONS, metavar="NAME", help=names)
-    parser.add_argument("--to", dest="target", required=True, choices=CONVENTIONS, metavar="NAME", help=names)
-    layer_options.add_arguments(parser)
+    parser.epilog = geometry_options.NUMBERS
+    for option, name in (("--from", "source"), ("--to", "target")):
+        help = f"one of {', '.join(CONVENTIONS)}"
+        parser.add_argument(option, dest=name, required=True, choices=CONVENTIONS, metavar="NAME", help=help)
+    geometry_options.add_layer(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the translation."""
-    found = layer_options.translation(arguments, arguments.source, arguments.target)
-    if console.is_terminal:
-        console.print(Syntax(str(found), "python", theme="ansi_dark", word_wrap=True))
-        console.print(_table(found))
-    else:
+    found = geometry_options.translation(arguments, arguments.source, arguments.target)
+    if not console.is_terminal:
         print(found)  # to be pasted: not a character of it may wrap
-    return 0
-
-
-def _table(found: Translation) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
+        return 0
+    console.print(Syntax(str(found), "python", theme="ansi_dark", word_wrap=True))
+    table = terminal.table()
     table.add_column("")
     for framework in (found.source_framework, found.target_framework):
         table.add_column(framework, no_wrap=True)
@@ -51,4 +41,5 @@ def _table(found: Translation) -> Table:
     table.add_row("and back", Text(found.kernel.inverse.code("w", kernel_shape)), "w")
     if not target.exact:
         table.add_row("crop of the output", "", str(target.crop))
-    return table
+    console.print(table)
+    return 0

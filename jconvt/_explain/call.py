@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -67,11 +68,10 @@ def explain(
     """
     x, w = operation.operands(input=input, filters=filters)
     if isinstance(x, Tracer) or isinstance(w, Tracer):
+        problem = "explain shows numbers, and traced arrays have no values yet"
         got = "traced operands: the call is inside jit, grad, vmap or another transformation"
         legal, fix = "arrays whose values are known", "call it outside the transformation"
-        raise ArgumentTypeError(
-            "explain shows numbers, and traced arrays have no values yet", got=got, legal=legal, fix=fix
-        )
+        raise ArgumentTypeError(problem, got=got, legal=legal, fix=fix)
     _check_kept("input", input, x)
     _check_kept("filters", filters, w)
     chosen = registry.named(convention, "convention")
@@ -82,27 +82,25 @@ def explain(
     sizes = layout.spatial(x.shape)
     _check_sizes(spec, sizes, spec.output_sizes(sizes))
     kernel_layout = chosen.kernel_layout(spec.rank, spec.groups, stated)
-    w = kernel_layout.filters(w)
-    x = _image(x, integer(image, "image", 0), (w.shape[-1], w.shape[-2] * spec.groups))
+    w, batch, image = kernel_layout.filters(w), x.shape[0], integer(image, "image", 0)
+    if image >= batch or 0 in w.shape:
+        channels = f"{w.shape[-1]} input and {w.shape[-2] * spec.groups} output channels"
+        got = f"image {image}, of a batch of {batch}, with {channels}"
+        legal = "an image of the batch, and at least one input and one output channel"
+        problem, fix = "there is no channel to explain", "pass channels"
+        if image >= batch:
+            problem, fix = "there is no such image", "pass image=0 and a batch that is not empty"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    x = x[image : image + 1]
     y = operation.transposed_convolution(x, w, spec, layout, name="explain", precision="highest")
-    last = [np.moveaxis(np.asarray(array)[0], layout.channel_axis - 1, -1) for array in (x, y)]
-    acc_dtype = reference.accumulator(x)
-    images, kernels = last[0].astype(acc_dtype), np.asarray(w).astype(acc_dtype)
-    _check_sums(images, kernels, spec.groups)
-    explanation = Explanation(
-        call=name or f"{chosen.function.format(rank=spec.rank)}(input, filters{listed(stated)})",
-        spec=spec,
-        images=images,
-        filters=kernels,
-        answer=last[1],
-        backwards=kernel_layout.flipped,
-        input_channel=0,
-        output_channel=0,
-    )
+    pixels, answer = (np.moveaxis(np.asarray(array)[0], layout.channel_axis - 1, -1) for array in (x, y))
+    pixels, taps = (np.asarray(array).astype(reference.accumulator(x)) for array in (pixels, w))
+    _check_sums(pixels, taps, spec.groups)
     channels = sequence(pair, "pair", "an input channel and an output channel")
     legal = "two integers: an input channel, and an output channel"
     check_length(channels, "pair", (2,), legal, fix="leave it out for the first of each")
-    return explanation.pair(*channels)
+    call = name or f"{chosen.function.format(rank=spec.rank)}(input, filters{listed(stated)})"
+    return Explanation(call, spec, pixels, taps, answer, kernel_layout.flipped, 0, 0).pair(*channels)
 
 
 def _stated(
@@ -121,26 +119,14 @@ def _stated(
         problem = "explain has no bias: it is added equally to every output"
         raise ArgumentError(problem, got="a bias", legal="None", fix="leave it out")
     title = stated.pop("name", None) if "name" in names else None
-    fix = "leave it out for the call itself"
+    got, fix = f"name = {title!r}", "leave it out for the call itself"
     if title is not None and not isinstance(title, str):
-        raise ArgumentTypeError("name must be a string", got=f"name = {title!r}", legal="a title", fix=fix)
+        raise ArgumentTypeError("name must be a string", got=got, legal="a title", fix=fix)
     if not (title or "").isprintable():  # no terminal, figure or page could show it
-        got, legal = f"name = {title!r}", "a title of one line, without control characters"
+        legal = "a title of one line, without control characters"
         raise ArgumentError("name cannot be printed", got=got, legal=legal, fix=fix)
     convention.check(stated)
     return title, stated
-
-
-def _image(x: Any, image: int, channels: tuple[int, int]) -> Any:
-    """Return one image as a batch, or raise if it or its channels do not exist."""
-    if image < x.shape[0] and min(channels) > 0:
-        return x[image : image + 1]
-    got = f"image {image}, of a batch of {x.shape[0]}, with {channels[0]} input and {channels[1]} output channels"
-    legal = "an image of the batch, and at least one input and one output channel"
-    problem, fix = "there is no channel to explain", "pass channels"
-    if image >= x.shape[0]:
-        problem, fix = "there is no such image", "pass image=0 and a batch that is not empty"
-    raise ArgumentError(problem, got=got, legal=legal, fix=fix)
 
 
 def _check_kept(name: str, operand: Any, array: Any) -> None:
@@ -148,14 +134,17 @@ def _check_kept(name: str, operand: Any, array: Any) -> None:
     if not isinstance(operand, np.ndarray | np.generic | list | tuple):
         return
     before, after = np.asarray(operand), np.asarray(array)
-    if jnp.issubdtype(before.dtype, jnp.integer) and jnp.issubdtype(after.dtype, jnp.integer):
-        lost = before != after
-    else:
-        lost = np.isfinite(before) & ~np.isfinite(after)
-    if lost.any():
-        problem, got = f"{name} holds a number that is too large for its array", f"{before[lost][0]} in {after.dtype}"
-        fix = "pass smaller numbers, or allow 64 bits with jax.config.update('jax_enable_x64', True)"
-        raise ArgumentError(problem, got=got, legal=f"what {after.dtype} holds", fix=fix)
+    finite, narrow = np.isfinite(before), before
+    if jnp.issubdtype(before.dtype, jnp.integer):  # they become narrower integers even if they become floats then
+        narrow = before.astype(jax.dtypes.canonicalize_dtype(before.dtype))
+    for held, lost in ((narrow, finite & (before != narrow)), (after, finite & ~np.isfinite(after))):
+        if lost.any():
+            problem, got = (
+                f"{name} holds a number that is too large for its array",
+                f"{before[lost][0]} in {held.dtype}",
+            )
+            fix = "pass smaller numbers, or allow 64 bits with jax.config.update('jax_enable_x64', True)"
+            raise ArgumentError(problem, got=got, legal=f"what {held.dtype} holds", fix=fix)
 
 
 def _check_sums(x: NDArray[Any], w: NDArray[Any], groups: int) -> None:

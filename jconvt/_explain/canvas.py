@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .formatting import Index, format_number, pixel_tint, typeset
 
 INK, FAINT, EMPTY, WINDOW = "#1d2129", "#5b6270", "#eef0f3", "#cfd4dc"
-_DPI = 100
-_MARGIN = 64
+_DPI, _MARGIN = 100, 64
 _LEGIBLE = 7.5  # smaller numbers are left out
 _DIGIT = 0.7  # the width of a digit or a sign, relative to its height
 
@@ -44,7 +43,6 @@ class Canvas:
         self._axes.add_artist(shape)
 
     def grow(self, right: float, bottom: float) -> None:
-        """Extend the canvas to this point."""
         self._right, self._bottom = max(self._right, right), max(self._bottom, bottom)
 
     def text(self, x: float, y: float, words: str, size: float, colour: str = INK, **options) -> float:
@@ -76,7 +74,6 @@ class Canvas:
         return y + 1.6 * size
 
     def outline(self, left: float, top: float, width: float, height: float, colour: str = INK, line: float = 3.5):
-        """Draw the edge of a rectangle."""
         self._add(Rectangle((left, top), width, height, facecolor="none", edgecolor=colour, linewidth=line, zorder=3))
 
     def _fill(self, left: float, top: float, width: float, height: float, colour: str) -> None:
@@ -85,9 +82,9 @@ class Canvas:
     def _cell(self, left: float, top: float, width: float, height: float, pixels: Sequence[Index], ground: str) -> None:
         """Draw a rectangle that the colours of its pixels share, arranged as the pixels are in the input."""
         self._fill(left, top, width, height, ground)
-        places = [row_and_column(pixel) for pixel in pixels]
-        rows, columns = (sorted(set(numbers)) for numbers in zip(*places, strict=True)) if places else ((), ())
-        for pixel, (row, column) in zip(pixels, places, strict=True):
+        rows, columns = (sorted({row_and_column(pixel)[axis] for pixel in pixels}) for axis in (0, 1))
+        for pixel in pixels:
+            row, column = row_and_column(pixel)
             part, share = width / len(columns), height / len(rows)
             corner = left + columns.index(column) * part, top + rows.index(row) * share
             self._fill(*corner, part, share, pixel_tint(pixel))
@@ -118,12 +115,13 @@ class Canvas:
         self.grow(right, bottom)
         shown, ground = np.broadcast_to(shown, values.shape), np.broadcast_to(ground, values.shape)
         words = {at: typeset(format_number(values[at])) for at in np.ndindex(values.shape)}
-        size = _number_size(width, side, max(longest, *(len(word) for at, word in words.items() if shown[at]), 1))
+        longest = max(longest, *(len(word) for at, word in words.items() if shown[at]), 1)
+        size = min(0.36 * max(side, width / 2), 0.7 * side, 0.9 * width / (_DIGIT * longest), 26)
         for at, word in words.items():
             row, column = row_and_column(at)
             x, y = left + column * width, top + row * side
             self._cell(x, y, width, side, pixels(at), str(ground[at]))
-            if size and shown[at]:
+            if size >= _LEGIBLE and shown[at]:
                 self.text(x + width / 2, y + side / 2, word, size, ha="center", zorder=4)
         return right, bottom
 
@@ -132,24 +130,16 @@ class Canvas:
         self._add(FancyArrowPatch((x - 32, y), (x + 32, y), arrowstyle="-|>", mutation_scale=24, lw=3, color=FAINT))
         self.text(x, y - 34, word, 21, FAINT, ha="center")
 
-    def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Draw a straight line."""
-        self._axes.plot(*zip(start, end, strict=True), color=INK, linewidth=2.5, zorder=4)
+    def vertical(self, x: float, top: float, bottom: float) -> None:
+        """Draw a vertical line."""
+        self._axes.plot((x, x), (top, bottom), color=INK, linewidth=2.5, zorder=4)
 
 
 def row_and_column(index: Index) -> tuple[int, int]:
     """Return an index in two dimensions: an array of one dimension is one row."""
-    row, column = (0, *index)[-2:]
-    return row, column
+    return (0, *index)[-2], index[-1]
 
 
 def rows_and_columns(shape: Index) -> tuple[int, int]:
     """Return a shape in two dimensions: an array of one dimension is one row."""
-    rows, columns = (1, *shape)[-2:]
-    return rows, columns
-
-
-def _number_size(width: float, height: float, longest: int) -> float:
-    """Return the height of numbers in cells of this size; 0 if they would be illegible."""
-    size = min(0.36 * max(height, width / 2), 0.7 * height, 0.9 * width / (_DIGIT * longest), 26)
-    return size if size >= _LEGIBLE else 0
+    return (1, *shape)[-2], shape[-1]

@@ -32,11 +32,9 @@ class Drawing(Canvas):
         return _HEAD + 30 * len(self.table.notes)
 
     def label(self, x: float, y: float, words: str, **options) -> None:
-        """Draw the words over a grid."""
         self.text(x, y, words, _LABEL, weight="bold", **options)
 
     def sign(self, x: float, y: float, sign: str, size: float = 30) -> None:
-        """Draw a sign between two grids."""
         self.text(x, y, sign, size, FAINT, ha="center")
 
     def sum(self, x: float, y: float, cell: Index, width: float) -> float:
@@ -50,10 +48,11 @@ class Drawing(Canvas):
 
     def operands_size(self) -> tuple[float, float]:
         """Return the width and the height of both operands."""
-        shapes = (self.table.input.shape, _PIXEL), (self.table.kernel.shape, _TAP)
-        sizes = [np.multiply(rows_and_columns(shape), fitting(shape, most, _OPERANDS)) for shape, most in shapes]
-        (height, width), (other_height, other_width) = sizes
-        return float(max(width, other_width, _OPERANDS)), float(height + other_height + _BETWEEN + 40)
+        (height, width), (other_height, other_width) = (
+            np.multiply(rows_and_columns(values.shape), fitting(values.shape, largest, _OPERANDS)).tolist()
+            for values, largest in ((self.table.input, _PIXEL), (self.table.kernel, _TAP))
+        )
+        return max(width, other_width, _OPERANDS), height + other_height + _BETWEEN + 40
 
     def operands(self, middle: float) -> None:
         """Draw the input over the kernel, centred on a height."""
@@ -120,13 +119,11 @@ class Drawing(Canvas):
         values, taps = self.table.matrix, self.table.taps
         places: NDArray[np.intp] = np.where(taps >= 0, np.arange(len(taps))[:, None], -1)
         length, at = len(taps) * side, ravel(cell, self.table.output.shape) * side
+        outline = (left + at, top, side, length)
         if transposed:
-            values, places = values.T, places.T
+            values, places, outline = values.T, places.T, (left, top + at, length, side)
         self.grid(values, left, top, side, pixels_at(self.table, places), places >= 0)
-        if transposed:
-            self.outline(left, top + at, length, side, line=2.5)
-        else:
-            self.outline(left + at, top, side, length, line=2.5)
+        self.outline(*outline, line=2.5)
 
 
 def fitting(shape: Index, largest: float, room: float) -> float:
@@ -135,5 +132,4 @@ def fitting(shape: Index, largest: float, room: float) -> float:
 
 
 def pixel_ink(pixel: Index) -> str:
-    """Return the colour of words about a pixel."""
     return WORDS_ON_LIGHT[colour_number(pixel)]

@@ -12,9 +12,7 @@ from . import page
 from .products import ProductTable
 
 _ENDINGS = (".html", ".png", ".svg", ".pdf", ".gif")
-_MILLISECONDS, _LAST_MILLISECONDS = 900, 3000  # for each frame of an animation, and for the last
 _MOST_FRAMES = 49  # of more outputs, an animation shows every second, third, ...
-_DPI = 60
 
 
 def save(table: ProductTable, path: str | os.PathLike[str], view: str | None, cell: Any) -> None:
@@ -32,22 +30,18 @@ def save(table: ProductTable, path: str | os.PathLike[str], view: str | None, ce
 def _checked(path: str | os.PathLike[str]) -> pathlib.Path:
     try:
         target = pathlib.Path(path)
+        if b"\0" in os.fsencode(target):
+            raise ValueError
     except TypeError:
-        raise ArgumentTypeError(
-            "path must be the name of a file", got=f"path = {path!r}", legal="a string or a path", fix="pass a string"
-        ) from None
-    got = f"path = {str(path)!r}"
-    try:
-        is_name = b"\0" not in os.fsencode(target)
-    except UnicodeEncodeError:
-        is_name = False
-    if not is_name:
-        legal = "characters that the system allows in names"
-        raise ArgumentError("path cannot be the name of a file", got=got, legal=legal, fix="pass another path")
+        problem, legal = "path must be the name of a file", "a string or a path"
+        raise ArgumentTypeError(problem, got=f"path = {path!r}", legal=legal, fix="pass a string") from None
+    except ValueError:  # of which an error of the encoding is one
+        problem, legal = "path cannot be the name of a file", "characters that the system allows in names"
+        raise ArgumentError(problem, got=f"path = {str(path)!r}", legal=legal, fix="pass another path") from None
     if target.suffix.lower() not in _ENDINGS:
+        problem, legal = "the ending of the file does not say what to write", ", ".join(_ENDINGS)
         fix = "end it in .html for a page, .png, .svg or .pdf for a picture, .gif for an animation"
-        legal = ", ".join(_ENDINGS)
-        raise ArgumentError("the ending of the file does not say what to write", got=got, legal=legal, fix=fix)
+        raise ArgumentError(problem, got=f"path = {str(path)!r}", legal=legal, fix=fix)
     return target
 
 
@@ -75,7 +69,7 @@ def _write_animation(table: ProductTable, file: IO[bytes], view: str) -> None:
     images, cells = [], list(np.ndindex(table.output.shape))
     for cell in cells[:: -(-len(cells) // _MOST_FRAMES)]:
         figure: Any = figures.draw(table, view, cell, partly=view == "dilated")
-        figure.set_dpi(_DPI)
+        figure.set_dpi(60)
         figure.canvas.draw()
         images.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba()), "RGBA"))
     frames = []
@@ -83,5 +77,5 @@ def _write_animation(table: ProductTable, file: IO[bytes], view: str) -> None:
         frame = Image.new("RGB", (max(each.width for each in images), max(each.height for each in images)), "white")
         frame.paste(image, mask=image)
         frames.append(frame.quantize(256, dither=Image.Dither.NONE))
-    durations = [_MILLISECONDS] * (len(frames) - 1) + [_LAST_MILLISECONDS]
+    durations = [900] * (len(frames) - 1) + [3000]  # milliseconds
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0, disposal=1)

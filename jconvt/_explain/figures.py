@@ -80,13 +80,11 @@ def _output(drawing: Drawing, left: float, middle: float, top: float) -> float:
     drawing.mark(cell, left, y, side)
     drawing.sum(left, y - 58, corner, width * 1.5)
     row, column = row_and_column(corner)
-    x = left + (column + 0.25) * side
-    drawing.line((x, y - 38), (x, y + row * side))
+    drawing.vertical(left + (column + 0.25) * side, y - 38, y + row * side)
     if cell == corner:
         return bottom
     row, column = row_and_column(cell)
-    x = left + column * side
-    drawing.line((x, y + (row + 1) * side), (x, bottom + 40))
+    drawing.vertical(left + column * side, y + (row + 1) * side, bottom + 40)
     return drawing.sum(left, bottom + 62, cell, width)
 
 

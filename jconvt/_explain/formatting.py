@@ -21,7 +21,6 @@ WORDS_ON_LIGHT = ("#005a8d", "#855400", "#a34800", "#00664b", "#9a3f75", "#0b629
 """The same for words on a light ground: a contrast of at least 4.5, as WCAG 2 requires."""
 
 _EXACT = 2**53  # from here on, floating-point numbers skip integers
-_ROW = 3  # colours from one row to the next: neighbours are 1, 3, 4 and 2 colours apart, all different modulo 7
 
 
 def format_number(value: Any) -> str:
@@ -46,11 +45,7 @@ def format_factor(value: Any) -> str:
 
 
 def format_index(index: Sequence[int]) -> str:
-    """Return an index as NumPy writes it.
-
-    >>> format_index((2, 2))
-    '[2,2]'
-    """
+    """Return an index as it is in code, without spaces."""
     return f"[{','.join(map(str, index))}]"
 
 
@@ -65,15 +60,16 @@ def colour_number(pixel: Sequence[int]) -> int:
     >>> colour_number((0, 0)), colour_number((0, 1)), colour_number((1, 0)), colour_number((1, 1))
     (0, 1, 3, 4)
     """
-    return (_ROW * sum(pixel[:-1]) + pixel[-1]) % len(COLOURS)
+    # The three makes neighbours 1, 3, 4 and 2 colours apart, which are all different modulo 7.
+    return (3 * sum(pixel[:-1]) + pixel[-1]) % len(COLOURS)
 
 
 @functools.cache
 def tint(colour: str, strength: float = 0.38, ground: str = "#ffffff") -> str:
     """Return a colour mixed with the ground, so that words stay legible on it."""
-    both = ([int(each[i : i + 2], 16) / 255 for i in (1, 3, 5)] for each in (colour, ground))
-    mixed = (round(255 * (strength * part + (1 - strength) * under)) for part, under in zip(*both, strict=True))
-    return "#" + "".join(f"{part:02x}" for part in mixed)
+    both = (bytes.fromhex(each[1:]) for each in (colour, ground))
+    mixed = (round(strength * part + (1 - strength) * under) for part, under in zip(*both, strict=True))
+    return f"#{bytes(mixed).hex()}"
 
 
 def pixel_tint(pixel: Sequence[int]) -> str:

@@ -16,14 +16,10 @@ from .formatting import Index, colour_number, format_factor, format_number, type
 from .products import ProductTable, ravel
 
 _MOST_PRODUCTS = 20_000  # of all pairs of channels together; a page with more has only the chosen pair
-_HEIGHT = 900  # pixels, in a notebook
 
 
 def html(table: ProductTable, cell: Any = None) -> str:
-    """Return the page, which begins with the sum of ``cell``.
-
-    It is one file, which works from a disk, from a server, and in a frame of another page.
-    """
+    """Return the page, which begins with the sum of ``cell``. It works from a disk, a server, and in a frame."""
     parts = {
         "title": markup.escape(table.call),
         "style": _source("page.css"),
@@ -37,7 +33,7 @@ def html(table: ProductTable, cell: Any = None) -> str:
 def frame(table: ProductTable) -> str:
     """Return the page as an element of another page, which it cannot reach."""
     title, page = markup.escape(table.call), markup.escape(html(table))
-    style = f"width: 100%; height: {_HEIGHT}px; border: 0"
+    style = "width: 100%; height: 900px; border: 0"
     return f'<iframe sandbox="allow-scripts" title="{title}" style="{style}" srcdoc="{page}"></iframe>'
 
 
@@ -45,6 +41,9 @@ def _data(table: ProductTable, cell: Any = None) -> dict[str, Any]:
     """Return what the page shows: places as integers in row-major order, numbers as text."""
     chosen, pairs = (table.input_channel, table.output_channel), table.pairs
     shown = pairs if table.overlap.sum() * len(pairs) <= _MOST_PRODUCTS else [chosen]
+    agrees = "The library computes the same numbers."
+    if not table.agrees:
+        agrees = "The library disagrees with the definition here: please report it."
     return {
         "input": table.input.shape,
         "kernel": table.kernel.shape,
@@ -58,9 +57,7 @@ def _data(table: ProductTable, cell: Any = None) -> dict[str, Any]:
         "pair": shown.index(chosen),
         "cell": ravel(table.busiest if cell is None else table.cell(cell), table.output.shape),
         "notes": [] if shown == pairs else [f"This page has one of {len(pairs)} pairs."],
-        "agrees": "The library computes the same numbers."
-        if table.agrees
-        else "The library disagrees with the definition here: please report it.",
+        "agrees": agrees,
     }
 
 
@@ -80,14 +77,9 @@ def _pair(table: ProductTable) -> dict[str, Any]:
 
 def _sum(table: ProductTable, cell: Index) -> dict[str, Any]:
     pixels, taps = table.input.shape, table.kernel.shape
-    return {
-        "parts": [
-            [typeset(text), -1 if pixel is None else ravel(pixel, pixels)] for text, pixel in table.spelled(cell)
-        ],
-        "terms": [
-            [ravel(pixel, pixels), ravel(tap, taps), _number(product)] for pixel, tap, product in table.products(cell)
-        ],
-    }
+    parts = [[typeset(text), -1 if pixel is None else ravel(pixel, pixels)] for text, pixel in table.spelled(cell)]
+    terms = [[ravel(p, pixels), ravel(tap, taps), _number(product)] for p, tap, product in table.products(cell)]
+    return {"parts": parts, "terms": terms}
 
 
 def _number(value: Any) -> str:

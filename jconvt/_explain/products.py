@@ -68,10 +68,10 @@ class ProductTable:
     @functools.cached_property
     def taps(self) -> NDArray[np.intp]:
         """For each input pixel and output position the tap that connects them, or -1; all in row-major order."""
-        sizes, kernel, outputs = self.input.shape, self.kernel.shape, self.answer.shape[:-1]
+        sizes, outputs = self.input.shape, self.answer.shape[:-1]
         found = np.full((math.prod(sizes), math.prod(outputs)), -1)
         for pixel, tap, position in reference.landings(self.spec, sizes, outputs):
-            found[ravel(pixel, sizes), ravel(position, outputs)] = ravel(tap, kernel)
+            found[ravel(pixel, sizes), ravel(position, outputs)] = ravel(tap, self.kernel.shape)
         return found
 
     @functools.cached_property
@@ -87,11 +87,8 @@ class ProductTable:
           ArgumentError: there is no such output.
         """
         column = ravel(self.cell(cell), self.output.shape)
-        taps, terms = self.taps[:, column], self._terms[:, column]
-        return tuple(
-            Product(unravel(row, self.input.shape), unravel(taps[row], self.kernel.shape), terms[row])
-            for row in np.flatnonzero(taps >= 0)
-        )
+        each = zip(np.ndindex(self.input.shape), self.taps[:, column], self._terms[:, column], strict=True)
+        return tuple(Product(pixel, unravel(tap, self.kernel.shape), term) for pixel, tap, term in each if tap >= 0)
 
     @property
     def sums(self) -> dict[Index, tuple[Product, ...]]:
@@ -101,8 +98,8 @@ class ProductTable:
     @property
     def stamps(self) -> dict[Index, NDArray[Any]]:
         """The contribution of each input pixel to the output, ``(output spatial...)``."""
-        terms = zip(np.ndindex(self.input.shape), self._terms, strict=True)
-        return {pixel: row.reshape(self.output.shape) for pixel, row in terms}
+        terms = self._terms.reshape(*self.input.shape, *self.output.shape)
+        return {pixel: terms[pixel] for pixel in np.ndindex(self.input.shape)}
 
     @property
     def overlap(self) -> NDArray[np.intp]:
@@ -125,7 +122,7 @@ class ProductTable:
     @property
     def zero_filled_pixels(self) -> NDArray[np.intp]:
         """The input pixel at each place of the zero-filled input, or -1. The window of output ``p`` begins at ``p``."""
-        found = np.full([n + extent - 1 for n, extent in zip(self.output.shape, self.window, strict=True)], -1)
+        found = np.full(np.add(self.output.shape, self.window) - 1, -1)
         for row, pixel in enumerate(np.ndindex(self.input.shape)):
             place = tuple(i * a.stride + a.extent - 1 - a.lo for i, a in zip(pixel, self.spec.axes, strict=True))
             if all(0 <= at < size for at, size in zip(place, found.shape, strict=True)):
@@ -163,13 +160,12 @@ class ProductTable:
         Raises:
           ArgumentError: there is no such pair, or its channels are of different groups.
         """
-        pair = integer(input_channel, "input_channel", 0), integer(output_channel, "output_channel", 0)
+        pair = i, o = integer(input_channel, "input_channel", 0), integer(output_channel, "output_channel", 0)
         if pair not in self.pairs:
+            problem, fix = f"no kernel leads from input channel {i} to output channel {o}", "pass one of these"
             legal = ", ".join(map(str, self.pairs[:8])) + " ..." * (len(self.pairs) > 8)
-            problem = f"no kernel leads from input channel {pair[0]} to output channel {pair[1]}"
-            got = f"pair = {pair}, groups = {self.spec.groups}"
-            raise ArgumentError(problem, got=got, legal=legal, fix="pass one of these")
-        return dataclasses.replace(self, input_channel=pair[0], output_channel=pair[1])
+            raise ArgumentError(problem, got=f"pair = {pair}, groups = {self.spec.groups}", legal=legal, fix=fix)
+        return dataclasses.replace(self, input_channel=i, output_channel=o)
 
     @functools.cached_property
     def _exact(self) -> NDArray[Any]:
@@ -179,7 +175,7 @@ class ProductTable:
 
     @functools.cached_property
     def _rounded(self) -> NDArray[Any]:
-        """The definition's output, rounded to the dtype of the operands and cast back."""
+        """The same, rounded to the dtype of the operands and cast back."""
         with np.errstate(all="ignore"):
             return self._exact.astype(self.answer.dtype).astype(self._exact.dtype)
 
@@ -249,14 +245,12 @@ class ProductTable:
         notes, dtype, added = [], self.answer.dtype, self.filters.shape[-1] // self.spec.groups
         if len(self.pairs) > 1:
             channels = f"Input channel {self.input_channel}, output channel {self.output_channel}"
-            pairs = f"{added} such pair{'s' * (added > 1)}"
-            notes.append(f"{channels}; the call adds up {pairs} for each output channel.")
+            notes.append(f"{channels}; the call adds up {added} such pair{'s' * (added > 1)} for each output channel.")
         if self.backwards:
             notes.append("This convention stamps its kernels backwards: the kernel here is the flip of the argument.")
-        if self.wraps:
-            notes.append(f"Some sums are too large for {dtype}: in the call's result they wrap around.")
-        elif self.overflows:
-            notes.append(f"Some sums are too large for {dtype}: in the call's result they are not finite.")
+        if self.wraps or self.overflows:
+            become = "wrap around" if self.wraps else "are not finite"
+            notes.append(f"Some sums are too large for {dtype}: in the call's result they {become}.")
         elif self.rounds:
             notes.append(f"The call's result is rounded to {dtype}; the sums here are not.")
         return notes
@@ -296,12 +290,12 @@ class ProductTable:
         factors = [(self.input[pixel], flipped[tap]) for pixel, tap, _ in self.products(cell)]
         with np.errstate(all="ignore"):
             total = sum((pixel * tap for pixel, tap in factors), self.output.dtype.type(0))
-        terms = " + ".join(itertools.starmap(_format_product, factors))
-        return f"Without the flip, out{format_index(cell)} would be {terms}{' = ' * bool(terms)}{format_number(total)}."
+        terms = " + ".join(itertools.starmap(_format_product, factors)) + " = " * bool(factors)
+        return f"Without the flip, out{format_index(cell)} would be {terms}{format_number(total)}."
 
 
 def ravel(index: Index, shape: Index) -> int:
-    """Return the place of an array's element in row-major order."""
+    """Return the place of an element in row-major order."""
     return int(np.ravel_multi_index(index, shape))
 
 
@@ -328,7 +322,6 @@ def pixels_of(table: ProductTable) -> Callable[[Index], list[Index]]:
 
 
 def _values_at(places: NDArray[np.intp], values: NDArray[Any]) -> NDArray[Any]:
-    """Return the values at these places in row-major order, and zero for -1."""
     return np.where(places >= 0, values.reshape(-1)[places], np.zeros((), values.dtype))
 
 

@@ -25,22 +25,22 @@ def render(table: ProductTable, views: Sequence[str], cells: Sequence[Index]) ->
     parts: list[RenderableType] = [Text(table.call, _QUIET), *map(Text, table.notes)]
     for title, view in (VIEWS[name] for name in views):
         parts += ["", Text(title, _HEADING), "", *view(table, cells)]
-    agreement = (
-        Text("The library computes the same.", "green")
-        if table.agrees
-        else Text("The library DISAGREES with the definition: please report it.", "bold red")
-    )
-    parts += ["", *(_sum(table, cell) for cell in cells), agreement]
+    agreement = Text("The library computes the same.", "green")
+    if not table.agrees:
+        agreement = Text("The library DISAGREES with the definition: please report it.", "bold red")
+    parts.append("")
+    for cell in cells:
+        words = (text if pixel is None else _on_tint(text, pixel) for text, pixel in table.spelled(cell))
+        parts.append(Text.assemble(*words))
+    parts.append(agreement)
     return Padding(Group(*parts), (1, 2))
 
 
 def _stamps(table: ProductTable, cells: Sequence[Index]) -> list[RenderableType]:
     stamps = []
     for row, (pixel, stamp) in enumerate(table.stamps.items()):
-        heading = Text.assemble(
-            _on_tint(f" {typeset(format_factor(table.input[pixel]))} ", pixel),
-            f"{typeset('*')}kernel, from input{format_index(pixel)}",
-        )
+        factor = _on_tint(f" {typeset(format_factor(table.input[pixel]))} ", pixel)
+        heading = Text.assemble(factor, f"{typeset('*')}kernel, from input{format_index(pixel)}")
         reached = table.taps[row].reshape(stamp.shape) >= 0
         pixels = pixels_at(table, np.where(reached, row, -1))
         stamps.append(Group(heading, _grid(stamp, pixels, reached & _mask(table, cells), ~reached, ~reached), ""))
@@ -71,14 +71,9 @@ def _gradient(table: ProductTable, cells: Sequence[Index]) -> list[RenderableTyp
     empty, rows = table.taps.T < 0, np.arange(table.input.size)
     pixels = pixels_at(table, np.where(empty, -1, rows))
     matrix = _grid(table.matrix.T, pixels, ~empty & _mask(table, cells).reshape(-1, 1), empty)
+    column = _grid(table.input.reshape(-1, 1), pixels_at(table, rows.reshape(-1, 1)))
     sums = [f"out{format_index(cell)} = {format_number(value)}" for cell, value in np.ndenumerate(table.output)]
-    return [
-        _beside(
-            ("C transposed", matrix),
-            (f"{typeset('*')}input", _grid(table.input.reshape(-1, 1), pixels_at(table, rows.reshape(-1, 1)))),
-            ("=", Text("\n".join(sums))),
-        ),
-    ]
+    return [_beside(("C transposed", matrix), (f"{typeset('*')}input", column), ("=", Text("\n".join(sums))))]
 
 
 def _overlap(table: ProductTable, cells: Sequence[Index]) -> list[RenderableType]:
@@ -94,10 +89,6 @@ VIEWS: dict[str, tuple[str, Callable[[ProductTable, Sequence[Index]], list[Rende
     ),
     "overlap": ("How many products each output adds up: where it alternates, checkerboards appear", _overlap),
 }
-
-
-def _sum(table: ProductTable, cell: Index) -> Text:
-    return Text.assemble(*(text if pixel is None else _on_tint(text, pixel) for text, pixel in table.spelled(cell)))
 
 
 def _mask(table: ProductTable, cells: Sequence[Index]) -> NDArray[np.bool_]:
@@ -122,7 +113,7 @@ def _grid(
     width = max(map(len, texts.values()))
     lines = [Text(no_wrap=True) for _ in range(values.size // values.shape[-1])]
     for number, (at, text) in enumerate(texts.items()):
-        tints = [pixel_tint(pixel) for pixel in pixels(at)] or [each for each in (str(ground[at]),) if each]
+        tints = [pixel_tint(pixel) for pixel in pixels(at)] or [str(ground[at])] * bool(ground[at])
         cell = Text(f"[{text:>{width}}]" if chosen[at] else f" {text:>{width}} ")
         cell.style = "bold" if chosen[at] else _QUIET if quiet[at] else ""
         for part, colour in enumerate(tints):

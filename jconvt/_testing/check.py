@@ -109,8 +109,7 @@ def gradient(name: str, method: str, dtype: str) -> float:
     case = _CASES[name]
     spec, layout = case.geometry
     x, w, z = case.operands(dtype)
-    gradients = jax.jit(lambda x, w, z: jax.vjp(lambda x, w: case.compute(x, w, method), x, w)[1](z))
-    in_x, in_w = gradients(x, w, z)
+    in_x, in_w = jax.jit(lambda *xw, z: jax.vjp(lambda x, w: case.compute(x, w, method), *xw)[1](z))(x, w, z=z)
     x, z = _channels_last(x, layout), _channels_last(z, layout)
     return max(
         _error(_channels_last(in_x, layout), functools.partial(reference.forward, spec=spec), z, w),
@@ -133,10 +132,8 @@ def plan(methods: Sequence[str] | None = None, quick: bool = False) -> list[Chec
         *(Check("adjoint", name, method, "float32") for name in names for method in methods),
         *(Check("gradient", name, method, "float32") for name in names for method in compiled),
     ]
-    if quick:
-        counts = {check.row: itertools.count() for check in checks}
-        checks = [check for check in checks if next(counts[check.row]) % 10 == 0]
-    return checks
+    counts = {check.row: itertools.count() for check in checks}
+    return [check for check in checks if next(counts[check.row]) % 10 == 0] if quick else checks
 
 
 def perform(check: Check) -> Outcome:
@@ -158,15 +155,12 @@ def summarize(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """Return a row for each kind, method and dtype: the number of checks with each status, and the worst error."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for outcome in outcomes:
-        check = outcome.check
-        new = {"kind": check.kind, "method": check.method, "dtype": check.dtype}
-        row = rows.setdefault(check.row, new | {"passed": 0, "failed": 0, "unsupported": 0, "worst": 0.0})
+        names = zip(("kind", "method", "dtype"), outcome.check.row, strict=True)
+        new = dict(names) | {"passed": 0, "failed": 0, "unsupported": 0, "worst": 0.0}
+        row = rows.setdefault(outcome.check.row, new)
         row[outcome.status] += 1
         row["worst"] = max(row["worst"], outcome.error)
     return [*rows.values()]
-
-
-Product = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]]
 
 
 def _channels_last(array: Any, layout: Layout) -> NDArray[Any]:
@@ -174,7 +168,12 @@ def _channels_last(array: Any, layout: Layout) -> NDArray[Any]:
 
 
 def _error(
-    found: Any, definition: Product, a: NDArray[Any], b: NDArray[Any], expected: Any = None, exact: bool = False
+    found: Any,
+    definition: Callable[..., NDArray[Any]],
+    a: NDArray[Any],
+    b: NDArray[Any],
+    expected: Any = None,
+    exact: bool = False,
 ) -> float:
     """Return the largest error of ``found`` in tolerances, against the definition unless ``expected`` is passed."""
     expected = definition(a, b) if expected is None else expected

@@ -8,8 +8,8 @@ import pytest
 
 import jconvt
 from jconvt._conventions import keras, lax, onnx, torch
+from jconvt._conventions.registry import CONVENTIONS
 from jconvt._geometry.kernel_layout import filters_layout
-from jconvt._translation import call_of
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "conventions.md"
 
@@ -128,7 +128,7 @@ def expressed(framework, axis, groups=1, rank=1):
     spec = jconvt.Spec((axis,) * rank, groups)
     sizes, kernel = (2, *(4,) * rank, 2 * groups), (*(axis.kernel,) * rank, 1, 2 * groups)
     try:
-        return call_of(framework, spec, sizes, kernel).exact
+        return CONVENTIONS[framework].call(spec, sizes, kernel).exact
     except jconvt.ArgumentError:
         return False
 

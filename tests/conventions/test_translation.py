@@ -16,7 +16,7 @@ from jconvt._cli import geometry_options, main
 from jconvt._conventions.registry import CONVENTIONS
 from jconvt._geometry.kernel_layout import KernelConversion, KernelLayout
 from jconvt._methods import reference
-from jconvt._translation import call_of, translate
+from jconvt._translation import translate
 
 for needed in ("tensorflow", "torch", "onnxruntime", "flax"):
     pytest.importorskip(needed)
@@ -208,7 +208,7 @@ def test_translate__command_prints_a_program():
 def test_translate__call_is_exact_unless_torch(target):
     # Crop (0, 1), as TensorFlow's SAME: PyTorch cannot; Keras and TensorFlow have it.
     spec = jconvt.Spec((jconvt.Axis(3, 2, 1, 0, 1),))
-    call = call_of(target, spec, (1, 4, 1), (3, 1, 1))
+    call = CONVENTIONS[target].call(spec, (1, 4, 1), (3, 1, 1))
     assert call.exact == (target not in ("torch",))
 
 

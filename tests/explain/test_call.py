@@ -70,6 +70,12 @@ def test_explain__numbers_that_jax_narrows_raise(dtype, value):
         assert explain(x, w).output[0] == value
 
 
+def test_explain__integers_that_jax_narrows_before_it_promotes_them_raise():
+    raises = pytest.raises(jconvt.ArgumentError, match=r"input holds a number that is too large.*\n.* in int32")
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"), raises:
+        explain(np.full((1, 1, 1), 2**40), np.ones((1, 1, 1), np.float32))
+
+
 @pytest.mark.parametrize("name", ["\ud800", "two\nlines", "\x1b[31m", "\0"])
 def test_explain__unprintable_name_raises(name):
     with pytest.raises(jconvt.ArgumentError, match="name cannot be printed"):
