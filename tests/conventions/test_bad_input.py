@@ -182,7 +182,7 @@ CASES = [
     ),
     (TWO, (X, W), {"preferred_element_type": "bfloat16"}, ArgumentTypeError, "at least as wide as float32"),
     (TWO, (X, W), {"preferred_element_type": "float33"}, ArgumentTypeError, "preferred_element_type does not fit"),
-    (TWO, (X.astype(int), W.astype(int)), {"method": "vjp"}, ArgumentTypeError, "none for integers.*'auto'"),
+    (TWO, (X.astype(int), W.astype(int)), {"method": "vjp"}, ArgumentTypeError, "no derivatives of integers.*'auto'"),
     (TWO, (X, W), {"name": 3}, ArgumentTypeError, "name must be a string"),
     (TWO, (X, W), {"out_sharding": "batch"}, ArgumentTypeError, "out_sharding is not a sharding.*'batch'"),
     (TWO, (X, W), {"out_sharding": jax.P("batch")}, ArgumentError, "there is no mesh.*jax.set_mesh"),
