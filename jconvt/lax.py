@@ -85,27 +85,14 @@ def conv_transpose(
     """
     x, w = operation.operands(lhs=lhs, rhs=rhs)
     spec, layout, kernel, input_order, output_order = convention.resolve_call(
-        x.shape,
-        w.shape,
-        strides,
-        padding,
-        rhs_dilation,
-        dimension_numbers,
-        transpose_kernel,
-        use_consistent_padding,
+        x.shape, w.shape, strides, padding, rhs_dilation, dimension_numbers, transpose_kernel, use_consistent_padding,
         feature_group_count=feature_group_count,
-    )
+    )  # fmt: skip
     y = operation.transposed_convolution(
-        jax.lax.transpose(x, input_order),
-        operation.filters(w, kernel),
-        spec,
-        layout,
-        name="conv_transpose",
-        method=method,
-        precision=precision,
-        preferred_element_type=preferred_element_type,
+        jax.lax.transpose(x, input_order), operation.filters(w, kernel), spec, layout, name="conv_transpose",
+        method=method, precision=precision, preferred_element_type=preferred_element_type,
         out_sharding=_before_transpose(out_sharding, output_order),
-    )
+    )  # fmt: skip
     return jax.lax.transpose(y, output_order)
 
 

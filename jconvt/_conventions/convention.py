@@ -131,3 +131,12 @@ def check_supported(spec: Spec, function: str, instead: str, most_axes: int | No
     if most_axes is not None and spec.rank > most_axes:
         problem, got = f"{function} has at most {most_axes} spatial axes", f"{spec.rank} spatial axes"
         raise ArgumentError(problem, got=got, legal=f"1 to {most_axes} spatial axes", fix=f"use {instead}")
+
+
+def check_added(number: int, added: int, axis: Axis, most: int, why: str) -> None:
+    """Raise if ``added``, the output padding along the spatial axis of this ``number``, is more than ``most``."""
+    if added > most:
+        problem = f"output_padding is too large along spatial axis {number}"
+        got = f"output_padding {added}, stride {axis.stride}, dilation {axis.dilation}"
+        fix = "pass a smaller output_padding, or add zeros to the result with jax.numpy.pad"
+        raise ArgumentError(problem, got=got, legal=f"0 to {most}: {why}", fix=fix)

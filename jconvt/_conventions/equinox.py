@@ -25,6 +25,7 @@ from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import lax
 from ._layers import ResolvedLayer, check_channels, make_circular, to_same_lower, with_output_size
+from .convention import check_added
 
 
 def kernel_layout(rank: int, groups: int = 1) -> KernelLayout:
@@ -58,16 +59,14 @@ def resolve_axes(
     added = per_axis(output_padding, "output_padding", rank, 0)
     legal = f"'SAME', 'SAME_LOWER', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
     ends = paddings(padding, ("SAME", "SAME_LOWER", "VALID"), (rank,), legal, lowest=-LARGEST, numbers=True)
-    for i, (p, s) in enumerate(zip(added, strides, strict=True)):
-        if p >= s:
-            got, fix = f"output_padding[{i}] = {p}, stride[{i}] = {s}", "pass a smaller one, or a larger stride"
-            problem, legal = f"output_padding[{i}] is not below the stride", f"0 to {s - 1}: more is a larger input's"
-            raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    bares = list(map(Axis, kernel_size, strides, dilations))
+    for i, (plus, axis) in enumerate(zip(added, bares, strict=True)):
+        check_added(i, plus, axis, axis.stride - 1, "more is a larger input's")
     if is_circular(padding_mode) and (any(added) or not {*ends} <= {"SAME", "SAME_LOWER"}):
         problem = "circular padding is aligned by 'SAME' or 'SAME_LOWER', and its output is one period"
         got, legal = f"padding = {padding!r}, output_padding = {added}", "'SAME' or 'SAME_LOWER', output_padding 0"
         raise ArgumentError(problem, got=got, legal=legal, fix="pass padding='SAME', and leave output_padding out")
-    return tuple(map(_crop_axis, map(Axis, kernel_size, strides, dilations), ends, added))
+    return tuple(map(_crop_axis, bares, ends, added))
 
 
 @memoize

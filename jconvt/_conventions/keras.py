@@ -20,7 +20,7 @@ JAX it returns ``s - 1`` zeros more.)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, check_groups, integer, one_of, per_axis
+from .._geometry.arguments import Operands, Size, check_groups, one_of, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import filters_layout as kernel_layout  # the kernels are TensorFlow's
 from .._geometry.layout import Layout
@@ -47,8 +47,7 @@ def resolve(
     operands = Operands.of("inputs", input_shape, "kernel", kernel_shape)
     layout = tensorflow.check_operands(operands, lambda rank: _layout(rank, {"data_format": data_format}))
     rank = layout.rank
-    groups = integer(groups, "groups", lowest=1)
-    check_groups(groups, operands.kernel[-1])
+    groups = check_groups(groups, operands.kernel[-1])
     same = _is_same(padding)
     strides = per_axis(strides, "strides", rank)
     dilations = per_axis(dilation_rate, "dilation_rate", rank)
@@ -139,9 +138,10 @@ def _is_same(padding: Any) -> bool:
 
 
 def _layout(rank: int, arguments: Mapping[str, Any]) -> Layout:
-    named = arguments.get("data_format") or "channels_last"
+    named, formats = arguments.get("data_format"), ("channels_last", "channels_first")
+    if named is None:
+        return Layout(rank)
     named = named.lower() if isinstance(named, str) else named
-    formats = ("channels_last", "channels_first")
     return Layout(rank, one_of(named, "data_format", formats, "leave it out for channels last") == "channels_first")
 
 

@@ -20,13 +20,13 @@ convolution would take the output to another size than ``n`` otherwise.
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, check_bias, check_groups, integer, integers, one_of, per_axis, sizes
+from .._geometry.arguments import Operands, Size, check_bias, check_groups, integers, one_of, per_axis, sizes
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
-from .convention import Call, Convention, Padding, non_default, remainder
+from .convention import Call, Convention, Padding, check_added, non_default, remainder
 from .torch import kernel_layout as kernel_layout  # W is PyTorch's weight: (in, out / group, k...)
 
 
@@ -49,8 +49,7 @@ def resolve(
     operands = Operands.of("X", input_shape, "W", weight_shape)
     rank = _rank(operands)
     kernel = operands.kernel[2:]
-    group = integer(group, "group", lowest=1)
-    check_groups(group, operands.kernel[0], "group")
+    group = check_groups(group, operands.kernel[0], "group")
     if bias_shape is not None:
         check_bias(bias_shape, operands.kernel[1] * group, "B", "W.shape[1] * group")
     if kernel_shape is not None and per_axis(kernel_shape, "kernel_shape", rank, scalar=False) != kernel:
@@ -64,7 +63,9 @@ def resolve(
     strides = per_axis(strides, "strides", rank, default=1, scalar=False)
     dilations = per_axis(dilations, "dilations", rank, default=1, scalar=False)
     bares = list(map(Axis, kernel, strides, dilations))
-    added = _output_padding(output_padding, bares)
+    added = per_axis(output_padding, "output_padding", rank, 0, default=0, scalar=False)
+    for i, (plus, axis) in enumerate(zip(added, bares, strict=True)):
+        check_added(i, plus, axis, axis.stride - 1, "less than the stride, even if the dilation is larger")
     ends, requested = (0,) * (2 * rank), (None,) * rank
     if pads is not None:
         legal, fix = f"a list of {2 * rank} integers of at least 0", "pass all begins, then all ends"
@@ -83,15 +84,9 @@ def call(spec: Spec) -> Call:
     ``pads`` are not below 0, and ``output_padding`` is below the stride: further zeros have to be added to the result.
     """
     axes, rank = spec.axes, spec.rank
-    added = [min(max(0, -axis.hi), axis.stride - 1) for axis in axes]
-    # If the operator's result ends too early, a position of it has to remain, even of a single stamp.
-    begins = [
-        max(0, min(axis.lo, axis.extent + plus - 1) if -axis.hi > plus else axis.lo)
-        for axis, plus in zip(axes, added, strict=True)
-    ]
-    ends = [max(0, axis.hi) for axis in axes]
-    crops = zip(begins, (end - plus for end, plus in zip(ends, added, strict=True)), strict=True)
-    computed = [axis.with_crop(*crop) for axis, crop in zip(axes, crops, strict=True)]
+    begins, ends, added = map(list, zip(*map(_pads, axes), strict=True))
+    crops = zip(axes, begins, ends, added, strict=True)
+    computed = [axis.with_crop(begin, end - plus) for axis, begin, end, plus in crops]
     arguments = {
         "strides": [axis.stride for axis in axes],
         "dilations": [axis.dilation for axis in axes],
@@ -139,15 +134,12 @@ def crop_axis(
     return axis
 
 
-def _output_padding(value: Any, bares: Sequence[Axis]) -> tuple[int, ...]:
-    found = per_axis(value, "output_padding", len(bares), 0, default=0, scalar=False)
-    for i, (plus, axis) in enumerate(zip(found, bares, strict=True)):
-        if plus >= axis.stride:
-            problem = f"output_padding is too large along spatial axis {i}"
-            got, fix = f"output_padding[{i}] = {plus}, with stride {axis.stride}", "pad the result with jax.numpy.pad"
-            legal = f"0 to {axis.stride - 1}: less than the stride, even if the dilation is larger"
-            raise ArgumentError(problem, got=got, legal=legal, fix=fix)
-    return found
+def _pads(axis: Axis) -> tuple[int, int, int]:
+    """Return the pads and the output padding that crop as ``axis`` does, or at most that much."""
+    added = min(max(0, -axis.hi), axis.stride - 1)
+    # If the operator's result ends too early, a position of it has to remain, even of a single stamp.
+    begin = min(axis.lo, axis.extent + added - 1) if -axis.hi > added else axis.lo
+    return max(0, begin), max(0, axis.hi), added
 
 
 def _rank(operands: Operands) -> int:

@@ -200,8 +200,7 @@ def _groups(groups: Any, operands: Operands, output_shape: Sequence[Size] | None
         implied, rest = divmod(output_shape[layout.channel_axis], out)
         if rest == 0 and implied > 0 and in_channels % implied == 0:
             groups = implied
-    check_groups(groups, in_channels)
-    return groups
+    return check_groups(groups, in_channels)
 
 
 def _output_sizes(

@@ -14,14 +14,14 @@ check that: if the batch is empty it checks less, and if oneDNN computes, an out
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, check_bias, check_groups, integer, per_axis
+from .._geometry.arguments import Operands, Size, check_bias, check_groups, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from .convention import Call, Convention, Padding, check_supported, non_default, remainder, shortest
+from .convention import Call, Convention, Padding, check_added, check_supported, non_default, remainder, shortest
 
 _DEFAULTS = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
 
@@ -51,8 +51,7 @@ def resolve(
     paddings = per_axis(padding, "padding", rank, lowest=0, broadcast=True)
     added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
     dilations = per_axis(dilation, "dilation", rank, broadcast=True)
-    groups = integer(groups, "groups", lowest=1)
-    check_groups(groups, operands.kernel[0])
+    groups = check_groups(groups, operands.kernel[0])
     if bias_shape is not None:
         check_bias(bias_shape, operands.kernel[1] * groups, "bias", "weight.shape[1] * groups")
     bares = map(Axis, operands.kernel[2:], strides, dilations)
@@ -107,13 +106,7 @@ def _check_operands(operands: Operands, rank: int) -> None:
 def crop_axis(number: int, n: Size, bare: Axis, padding: int, added: int) -> Axis:
     """Return ``bare`` with PyTorch's crop for ``n`` pixels along the spatial axis of this ``number``."""
     axis = bare.with_crop(padding, padding - added)
-    most = _most_added(axis)
-    if added > most:
-        problem = f"output_padding is too large along spatial axis {number}"
-        got = f"output_padding {added}, stride {axis.stride}, dilation {axis.dilation}"
-        fix = "pass a smaller output_padding, or add zeros to the result with jax.numpy.pad"
-        legal = f"0 to {most}: less than the larger of stride and dilation"
-        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    check_added(number, added, axis, _most_added(axis), "less than the larger of stride and dilation")
     if isinstance(n, int) and n < 1:
         problem, legal = f"input has no pixels along spatial axis {number}", "at least 1; only the batch may be empty"
         fix = "call jconvt.conv_transpose, which takes empty images"

@@ -229,12 +229,14 @@ class Operands:
             raise ArgumentError(problem, got=got, legal=legal, fix=fix)
 
 
-def check_groups(groups: int, channels: int, name: str = "groups", side: str = "input") -> None:
-    """Raise if ``groups`` does not divide the number of channels on that ``side``."""
+def check_groups(groups: Any, channels: int, name: str = "groups", side: str = "input") -> int:
+    """Return ``groups`` as an integer, or raise if it does not divide the number of channels on that ``side``."""
+    groups = integer(groups, name, lowest=1)
     if channels % groups:
         fix = f"pass such a {name}; one group for each channel is a depthwise convolution"
         got, legal = f"{name} = {groups}, {channels} channels", f"a divisor of {channels}"
         raise ArgumentError(f"{name} does not divide the {side} channels", got=got, legal=legal, fix=fix)
+    return groups
 
 
 def check_bias(shape: Iterable[int], channels: int, name: str, source: str) -> None:
