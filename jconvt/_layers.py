@@ -34,15 +34,13 @@ def check_rng(is_rng: bool, name: str, value: Any, legal: str) -> None:
 
 
 def apply_flax_layer(
-    module: Any, operands: Sequence[jax.Array | None], batch_axes: int, output_shape: Sequence[int] | None
+    module: Any, operands: Sequence[Any], batch_axes: int, output_shape: Sequence[int] | None
 ) -> jax.Array:
     """Apply a Linen or NNX layer, whose attributes ``module`` has, to inputs with ``batch_axes`` batch axes.
 
     ``operands`` are the inputs, the kernel, and the bias or ``None``. ``output_shape`` overrides the module's.
     """
     inputs, kernel, bias = operands
-    assert inputs is not None
-    assert kernel is not None
     layer = flax_convention.resolve_layer(
         (1, *inputs.shape[batch_axes:]), kernel.shape, module.strides, module.padding, module.kernel_dilation,
         module.transpose_kernel, output_shape=module.output_shape if output_shape is None else output_shape,

@@ -114,7 +114,7 @@ def remainder(wanted: Sequence[Axis], computed: Sequence[Axis]) -> tuple[tuple[i
 def shortest(values: Iterable[int]) -> int | tuple[int, ...]:
     """Return one integer if all are equal, else all of them."""
     first, *others = values
-    return first if {first} >= {*others} else (first, *others)
+    return (first, *others) if any(other != first for other in others) else first
 
 
 def non_default(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ padding before it wraps the canvas around.
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import LARGEST, Size, flag, integers, paddings, per_axis, single
+from .._geometry.arguments import LARGEST, Size, flag, integers, pairs, per_axis, single
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
@@ -44,27 +44,27 @@ def resolve(
     kernel has it. ``groups`` and ``use_consistent_padding`` are those of ``jconvt.lax``; Flax's layer has neither.
     """
     kernel_shape = integers(kernel_shape, "kernel.shape", range(100), "one size for each axis", lowest=0)
-    *kernel, _, _ = kernel_shape if len(kernel_shape) > 1 else (0, 0)
-    rank = len(kernel)
+    kernel, rank = kernel_shape[:-2], len(kernel_shape) - 2
     if not 1 <= rank <= 3:
         problem, got = "Flax's ConvTranspose has one to three spatial axes", f"kernel of shape {kernel_shape}"
         fix = "call jconvt.lax.conv_transpose with dimension_numbers"
         raise ArgumentError(problem, got=got, legal="1 to 3 spatial axes", fix=fix)
-    if kernel_size is not None and kernel_sizes(kernel_size) != tuple(kernel):
+    if kernel_size is not None and kernel_sizes(kernel_size) != kernel:
         problem, got = "kernel_size differs from the shape of the kernel", f"kernel_size = {kernel_size}"
         fix = "leave it out, or check the order of the kernel's axes: channels last"
-        raise ArgumentError(problem, got=got, legal=tuple(kernel), fix=fix)
-    if isinstance(padding, str) and padding.upper() == "CIRCULAR":
+        raise ArgumentError(problem, got=got, legal=kernel, fix=fix)
+    legal = f"'SAME', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
+    if not isinstance(padding, str):
+        padding = pairs(padding, "padding", (rank,), legal, -LARGEST, numbers=True)
+    elif padding.upper() == "CIRCULAR":
         problem, got = "circular padding wraps the canvas around, which no crop does", f"padding = {padding!r}"
         fix = "use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, or pass another padding"
-        raise ArgumentError(problem, got=got, legal="'SAME', 'VALID', integers or pairs", fix=fix)
-    legal = f"'SAME', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
-    ends = paddings(padding, ("SAME", "VALID"), (rank,), legal, lowest=-LARGEST, numbers=True)
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
     return lax.resolve(
         input_shape,
         kernel_shape,
         per_axis(strides, "strides", rank, default=1),
-        padding if isinstance(padding, str) else ends,
+        padding,
         per_axis(kernel_dilation, "kernel_dilation", rank, default=1),
         transpose_kernel=transpose_kernel,
         use_consistent_padding=use_consistent_padding,

@@ -52,18 +52,17 @@ def resolve(
     strides = per_axis(strides, "strides", rank)
     dilations = per_axis(dilation_rate, "dilation_rate", rank)
     added = [None] * rank if output_padding is None else per_axis(output_padding, "output_padding", rank, lowest=0)
-    axes = []
-    for i, n in enumerate(layout.spatial(operands.input)):
-        axis = crop_axis(Axis(operands.kernel[i], strides[i], dilations[i]), same, added[i])
-        missing = -axis.output_size(n) if isinstance(n, int) else 0
-        if missing > 0:
-            call = f"input size {n}, kernel {axis.kernel}, stride {strides[i]}, dilation {dilations[i]}"
-            got = f"output_padding {added[i]}, for output size {-missing} ({call}, padding {padding})"
+    bares = map(Axis, operands.kernel, strides, dilations)
+    axes = tuple(crop_axis(bare, same, plus) for bare, plus in zip(bares, added, strict=True))
+    for n, axis, plus in zip(layout.spatial(operands.input), axes, added, strict=True):
+        out = axis.output_size(n)
+        if isinstance(n, int) and out < 0:
+            call = f"input size {n}, kernel {axis.kernel}, stride {axis.stride}, dilation {axis.dilation}"
+            got = f"output_padding {plus}, for output size {out} ({call}, padding {padding})"
             problem = "output_padding gives an axis without pixels a size below 0"
             fix = "leave output_padding out, or pass inputs that have pixels"
-            raise ArgumentError(problem, got=got, legal=f"{(added[i] or 0) + missing} or more", fix=fix)
-        axes.append(axis)
-    return Spec(tuple(axes), groups), layout
+            raise ArgumentError(problem, got=got, legal=f"{(plus or 0) - out} or more", fix=fix)
+    return Spec(axes, groups), layout
 
 
 def call(spec: Spec, channels_first: bool = False) -> Call:
@@ -97,7 +96,8 @@ def _closest(axes: Sequence[Axis]) -> tuple[str, list[int] | None, list[Axis]]:
         if [crop_axis(axis, same, None) for axis in axes] == list(axes):
             return padding, None, list(axes)
         added = [_uncropped(axis, same) - axis.lo - axis.hi for axis in axes]
-        if all(plus in _everywhere(axis, same) for axis, plus in zip(axes, added, strict=True)):
+        lowest = [1 - axis.extent % 2 if same else 0 for axis in axes]  # on every backend
+        if all(low <= plus < low + axis.stride for axis, plus, low in zip(axes, added, lowest, strict=True)):
             computed = [crop_axis(axis, same, plus) for axis, plus in zip(axes, added, strict=True)]
             if computed == list(axes):
                 return padding, added, computed
@@ -106,12 +106,6 @@ def _closest(axes: Sequence[Axis]) -> tuple[str, list[int] | None, list[Axis]]:
     computed = [crop_axis(axis, False, plus) for axis, plus in zip(axes, added, strict=True)]
     usual = [crop_axis(axis, False, None) for axis in axes]
     return "valid", None if computed == usual else added, computed
-
-
-def _everywhere(axis: Axis, same: bool) -> range:
-    """Return the output paddings that Keras supports on every backend."""
-    lowest = 1 - axis.extent % 2 if same else 0
-    return range(lowest, lowest + axis.stride)
 
 
 def _uncropped(axis: Axis, same: bool) -> int:
