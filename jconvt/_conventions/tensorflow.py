@@ -180,9 +180,7 @@ def layout_of(data_format: Any, rank: int) -> Layout:
 def _paddings(padding: Any, layout: Layout) -> Sequence[Padding]:
     rank = layout.rank
     legal = f"'SAME', 'VALID', or a (before, after) of at least 0 for each of {rank + 2} or {rank} axes"
-    is_explicit = isinstance(padding, str) and padding.upper() == "EXPLICIT"
-    fix = "pass the explicit pairs as padding" if is_explicit else ""
-    found = paddings(padding, ("SAME", "VALID"), (rank, rank + 2), legal, fix)
+    found = paddings(padding, ("SAME", "VALID"), (rank, rank + 2), legal)
     if len(found) == rank:
         return found
     if found[0] != (0, 0) or found[layout.channel_axis] != (0, 0):
@@ -209,11 +207,8 @@ def _output_sizes(
     """Return the spatial sizes of ``output_shape``, or raise if it has a wrong batch size or number of channels."""
     if output_shape is None or len(output_shape) == layout.rank:
         return output_shape or (None,) * layout.rank
-    channels = operands.kernel[-2] * groups
-    for part, axis, size in (
-        ("batch size", 0, operands.input[0]),
-        ("number of channels", layout.channel_axis, channels),
-    ):
+    channels = "number of channels", layout.channel_axis, operands.kernel[-2] * groups
+    for part, axis, size in (("batch size", 0, operands.input[0]), channels):
         if output_shape[axis] != size:
             got, legal = f"{name}[{axis}] = {output_shape[axis]}", f"{size}, from {operands} and groups {groups}"
             fix = f"pass {size}, or only the spatial sizes"

@@ -135,14 +135,14 @@ def pairs(
 
 
 def paddings(
-    padding: Any, names: Collection[str], lengths: Sequence[int], legal: str, fix: str = "", **options: Any
+    padding: Any, names: Collection[str], lengths: Sequence[int], legal: str, **options: Any
 ) -> Sequence[Padding]:
     """Return one of ``names``, in capitals, for each of ``lengths[0]`` axes, or the ``pairs`` with ``options``."""
     if not isinstance(padding, str):
         return pairs(padding, "padding", lengths, legal, **options)
     if padding.upper() in names:
         return [padding.upper()] * lengths[0]
-    fix = fix or "pass one of these"
+    fix = "pass the explicit pairs as padding" if padding.upper() == "EXPLICIT" else "pass one of these"
     raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix=fix)
 
 
