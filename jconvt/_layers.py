@@ -34,27 +34,19 @@ def check_rng(is_rng: bool, name: str, value: Any, legal: str) -> None:
 
 
 def apply_flax_layer(
-    module: Any, operands: Sequence[jax.Array | None], batch_axes: int, output_shape: Sequence[int] | None
+    module: Any, operands: Sequence[Any], batch_axes: int, output_shape: Sequence[int] | None
 ) -> jax.Array:
     """Apply a Linen or NNX layer, whose attributes ``module`` has, to inputs with ``batch_axes`` batch axes.
 
     ``operands`` are the inputs, the kernel, and the bias or ``None``. ``output_shape`` overrides the module's.
     """
     inputs, kernel, bias = operands
-    assert inputs is not None
-    assert kernel is not None
     layer = flax_convention.resolve_layer(
-        (1, *inputs.shape[batch_axes:]),
-        kernel.shape,
-        module.strides,
-        module.padding,
-        module.kernel_dilation,
-        module.transpose_kernel,
-        groups=module.groups,
-        output_shape=module.output_shape if output_shape is None else output_shape,
-        output_padding=module.output_padding,
+        (1, *inputs.shape[batch_axes:]), kernel.shape, module.strides, module.padding, module.kernel_dilation,
+        module.transpose_kernel, output_shape=module.output_shape if output_shape is None else output_shape,
+        output_padding=module.output_padding, groups=module.groups,
         use_consistent_padding=module.use_consistent_padding,
-    )
+    )  # fmt: skip
     arrays = {"inputs": inputs, "kernel": kernel}
     return _apply(module, arrays, bias, layer, batch_axes, module.preferred_element_type)
 
@@ -62,16 +54,9 @@ def apply_flax_layer(
 def apply_equinox_layer(module: Any, x: jax.Array, output_shape: Sequence[int] | None) -> jax.Array:
     """Apply an Equinox layer, whose attributes ``module`` has, to ``x``; ``output_shape`` overrides the module's."""
     layer = equinox_convention.resolve(
-        x.shape,
-        module.weight.shape,
-        module.stride,
-        module.padding,
-        module.output_padding,
-        module.dilation,
-        module.groups,
-        module.padding_mode,
-        output_shape=module.output_shape if output_shape is None else output_shape,
-    )
+        x.shape, module.weight.shape, module.stride, module.padding, module.output_padding, module.dilation,
+        module.groups, module.padding_mode, output_shape=module.output_shape if output_shape is None else output_shape,
+    )  # fmt: skip
     return _apply(module, {"x": x, "weight": module.weight}, module.bias, layer, batch_axes=0)
 
 
@@ -99,15 +84,9 @@ def _apply(
         sizes = spec.output_sizes(layout.spatial(x.shape))
         out_sharding.check(module.out_sharding, (*batch_shape, *layout.shape(1, sizes, channels)[1:]), x, w)
     y = operation.transposed_convolution(
-        x,
-        filters,
-        spec,
-        layout,
-        name="conv_transpose",
-        method=module.method,
-        precision=module.precision,
+        x, filters, spec, layout, name="conv_transpose", method=module.method, precision=module.precision,
         preferred_element_type=preferred_element_type,
-    )
+    )  # fmt: skip
     if bias is not None:
         y = y + lax.reshape(bias, layout.shape(1, (1,) * layout.rank, channels))
     if batch_axes != 1:

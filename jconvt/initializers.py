@@ -115,11 +115,8 @@ def icnr(
                 drawn[axis] = -(-shape[axis] // factor)
         elif shape[o] % block:
             problem = "the number of output channels is not a multiple of the block's pixels"
-            got, fix = (
-                f"{shape[o]} output channels, scale {factors}",
-                "give the convolution as many as depth to space needs",
-            )
-            raise ArgumentError(problem, got=got, legal=f"a multiple of {block}", fix=fix)
+            fix, legal = "give the convolution as many as depth to space needs", f"a multiple of {block}"
+            raise ArgumentError(problem, got=f"{shape[o]} output channels, scale {factors}", legal=legal, fix=fix)
         else:
             drawn[o] = shape[o] // block
         kernel = initializer(key, tuple(drawn), _dtype(dtype))

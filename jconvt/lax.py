@@ -10,7 +10,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from ._conventions import lax as convention
-from ._conventions._dimension_numbers import Dimensions, dimensions
 from ._core import operation
 
 
@@ -85,41 +84,25 @@ def conv_transpose(
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
     """
     x, w = operation.operands(lhs=lhs, rhs=rhs)
-    spec, layout = convention.resolve(
-        x.shape,
-        w.shape,
-        strides,
-        padding,
-        rhs_dilation,
-        dimension_numbers,
-        transpose_kernel,
-        use_consistent_padding,
+    spec, layout, kernel, input_order, output_order = convention.resolve_call(
+        x.shape, w.shape, strides, padding, rhs_dilation, dimension_numbers, transpose_kernel, use_consistent_padding,
         feature_group_count=feature_group_count,
-    )
-    numbers = dimensions(dimension_numbers, layout.rank)
-    kernel = convention.kernel_layout(layout.rank, dimension_numbers, transpose_kernel, spec.groups)
+    )  # fmt: skip
     y = operation.transposed_convolution(
-        jax.lax.transpose(x, numbers.input_order),
-        operation.filters(w, kernel),
-        spec,
-        layout,
-        name="conv_transpose",
-        method=method,
-        precision=precision,
-        preferred_element_type=preferred_element_type,
-        out_sharding=_before_transpose(out_sharding, numbers),
-    )
-    return jax.lax.transpose(y, numbers.output_order)
+        jax.lax.transpose(x, input_order), operation.filters(w, kernel), spec, layout, name="conv_transpose",
+        method=method, precision=precision, preferred_element_type=preferred_element_type,
+        out_sharding=_before_transpose(out_sharding, output_order),
+    )  # fmt: skip
+    return jax.lax.transpose(y, output_order)
 
 
-def _before_transpose(out_sharding: Any, numbers: Dimensions) -> Any:
-    """The sharding of the result before its axes are transposed to the order of the output.
+def _before_transpose(out_sharding: Any, order: Sequence[int]) -> Any:
+    """The sharding of the result before its axes are transposed to this ``order``.
 
     A value that is not a sharding, or has too many entries, is returned unchanged and raises later.
     """
-    order = numbers.output_order
     if isinstance(out_sharding, NamedSharding):
-        return NamedSharding(out_sharding.mesh, _before_transpose(out_sharding.spec, numbers))
+        return NamedSharding(out_sharding.mesh, _before_transpose(out_sharding.spec, order))
     if not isinstance(out_sharding, PartitionSpec) or len(out_sharding) > len(order):
         return out_sharding
     entries = [*out_sharding, *[None] * (len(order) - len(out_sharding))]

@@ -62,26 +62,13 @@ class ConvTranspose(nnx.ConvTranspose):
         shape = convention.kernel_shape(sizes, in_features, out_features, groups, transpose_kernel, name="out_features")
         _layers.check_rng(callable(getattr(rngs, "params", None)), "rngs", rngs, legal="nnx.Rngs(seed)")
         super().__init__(
-            in_features,
-            out_features,
-            kernel_size,
-            strides,
-            padding=padding,
-            kernel_dilation=kernel_dilation,
-            use_bias=use_bias,
-            mask=mask,
-            dtype=dtype,
-            param_dtype=param_dtype,
-            precision=precision,
+            in_features, out_features, kernel_size, strides, padding=padding, kernel_dilation=kernel_dilation,
+            use_bias=use_bias, mask=mask, dtype=dtype, param_dtype=param_dtype, precision=precision,
             kernel_init=lambda key, _, dtype: kernel_init(key, shape, dtype),  # Flax's shape has no groups
-            bias_init=bias_init,
-            transpose_kernel=transpose_kernel,
-            promote_dtype=promote_dtype,
-            preferred_element_type=preferred_element_type,
-            rngs=rngs,
-            kernel_metadata=kernel_metadata,
+            bias_init=bias_init, transpose_kernel=transpose_kernel, promote_dtype=promote_dtype,
+            preferred_element_type=preferred_element_type, rngs=rngs, kernel_metadata=kernel_metadata,
             bias_metadata=bias_metadata,
-        )
+        )  # fmt: skip
         self.kernel_shape, self.groups, self.method, self.out_sharding = shape, groups, method, out_sharding
         self.output_shape, self.output_padding = output_shape, output_padding
         self.use_consistent_padding = use_consistent_padding

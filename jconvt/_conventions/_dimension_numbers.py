@@ -6,11 +6,9 @@ from .._geometry.arguments import integer, sequence
 from .._geometry.layout import Layout
 from ..errors import ArgumentError, ArgumentTypeError
 
-_OUTER = ("NC", "OI", "NC")
-
 
 class Dimensions(NamedTuple):
-    """The axes of the input, ``lhs``, and of the output: batch, channels, spatial ones.
+    """The axes of the input and of the output: batch, channels, spatial ones.
 
     Those of the kernel, ``rhs``: output channels, input channels, spatial ones. The spatial axes are in one order, the
     kernel's.
@@ -52,8 +50,7 @@ def dimensions(dimension_numbers: Any, rank: int) -> Dimensions:
             problem = f"there are no default dimension_numbers for {rank} spatial axes"
             legal, fix = "None for up to 3 spatial axes", f"pass {strings(rank)}"
             raise ArgumentError(problem, got="dimension_numbers = None", legal=legal, fix=fix)
-        last = (0, rank + 1, *range(1, rank + 1))
-        return Dimensions(last, (rank + 1, rank, *range(rank)), last)
+        dimension_numbers = strings(rank)
     if hasattr(dimension_numbers, "lhs_spec"):  # a ConvDimensionNumbers
         return Dimensions(*(_axes(dimension_numbers, name, rank) for name in ("lhs_spec", "rhs_spec", "out_spec")))
     legal = "None, three strings like ('NHWC', 'HWIO', 'NHWC'), or a jax.lax.ConvDimensionNumbers"
@@ -62,20 +59,16 @@ def dimensions(dimension_numbers: Any, rank: int) -> Dimensions:
         fix = "name the axes of the input, of the kernel, and of the output, with one letter for each axis"
         got = f"dimension_numbers = {dimension_numbers!r}"
         raise ArgumentTypeError("dimension_numbers must be three strings", got=got, legal=legal, fix=fix)
-    space = [letter for letter in entries[1] if letter not in "OI"]
-    for number, (entry, outer) in enumerate(zip(entries, _OUTER, strict=True)):
+    space, found = [letter for letter in entries[1] if letter not in "OI"], []
+    for number, (entry, outer) in enumerate(zip(entries, ("NC", "OI", "NC"), strict=True)):
         if sorted(entry) != sorted([*outer, *space]) or len(set(entry)) != len(entry) or len(space) != rank:
+            problem = f"dimension_numbers[{number}] does not name each axis once"
             got = f"dimension_numbers = {tuple(entries)}, for {rank} spatial axes"
             legal = f"{outer[0]}, {outer[1]} and the same {rank} other letters in all three, in any order"
             fix = "write one letter for each axis: N and C in the first and last, O and I in the kernel's"
-            problem = f"dimension_numbers[{number}] does not name each axis once"
             raise ArgumentError(problem, got=got, legal=legal, fix=fix)
-    return Dimensions(
-        *(
-            tuple(entry.index(letter) for letter in (*outer, *space))
-            for entry, outer in zip(entries, _OUTER, strict=True)
-        )
-    )
+        found.append(tuple(entry.index(letter) for letter in (*outer, *space)))
+    return Dimensions(*found)
 
 
 def strings(rank: int, channels_first: bool = False) -> tuple[str, str, str]:

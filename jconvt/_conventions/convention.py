@@ -1,7 +1,7 @@
 """The class ``Convention``: all that the library knows of one framework's transposed convolution."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .._geometry.arguments import integer
@@ -80,7 +80,7 @@ class Convention:
     """Whether the code has to copy operands first, as the framework accepts no array that runs backwards."""
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise if a stated call has arguments that the function lacks, or lacks some that it requires."""
+        """Raise if a stated call has unknown arguments, or lacks some that are required."""
         unknown = [name for name in arguments if name not in self.arguments]
         missing = [name for name in self.required if name not in arguments]
         if unknown or missing:
@@ -111,6 +111,32 @@ def remainder(wanted: Sequence[Axis], computed: Sequence[Axis]) -> tuple[tuple[i
     return tuple((a.lo - b.lo, a.hi - b.hi) for a, b in zip(wanted, computed, strict=True))
 
 
-def shortest(values: Sequence[int]) -> int | tuple[int, ...]:
+def shortest(values: Iterable[int]) -> int | tuple[int, ...]:
     """Return one integer if all are equal, else all of them."""
-    return values[0] if len(set(values)) == 1 else tuple(values)
+    first, *others = values
+    return (first, *others) if any(other != first for other in others) else first
+
+
+def non_default(arguments: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments whose values are not the function's defaults."""
+    return {name: value for name, value in arguments.items() if name not in defaults or value != defaults[name]}
+
+
+def check_supported(spec: Spec, function: str, instead: str, most_axes: int | None = 3, groups: bool = False) -> None:
+    """Raise if ``function`` lacks the groups or the number of spatial axes of ``spec``, which ``instead`` has."""
+    if spec.groups > 1 and not groups:
+        problem, got, legal = f"{function} has no groups", f"groups = {spec.groups}", "groups = 1"
+        fix = f"call it on each group's channels and concatenate, or use {instead}"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    if most_axes is not None and spec.rank > most_axes:
+        problem, got = f"{function} has at most {most_axes} spatial axes", f"{spec.rank} spatial axes"
+        raise ArgumentError(problem, got=got, legal=f"1 to {most_axes} spatial axes", fix=f"use {instead}")
+
+
+def check_added(number: int, added: int, axis: Axis, most: int, why: str) -> None:
+    """Raise if ``added``, the output padding along the spatial axis of this ``number``, is more than ``most``."""
+    if added > most:
+        problem = f"output_padding is too large along spatial axis {number}"
+        got = f"output_padding {added}, stride {axis.stride}, dilation {axis.dilation}"
+        fix = "pass a smaller output_padding, or add zeros to the result with jax.numpy.pad"
+        raise ArgumentError(problem, got=got, legal=f"0 to {most}: {why}", fix=fix)

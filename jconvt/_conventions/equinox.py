@@ -16,17 +16,16 @@ convolution's, so it stamps backwards. With ``padding_mode`` "CIRCULAR" the inpu
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import LARGEST, Size, integer, pairs, per_axis
+from .._geometry.arguments import LARGEST, Padding, Size, integer, one_of, paddings, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from . import lax, tensorflow
+from . import lax
 from ._layers import ResolvedLayer, check_channels, make_circular, to_same_lower, with_output_size
-
-_MODES = ("ZEROS", "CIRCULAR")
+from .convention import check_added
 
 
 def kernel_layout(rank: int, groups: int = 1) -> KernelLayout:
@@ -58,20 +57,16 @@ def resolve_axes(
     rank = len(kernel_size)
     strides, dilations = per_axis(stride, "stride", rank), per_axis(dilation, "dilation", rank)
     added = per_axis(output_padding, "output_padding", rank, 0)
-    paddings = _paddings(padding, rank)
-    for i, (p, s) in enumerate(zip(added, strides, strict=True)):
-        if p >= s:
-            got, fix = f"output_padding[{i}] = {p}, stride[{i}] = {s}", "pass a smaller one, or a larger stride"
-            problem, legal = f"output_padding[{i}] is not below the stride", f"0 to {s - 1}: more is a larger input's"
-            raise ArgumentError(problem, got=got, legal=legal, fix=fix)
-    if is_circular(padding_mode) and (any(added) or not all(isinstance(pad, str) for pad in paddings)):
+    legal = f"'SAME', 'SAME_LOWER', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
+    ends = paddings(padding, ("SAME", "SAME_LOWER", "VALID"), (rank,), legal, lowest=-LARGEST, numbers=True)
+    bares = list(map(Axis, kernel_size, strides, dilations))
+    for i, (plus, axis) in enumerate(zip(added, bares, strict=True)):
+        check_added(i, plus, axis, axis.stride - 1, "more is a larger input's")
+    if is_circular(padding_mode) and (any(added) or not {*ends} <= {"SAME", "SAME_LOWER"}):
         problem = "circular padding is aligned by 'SAME' or 'SAME_LOWER', and its output is one period"
         got, legal = f"padding = {padding!r}, output_padding = {added}", "'SAME' or 'SAME_LOWER', output_padding 0"
         raise ArgumentError(problem, got=got, legal=legal, fix="pass padding='SAME', and leave output_padding out")
-    return tuple(
-        _crop_axis(Axis(k, s, d), pad, p)
-        for k, s, d, pad, p in zip(kernel_size, strides, dilations, paddings, added, strict=True)
-    )
+    return tuple(map(_crop_axis, bares, ends, added))
 
 
 @memoize
@@ -118,30 +113,17 @@ def resolve(
 
 def is_circular(padding_mode: Any) -> bool:
     """Return whether ``padding_mode`` is "CIRCULAR", or raise an error if a transposed convolution has no such mode."""
-    if isinstance(padding_mode, str) and padding_mode.upper() in _MODES:
-        return padding_mode.upper() == "CIRCULAR"
-    got, legal = f"padding_mode = {padding_mode!r}", " or ".join(map(repr, _MODES))
+    named = padding_mode.upper() if isinstance(padding_mode, str) else padding_mode
     fix = "pass one of these: 'REFLECT' and 'REPLICATE' are for convolutions that are not transposed"
-    raise ArgumentError("unknown padding_mode", got=got, legal=legal, fix=fix)
+    return one_of(named, "padding_mode", ("ZEROS", "CIRCULAR"), fix) == "CIRCULAR"
 
 
-def _crop_axis(axis: Axis, padding: tensorflow.Padding, output_padding: int) -> Axis:
+def _crop_axis(axis: Axis, padding: Padding, output_padding: int) -> Axis:
     """Return ``axis`` cropped as in the table above."""
-    if not isinstance(padding, str):
-        return axis.with_crop(padding[0], padding[1] - output_padding)
+    if not isinstance(padding, str) or padding == "VALID":
+        lo, hi = (0, 0) if isinstance(padding, str) else padding
+        return axis.with_crop(lo, hi - output_padding)
     removed = axis.extent - axis.stride + output_padding
     lo = max(0, removed) // 2
     axis = axis.with_crop(lo, removed - lo)
     return to_same_lower(axis) if padding == "SAME_LOWER" else axis
-
-
-def _paddings(padding: Any, rank: int) -> Sequence[tensorflow.Padding]:
-    """Return "SAME", "SAME_LOWER" or a pair for each axis. The pair is the crop without ``output_padding``."""
-    legal = f"'SAME', 'SAME_LOWER', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
-    if isinstance(padding, str):
-        if padding.upper() in ("SAME", "SAME_LOWER"):
-            return [padding.upper()] * rank
-        if padding.upper() == "VALID":
-            return [(0, 0)] * rank
-        raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix="pass one of these")
-    return pairs(padding, "padding", (rank,), legal, -LARGEST, numbers=True)

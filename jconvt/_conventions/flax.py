@@ -12,16 +12,15 @@ padding before it wraps the canvas around.
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import LARGEST, Operands, Size, flag, integers, pairs, per_axis, single
+from .._geometry.arguments import LARGEST, Size, flag, integers, pairs, per_axis, single
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from . import lax
-from ._dimension_numbers import dimensions
 from ._layers import ResolvedLayer, check_channels, make_circular, to_same_lower, with_output_size
-from .convention import Call, Convention, remainder
+from .convention import Call, Convention, check_supported, non_default, remainder
 
 _LAYER_PADDINGS = ("SAME", "SAME_LOWER", "VALID", "CIRCULAR")
 
@@ -44,26 +43,33 @@ def resolve(
     ``input_shape`` has one batch axis; the layer merges any number into one. ``kernel_size`` may be left out, as the
     kernel has it. ``groups`` and ``use_consistent_padding`` are those of ``jconvt.lax``; Flax's layer has neither.
     """
-    operands = Operands.of("inputs", input_shape, "kernel", kernel_shape)
-    rank = len(operands.kernel) - 2
-    _check_rank(rank, f"kernel of shape {operands.kernel}")
-    lax.check_operands(operands)
-    if kernel_size is not None and kernel_sizes(kernel_size) != operands.kernel[:rank]:
-        got, fix = (
-            f"kernel_size = {kernel_size}",
-            "leave it out, or check the order of the kernel's axes: channels last",
-        )
-        problem = "kernel_size differs from the shape of the kernel"
-        raise ArgumentError(problem, got=got, legal=operands.kernel[:rank], fix=fix)
-    return lax.resolve_checked(
-        operands,
-        per_axis(1 if strides is None else strides, "strides", rank),
-        _padding(padding, rank),
-        per_axis(1 if kernel_dilation is None else kernel_dilation, "kernel_dilation", rank),
-        dimensions(None, rank),
-        flag(transpose_kernel, "transpose_kernel"),
-        flag(use_consistent_padding, "use_consistent_padding"),
-        groups=("groups", groups),
+    kernel_shape = integers(kernel_shape, "kernel.shape", range(100), "one size for each axis", lowest=0)
+    kernel, rank = kernel_shape[:-2], len(kernel_shape) - 2
+    if not 1 <= rank <= 3:
+        problem, got = "Flax's ConvTranspose has one to three spatial axes", f"kernel of shape {kernel_shape}"
+        fix = "call jconvt.lax.conv_transpose with dimension_numbers"
+        raise ArgumentError(problem, got=got, legal="1 to 3 spatial axes", fix=fix)
+    if kernel_size is not None and kernel_sizes(kernel_size) != kernel:
+        problem, got = "kernel_size differs from the shape of the kernel", f"kernel_size = {kernel_size}"
+        fix = "leave it out, or check the order of the kernel's axes: channels last"
+        raise ArgumentError(problem, got=got, legal=kernel, fix=fix)
+    legal = f"'SAME', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
+    if not isinstance(padding, str):
+        padding = pairs(padding, "padding", (rank,), legal, -LARGEST, numbers=True)
+    elif padding.upper() == "CIRCULAR":
+        problem, got = "circular padding wraps the canvas around, which no crop does", f"padding = {padding!r}"
+        fix = "use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, or pass another padding"
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    return lax.resolve(
+        input_shape,
+        kernel_shape,
+        per_axis(strides, "strides", rank, default=1),
+        padding,
+        per_axis(kernel_dilation, "kernel_dilation", rank, default=1),
+        transpose_kernel=transpose_kernel,
+        use_consistent_padding=use_consistent_padding,
+        feature_group_count=groups,
+        names=("inputs", "kernel", "groups"),
     )
 
 
@@ -79,22 +85,19 @@ def call(spec: Spec, *, transpose_kernel: bool = False, nnx: bool = False) -> Ca
     for inputs of at least one pixel.
     """
     axes, rank = spec.axes, spec.rank
-    if spec.groups > 1:
-        got, fix = f"groups = {spec.groups}", "use the ConvTranspose of jconvt.linen or jconvt.nnx, which has groups"
-        raise ArgumentError("Flax's ConvTranspose has no groups", got=got, legal="groups = 1", fix=fix)
-    _check_rank(rank, f"{rank} spatial axes")
-    arguments: dict[str, Any] = {"kernel_size": tuple(axis.kernel for axis in axes)}
-    if any(axis.stride > 1 for axis in axes):
-        arguments["strides"] = tuple(axis.stride for axis in axes)
-    padding = lax.padding_of(axes)
-    if padding != "SAME":
-        arguments["padding"] = padding
-    if any(axis.dilation > 1 for axis in axes):
-        arguments["kernel_dilation"] = tuple(axis.dilation for axis in axes)
-    if transpose_kernel:
-        arguments["transpose_kernel"] = True
+    check_supported(spec, "Flax's ConvTranspose", "the ConvTranspose of jconvt.linen, or jconvt.conv_transpose")
+    arguments = {
+        "kernel_size": tuple(axis.kernel for axis in axes),
+        "strides": tuple(axis.stride for axis in axes),
+        "padding": lax.padding_of(axes),
+        "kernel_dilation": tuple(axis.dilation for axis in axes),
+        "transpose_kernel": transpose_kernel,
+    }
+    ones = (1,) * rank
+    defaults = {"strides": ones, "padding": "SAME", "kernel_dilation": ones, "transpose_kernel": False}
     function = "flax.nnx.ConvTranspose" if nnx else CONVENTION.function
-    return Call(function, arguments, Layout(rank), kernel_layout(rank, transpose_kernel), remainder(axes, axes))
+    kernel = kernel_layout(rank, transpose_kernel)
+    return Call(function, non_default(arguments, defaults), Layout(rank), kernel, remainder(axes, axes))
 
 
 def kernel_sizes(kernel_size: Any) -> tuple[int, ...]:
@@ -164,25 +167,6 @@ def resolve_layer(
     return ResolvedLayer(Spec(axes, spec.groups), layout, kernel, wrap)
 
 
-def _check_rank(rank: int, got: str) -> None:
-    if not 1 <= rank <= 3:
-        problem, legal = "Flax's ConvTranspose has one to three spatial axes", "1 to 3 spatial axes"
-        fix = "call jconvt.lax.conv_transpose with dimension_numbers"
-        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
-
-
-def _padding(padding: Any, rank: int) -> Any:
-    """Return ``padding`` as ``jax.lax`` has it: a name, which ``lax.resolve_checked`` checks, or pairs."""
-    legal = f"'SAME', 'VALID', an integer, or a sequence of {rank} integers or pairs (before, after)"
-    if not isinstance(padding, str):
-        return pairs(padding, "padding", (rank,), legal, -LARGEST, numbers=True)
-    if padding.upper() == "CIRCULAR":
-        problem, got = "circular padding wraps the canvas around, which no crop does", f"padding = {padding!r}"
-        fix = "use jconvt.linen.ConvTranspose or jconvt.nnx.ConvTranspose, or pass another padding"
-        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
-    return padding
-
-
 CONVENTION = Convention(
     name="flax",
     function="flax.linen.ConvTranspose",
@@ -190,7 +174,7 @@ CONVENTION = Convention(
     positional=("strides", "padding", "kernel_dilation", "transpose_kernel"),
     resolve=resolve,
     call=lambda spec, *shapes: call(spec),
-    kernel_layout=lambda rank, groups, arguments: kernel_layout(rank, arguments.get("transpose_kernel", False)),
+    kernel_layout=lambda rank, groups, stated: kernel_layout(rank, stated.get("transpose_kernel", False)),
     complete=lambda arguments, kernel, output_shape: {"kernel_size": kernel} | arguments,
     options={"stride": "strides", "padding": "padding", "dilation": "kernel_dilation"},
     code="""import flax.linen as nn

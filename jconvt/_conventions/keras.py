@@ -20,18 +20,15 @@ JAX it returns ``s - 1`` zeros more.)
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, check_groups, integer, one_of, per_axis
+from .._geometry.arguments import Operands, Size, check_groups, one_of, per_axis
 from .._geometry.axis import Axis
-from .._geometry.kernel_layout import KernelLayout, filters_layout
+from .._geometry.kernel_layout import filters_layout as kernel_layout  # the kernels are TensorFlow's
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
 from . import tensorflow
-from .convention import Call, Convention, Padding, remainder, shortest
-
-_MOST_AXES = 3  # spatial axes that every backend takes
-_DATA_FORMATS = ("channels_last", "channels_first")
+from .convention import Call, Convention, Padding, check_supported, non_default, remainder, shortest
 
 
 @memoize
@@ -48,32 +45,24 @@ def resolve(
 ) -> tuple[Spec, Layout]:
     """Resolve a call of ``keras.ops.conv_transpose`` on operands of these shapes, in any number of groups."""
     operands = Operands.of("inputs", input_shape, "kernel", kernel_shape)
-    rank = tensorflow.check_operands(operands)
-    layout = _layout(rank, {"data_format": data_format})
-    tensorflow.check_channels(operands, layout)
-    groups = integer(groups, "groups", lowest=1)
-    check_groups(groups, operands.kernel[-1])
+    layout = tensorflow.check_operands(operands, lambda rank: _layout(rank, {"data_format": data_format}))
+    rank = layout.rank
+    groups = check_groups(groups, operands.kernel[-1])
     same = _is_same(padding)
     strides = per_axis(strides, "strides", rank)
     dilations = per_axis(dilation_rate, "dilation_rate", rank)
     added = [None] * rank if output_padding is None else per_axis(output_padding, "output_padding", rank, lowest=0)
-    axes = []
-    for i, n in enumerate(layout.spatial(operands.input)):
-        axis = crop_axis(Axis(operands.kernel[i], strides[i], dilations[i]), same, added[i])
-        missing = -axis.output_size(n) if isinstance(n, int) else 0
-        if missing > 0:
-            call = f"input size {n}, kernel {axis.kernel}, stride {strides[i]}, dilation {dilations[i]}"
-            got = f"output_padding {added[i]}, for output size {-missing} ({call}, padding {padding})"
+    bares = map(Axis, operands.kernel, strides, dilations)
+    axes = tuple(crop_axis(bare, same, plus) for bare, plus in zip(bares, added, strict=True))
+    for n, axis, plus in zip(layout.spatial(operands.input), axes, added, strict=True):
+        out = axis.output_size(n)
+        if isinstance(n, int) and out < 0:
+            call = f"input size {n}, kernel {axis.kernel}, stride {axis.stride}, dilation {axis.dilation}"
+            got = f"output_padding {plus}, for output size {out} ({call}, padding {padding})"
             problem = "output_padding gives an axis without pixels a size below 0"
             fix = "leave output_padding out, or pass inputs that have pixels"
-            raise ArgumentError(problem, got=got, legal=f"{(added[i] or 0) + missing} or more", fix=fix)
-        axes.append(axis)
-    return Spec(tuple(axes), groups), layout
-
-
-def kernel_layout(rank: int) -> KernelLayout:
-    """Return the layout of Keras's kernels, which is TensorFlow's: ``(k..., out / groups, in)``."""
-    return filters_layout(rank)
+            raise ArgumentError(problem, got=got, legal=f"{(plus or 0) - out} or more", fix=fix)
+    return Spec(axes, groups), layout
 
 
 def call(spec: Spec, channels_first: bool = False) -> Call:
@@ -85,25 +74,19 @@ def call(spec: Spec, channels_first: bool = False) -> Call:
     Raises:
       ArgumentError: there is more than one group, or more than three axes.
     """
-    axes, groups, rank, function = spec.axes, spec.groups, spec.rank, CONVENTION.function
-    if groups != 1:
-        fix = "call it on each group's channels and concatenate, or call jconvt.keras.conv_transpose"
-        raise ArgumentError(f"{function} has no groups", got=f"groups = {groups}", legal="groups = 1", fix=fix)
-    if rank > _MOST_AXES:
-        problem, legal = f"{function} has at most {_MOST_AXES} spatial axes", f"1 to {_MOST_AXES} axes"
-        fix = "call jconvt.keras.conv_transpose, which has any number"
-        raise ArgumentError(problem, got=f"{rank} axes", legal=legal, fix=fix)
+    axes, rank = spec.axes, spec.rank
+    check_supported(spec, CONVENTION.function, "jconvt.keras.conv_transpose")
     padding, added, computed = _closest(axes)
-    values = {
-        "strides": shortest([axis.stride for axis in axes]),
+    arguments = {
+        "strides": shortest(axis.stride for axis in axes),
         "padding": padding,
         "output_padding": None if added is None else shortest(added),
         "data_format": "channels_first" if channels_first else None,
-        "dilation_rate": shortest([axis.dilation for axis in axes]),
+        "dilation_rate": shortest(axis.dilation for axis in axes),
     }
-    defaults = {"strides": 1, "padding": "valid", "dilation_rate": 1}
-    arguments = {name: value for name, value in values.items() if value != defaults.get(name)}
-    return Call(function, arguments, Layout(rank, channels_first), kernel_layout(rank), remainder(axes, computed))
+    defaults = {"strides": 1, "padding": "valid", "output_padding": None, "data_format": None, "dilation_rate": 1}
+    layout, arguments = Layout(rank, channels_first), non_default(arguments, defaults)
+    return Call(CONVENTION.function, arguments, layout, kernel_layout(rank), remainder(axes, computed))
 
 
 def _closest(axes: Sequence[Axis]) -> tuple[str, list[int] | None, list[Axis]]:
@@ -113,7 +96,8 @@ def _closest(axes: Sequence[Axis]) -> tuple[str, list[int] | None, list[Axis]]:
         if [crop_axis(axis, same, None) for axis in axes] == list(axes):
             return padding, None, list(axes)
         added = [_uncropped(axis, same) - axis.lo - axis.hi for axis in axes]
-        if all(plus in _everywhere(axis, same) for axis, plus in zip(axes, added, strict=True)):
+        lowest = [1 - axis.extent % 2 if same else 0 for axis in axes]  # on every backend
+        if all(low <= plus < low + axis.stride for axis, plus, low in zip(axes, added, lowest, strict=True)):
             computed = [crop_axis(axis, same, plus) for axis, plus in zip(axes, added, strict=True)]
             if computed == list(axes):
                 return padding, added, computed
@@ -122,12 +106,6 @@ def _closest(axes: Sequence[Axis]) -> tuple[str, list[int] | None, list[Axis]]:
     computed = [crop_axis(axis, False, plus) for axis, plus in zip(axes, added, strict=True)]
     usual = [crop_axis(axis, False, None) for axis in axes]
     return "valid", None if computed == usual else added, computed
-
-
-def _everywhere(axis: Axis, same: bool) -> range:
-    """Return the output paddings that Keras takes on every backend."""
-    lowest = 1 - axis.extent % 2 if same else 0
-    return range(lowest, lowest + axis.stride)
 
 
 def _uncropped(axis: Axis, same: bool) -> int:
@@ -154,35 +132,31 @@ def _is_same(padding: Any) -> bool:
 
 
 def _layout(rank: int, arguments: Mapping[str, Any]) -> Layout:
-    named = arguments.get("data_format")
+    named, formats = arguments.get("data_format"), ("channels_last", "channels_first")
     if named is None:
         return Layout(rank)
     named = named.lower() if isinstance(named, str) else named
-    first = one_of(named, "data_format", _DATA_FORMATS, "leave it out for channels last") == "channels_first"
-    return Layout(rank, first)
+    return Layout(rank, one_of(named, "data_format", formats, "leave it out for channels last") == "channels_first")
 
 
 def _padding_arguments(padding: Padding) -> dict[str, Any]:
     if isinstance(padding, str):
         return {"padding": padding.lower()}
-    got, fix = f"--padding {'x'.join(f'{a}:{b}' for a, b in padding)}", "choose the output size by --output-padding"
+    got, fix = f"--padding of (before, after) = {padding}", "choose the output size by --output-padding"
     raise ArgumentError("Keras has no numbers for padding", got=got, legal="same or valid", fix=fix)
 
+
+_POSITIONAL = ("strides", "padding", "output_padding", "data_format", "dilation_rate")
 
 CONVENTION = Convention(
     name="keras",
     function="keras.ops.conv_transpose",
-    arguments=("strides", "padding", "output_padding", "data_format", "dilation_rate", "groups"),
-    positional=("strides", "padding", "output_padding", "data_format", "dilation_rate"),
+    arguments=(*_POSITIONAL, "groups"),
+    positional=_POSITIONAL,
     resolve=resolve,
     call=lambda spec, *shapes: call(spec),
     layout=_layout,
-    options={
-        "stride": "strides",
-        "padding": "padding",
-        "dilation": "dilation_rate",
-        "output_padding": "output_padding",
-    },
+    options=dict(stride="strides", padding="padding", dilation="dilation_rate", output_padding="output_padding"),
     padding=_padding_arguments,
     code="import keras\n\n{y} = keras.ops.convert_to_numpy({function}({x}, {w}{arguments}))",
 )

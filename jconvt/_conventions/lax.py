@@ -17,9 +17,9 @@ convolution that is transposed: it stamps as it is, and its channels change plac
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from .._geometry.arguments import LARGEST, Operands, Size, check_groups, flag, integer, pairs, per_axis
+from .._geometry.arguments import LARGEST, Operands, Padding, Size, check_groups, flag, integer, paddings, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
@@ -27,14 +27,24 @@ from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
 from ._dimension_numbers import Dimensions, dimensions, strings
-from .convention import Call, Convention, remainder
+from .convention import Call, Convention, check_supported, non_default, remainder
 
-Padding = str | tuple[int, int]
-"""Along one axis: "SAME", "VALID", or the explicit (before, after)."""
+
+class ResolvedCall(NamedTuple):
+    """A resolved call: its geometry, the layout to compute in, the kernel's layout, and two orders of axes.
+
+    ``input_order`` transposes the input to ``layout``, and ``output_order`` the result to the order of the output.
+    """
+
+    spec: Spec
+    layout: Layout
+    kernel: KernelLayout
+    input_order: tuple[int, ...]
+    output_order: tuple[int, ...]
 
 
 @memoize
-def resolve(
+def resolve_call(
     lhs_shape: Sequence[Size],
     rhs_shape: Sequence[int],
     strides: Any,
@@ -45,49 +55,40 @@ def resolve(
     use_consistent_padding: bool = False,
     *,
     feature_group_count: int = 1,
-) -> tuple[Spec, Layout]:
+    names: tuple[str, str, str] = ("lhs", "rhs", "feature_group_count"),
+) -> ResolvedCall:
     """Resolve a call of ``jconvt.lax.conv_transpose`` on operands of these shapes.
 
-    The layout is that of the input in ``dimensions(...).input_order``.
+    ``names`` are the called function's names for the operands and the groups.
     """
-    operands = Operands.of("lhs", lhs_shape, "rhs", rhs_shape)
-    rank = check_operands(operands)
+    operands = Operands.of(names[0], lhs_shape, names[1], rhs_shape)
+    _check_axes(operands)
+    rank = len(operands.kernel) - 2
     numbers = dimensions(dimension_numbers, rank)
     strides = per_axis(strides, "strides", rank, scalar=False)
-    dilations = (1,) * rank if rhs_dilation is None else per_axis(rhs_dilation, "rhs_dilation", rank, scalar=False)
-    return resolve_checked(
-        operands,
-        strides,
-        padding,
-        dilations,
-        numbers,
-        flag(transpose_kernel, "transpose_kernel"),
-        flag(use_consistent_padding, "use_consistent_padding"),
-        groups=("feature_group_count", feature_group_count),
-    )
-
-
-def resolve_checked(
-    operands: Operands,
-    strides: Sequence[int],
-    padding: Any,
-    dilations: Sequence[int],
-    numbers: Dimensions,
-    transpose_kernel: bool = False,
-    consistent: bool = False,
-    *,
-    groups: tuple[str, Any],
-) -> tuple[Spec, Layout]:
-    """Resolve a call whose operands, strides, dilations and flags are checked. ``groups`` come with their name."""
+    dilations = per_axis(rhs_dilation, "rhs_dilation", rank, default=1, scalar=False)
+    transpose_kernel = flag(transpose_kernel, "transpose_kernel")
+    consistent = flag(use_consistent_padding, "use_consistent_padding")
     kernel = [operands.kernel[axis] for axis in numbers.rhs[2:]]
     operands.check_taps(kernel)
-    paddings = _paddings(padding, len(kernel))
-    count = _groups(*groups, operands, numbers, transpose_kernel)
+    legal = f"'SAME', 'VALID', or a sequence of {rank}, one (before, after) for each spatial axis"
+    ends = paddings(padding, ("SAME", "VALID"), (rank,), legal, lowest=-LARGEST)
+    groups = integer(feature_group_count, names[2], lowest=1)
+    _check_channels(operands, numbers, transpose_kernel, groups, names[2])
     axes = tuple(
         crop_axis(position, operands.input[position], Axis(k, s, d), pad, consistent)
-        for position, k, s, d, pad in zip(numbers.lhs[2:], kernel, strides, dilations, paddings, strict=True)
+        for position, k, s, d, pad in zip(numbers.lhs[2:], kernel, strides, dilations, ends, strict=True)
     )
-    return Spec(axes, count), numbers.layout
+    kernel_axes = kernel_layout(rank, numbers, transpose_kernel, groups)
+    return ResolvedCall(Spec(axes, groups), numbers.layout, kernel_axes, numbers.input_order, numbers.output_order)
+
+
+def resolve(
+    lhs_shape: Sequence[Size], rhs_shape: Sequence[int], *arguments: Any, **options: Any
+) -> tuple[Spec, Layout]:
+    """Return the geometry and the layout of ``resolve_call``."""
+    resolved = resolve_call(lhs_shape, rhs_shape, *arguments, **options)
+    return resolved.spec, resolved.layout
 
 
 def kernel_layout(
@@ -97,10 +98,9 @@ def kernel_layout(
 
     With ``transpose_kernel``, it is ``(k..., out / groups, in)``.
     """
-    numbers = dimensions(dimension_numbers, rank)
-    out, in_axis = numbers.rhs[1::-1] if transpose_kernel else numbers.rhs[:2]
-    place = {axis: i for i, axis in enumerate((*numbers.rhs[2:], out, in_axis))}
-    axes = tuple(place[axis] for axis in range(rank + 2))
+    last, first, *spatial = dimensions(dimension_numbers, rank).rhs
+    order = (*spatial, first, last) if transpose_kernel else (*spatial, last, first)
+    axes = tuple(order.index(axis) for axis in range(rank + 2))
     return KernelLayout(axes) if transpose_kernel else KernelLayout(axes, flipped=True, output_groups=groups)
 
 
@@ -110,21 +110,21 @@ def call(spec: Spec, *, channels_first: bool = False, transpose_kernel: bool = F
     ``jconvt.lax.conv_transpose`` has groups, too. The call is exact for inputs of at least one pixel.
     """
     axes, groups, rank = spec.axes, spec.groups, spec.rank
-    if groups > 1 and not in_jconvt:
-        fix = "call jconvt.lax.conv_transpose, which is the same with feature_group_count"
-        problem, got = "jax.lax.conv_transpose has no groups", f"groups = {groups}"
-        raise ArgumentError(problem, got=got, legal="groups = 1", fix=fix)
-    arguments: dict[str, Any] = {"strides": tuple(axis.stride for axis in axes), "padding": padding_of(axes)}
-    if any(axis.dilation > 1 for axis in axes):
-        arguments["rhs_dilation"] = tuple(axis.dilation for axis in axes)
-    if channels_first or rank > 3:
-        arguments["dimension_numbers"] = strings(rank, channels_first)
-    if transpose_kernel:
-        arguments["transpose_kernel"] = True
-    if groups > 1:
-        arguments["feature_group_count"] = groups
+    instead = "jconvt.lax.conv_transpose, which is the same with feature_group_count"
+    check_supported(spec, CONVENTION.function, instead, most_axes=None, groups=in_jconvt)
+    numbers = strings(rank, channels_first) if channels_first or rank > 3 else None
+    arguments = {
+        "strides": tuple(axis.stride for axis in axes),
+        "padding": padding_of(axes),
+        "rhs_dilation": tuple(axis.dilation for axis in axes),
+        "dimension_numbers": numbers,
+        "transpose_kernel": transpose_kernel,
+        "feature_group_count": groups,
+    }
+    defaults = {"dimension_numbers": None, "transpose_kernel": False, "feature_group_count": 1}
+    arguments = non_default(arguments, defaults | {"rhs_dilation": (1,) * rank})
     function = "jconvt.lax.conv_transpose" if in_jconvt else CONVENTION.function
-    kernel = kernel_layout(rank, arguments.get("dimension_numbers"), transpose_kernel, groups)
+    kernel = kernel_layout(rank, numbers, transpose_kernel, groups)
     return Call(function, arguments, Layout(rank, channels_first), kernel, remainder(axes, axes))
 
 
@@ -134,18 +134,6 @@ def padding_of(axes: Sequence[Axis]) -> str | tuple[tuple[int, int], ...]:
         if all(_ends(name, axis, False) == (axis.lo, axis.hi) for axis in axes):
             return name
     return tuple((axis.extent - 1 - axis.lo, axis.extent - 1 - axis.hi) for axis in axes)
-
-
-def _ends(padding: Padding, axis: Axis, consistent: bool) -> tuple[int, int]:
-    """Return ``lo`` and ``hi`` of the table above."""
-    beyond = axis.extent - axis.stride
-    if padding == "SAME":
-        lo = max(0, beyond) // 2
-        return lo, beyond - lo
-    if isinstance(padding, str):
-        return 0, min(0, beyond)
-    before, after = padding
-    return (before, after) if consistent else (axis.extent - 1 - before, axis.extent - 1 - after)
 
 
 def crop_axis(position: int, n: Size, bare: Axis, padding: Padding, consistent: bool) -> Axis:
@@ -163,8 +151,19 @@ def crop_axis(position: int, n: Size, bare: Axis, padding: Padding, consistent: 
     return bare.with_crop(lo, hi)
 
 
-def check_operands(operands: Operands) -> int:
-    """Return the number of spatial axes, or raise if the operands differ in it."""
+def _ends(padding: Padding, axis: Axis, consistent: bool) -> tuple[int, int]:
+    """Return ``lo`` and ``hi`` of the table above."""
+    beyond = axis.extent - axis.stride
+    if padding == "SAME":
+        lo = max(0, beyond) // 2
+        return lo, beyond - lo
+    if isinstance(padding, str):
+        return 0, min(0, beyond)
+    before, after = padding
+    return (before, after) if consistent else (axis.extent - 1 - before, axis.extent - 1 - after)
+
+
+def _check_axes(operands: Operands) -> None:
     axes = len(operands.kernel)
     if len(operands.input) != axes:
         problem = f"{operands.input_name} and {operands.kernel_name} differ in their number of axes"
@@ -175,21 +174,9 @@ def check_operands(operands: Operands) -> int:
         problem = "a transposed convolution has at least one spatial axis"
         fix = "a product without spatial axes is jax.numpy.matmul"
         raise ArgumentError(problem, got=operands, legal="3 axes or more", fix=fix)
-    return axes - 2
 
 
-def _paddings(padding: Any, rank: int) -> Sequence[Padding]:
-    legal = f"'SAME', 'VALID', or a sequence of {rank}, one (before, after) for each spatial axis"
-    if isinstance(padding, str):
-        if padding.upper() in ("SAME", "VALID"):
-            return [padding.upper()] * rank
-        raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix="pass one of these")
-    return pairs(padding, "padding", (rank,), legal, lowest=-LARGEST)
-
-
-def _groups(name: str, groups: Any, operands: Operands, numbers: Dimensions, transpose_kernel: bool) -> int:
-    """Return the groups, or raise if the channels do not fit."""
-    groups = integer(groups, name, lowest=1)
+def _check_channels(operands: Operands, numbers: Dimensions, transpose_kernel: bool, groups: int, name: str) -> None:
     last, first = operands.kernel[numbers.rhs[0]], operands.kernel[numbers.rhs[1]]
     order = "(k..., out / groups, in) with" if transpose_kernel else "(k..., in / groups, out) without"
     rhs = operands.kernel_name
@@ -199,34 +186,19 @@ def _groups(name: str, groups: Any, operands: Operands, numbers: Dimensions, tra
     in_kernel = last if transpose_kernel else first * groups
     operands.check_channels(operands.input[numbers.lhs[1]], in_kernel, legal, fix, note)
     check_groups(groups, last, name, "input" if transpose_kernel else "output")
-    return groups
 
+
+_POSITIONAL = ("strides", "padding", "rhs_dilation", "dimension_numbers", "transpose_kernel", "use_consistent_padding")
 
 CONVENTION = Convention(
     name="lax",
     function="jax.lax.conv_transpose",
-    arguments=(
-        "strides",
-        "padding",
-        "rhs_dilation",
-        "transpose_kernel",
-        "use_consistent_padding",
-        "feature_group_count",
-    ),
-    positional=(
-        "strides",
-        "padding",
-        "rhs_dilation",
-        "dimension_numbers",
-        "transpose_kernel",
-        "use_consistent_padding",
-    ),
+    arguments=(*(name for name in _POSITIONAL if name != "dimension_numbers"), "feature_group_count"),
+    positional=_POSITIONAL,
     required=("strides", "padding"),
     resolve=resolve,
     call=lambda spec, *shapes: call(spec),
-    kernel_layout=lambda rank, groups, arguments: kernel_layout(
-        rank, None, arguments.get("transpose_kernel", False), groups
-    ),
+    kernel_layout=lambda rank, groups, stated: kernel_layout(rank, None, stated.get("transpose_kernel", False), groups),
     groups="feature_group_count",
     options={"stride": "strides", "padding": "padding", "dilation": "rhs_dilation"},
     defaults={"stride": (1,), "padding": "SAME"},

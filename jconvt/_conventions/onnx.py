@@ -20,16 +20,14 @@ convolution would take the output to another size than ``n`` otherwise.
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, check_bias, check_groups, integer, integers, one_of, per_axis, sizes
+from .._geometry.arguments import Operands, Size, check_bias, check_groups, integers, one_of, per_axis, sizes
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
-from .convention import Call, Convention, Padding, remainder
+from .convention import Call, Convention, Padding, check_added, non_default, remainder
 from .torch import kernel_layout as kernel_layout  # W is PyTorch's weight: (in, out / group, k...)
-
-_AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
 @memoize
@@ -51,21 +49,23 @@ def resolve(
     operands = Operands.of("X", input_shape, "W", weight_shape)
     rank = _rank(operands)
     kernel = operands.kernel[2:]
-    group = integer(group, "group", lowest=1)
-    check_groups(group, operands.kernel[0], "group")
+    group = check_groups(group, operands.kernel[0], "group")
     if bias_shape is not None:
         check_bias(bias_shape, operands.kernel[1] * group, "B", "W.shape[1] * group")
     if kernel_shape is not None and per_axis(kernel_shape, "kernel_shape", rank, scalar=False) != kernel:
         got, fix = f"kernel_shape = {kernel_shape}, {operands}", "leave it out: it is known from W"
         raise ArgumentError("kernel_shape is not that of W", got=got, legal=f"{[*kernel]}", fix=fix)
-    one_of(auto_pad, "auto_pad", _AUTO_PADS, "leave it out for 'NOTSET', which is explicit pads")
+    auto_pads = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+    one_of(auto_pad, "auto_pad", auto_pads, "leave it out for 'NOTSET', which is explicit pads")
     if auto_pad != "NOTSET" and pads is not None:
         got, fix = f"auto_pad = {auto_pad!r}, pads = {pads!r}", "leave pads out, or pass auto_pad='NOTSET'"
         raise ArgumentError("auto_pad and pads both choose the pads", got=got, legal="one of the two", fix=fix)
-    strides = (1,) * rank if strides is None else per_axis(strides, "strides", rank, scalar=False)
-    dilations = (1,) * rank if dilations is None else per_axis(dilations, "dilations", rank, scalar=False)
-    bares = [Axis(*numbers) for numbers in zip(kernel, strides, dilations, strict=True)]
-    added = (0,) * rank if output_padding is None else _output_padding(output_padding, bares)
+    strides = per_axis(strides, "strides", rank, default=1, scalar=False)
+    dilations = per_axis(dilations, "dilations", rank, default=1, scalar=False)
+    bares = list(map(Axis, kernel, strides, dilations))
+    added = per_axis(output_padding, "output_padding", rank, 0, default=0, scalar=False)
+    for i, (plus, axis) in enumerate(zip(added, bares, strict=True)):
+        check_added(i, plus, axis, axis.stride - 1, "less than the stride, even if the dilation is larger")
     ends, requested = (0,) * (2 * rank), (None,) * rank
     if pads is not None:
         legal, fix = f"a list of {2 * rank} integers of at least 0", "pass all begins, then all ends"
@@ -73,11 +73,9 @@ def resolve(
     if output_shape is not None:
         legal = f"{rank} sizes: the spatial ones, without batch and channels"
         requested = sizes(output_shape, "output_shape", (rank,), legal)
-    axes = tuple(
-        crop_axis(i, x, bare, added[i], (ends[i], ends[rank + i]), requested[i], auto_pad)
-        for i, (x, bare) in enumerate(zip(operands.input[2:], bares, strict=True))
-    )
-    return Spec(axes, group), Layout(rank, channels_first=True)
+    crops = zip(ends[:rank], ends[rank:], strict=True)
+    axes = map(crop_axis, range(rank), operands.input[2:], bares, added, crops, requested, [auto_pad] * rank)
+    return Spec(tuple(axes), group), Layout(rank, channels_first=True)
 
 
 def call(spec: Spec) -> Call:
@@ -86,26 +84,19 @@ def call(spec: Spec) -> Call:
     ``pads`` are not below 0, and ``output_padding`` is below the stride: further zeros have to be added to the result.
     """
     axes, rank = spec.axes, spec.rank
-    added = [min(max(0, -axis.hi), axis.stride - 1) for axis in axes]
-    # If the operator's result ends too early, a position of it has to remain, even of a single stamp.
-    begins = [
-        max(0, min(axis.lo, axis.extent + plus - 1) if -axis.hi > plus else axis.lo)
-        for axis, plus in zip(axes, added, strict=True)
-    ]
-    ends = [max(0, axis.hi) for axis in axes]
-    computed = [
-        axis.with_crop(begin, end - plus) for axis, begin, end, plus in zip(axes, begins, ends, added, strict=True)
-    ]
-    ones, zeros = [1] * rank, [0] * rank
-    values = {
-        "strides": ([axis.stride for axis in axes], ones),
-        "dilations": ([axis.dilation for axis in axes], ones),
-        "pads": (begins + ends, zeros + zeros),
-        "output_padding": (added, zeros),
-        "group": (spec.groups, 1),
+    begins, ends, added = map(list, zip(*map(_pads, axes), strict=True))
+    crops = zip(axes, begins, ends, added, strict=True)
+    computed = [axis.with_crop(begin, end - plus) for axis, begin, end, plus in crops]
+    arguments = {
+        "strides": [axis.stride for axis in axes],
+        "dilations": [axis.dilation for axis in axes],
+        "pads": begins + ends,
+        "output_padding": added,
+        "group": spec.groups,
     }
-    arguments = {name: value for name, (value, default) in values.items() if value != default}
-    layout = Layout(rank, channels_first=True)
+    ones, zeros = [1] * rank, [0] * rank
+    defaults = {"strides": ones, "dilations": ones, "pads": zeros + zeros, "output_padding": zeros, "group": 1}
+    arguments, layout = non_default(arguments, defaults), Layout(rank, channels_first=True)
     return Call(CONVENTION.function, arguments, layout, kernel_layout(rank), remainder(axes, computed))
 
 
@@ -143,15 +134,12 @@ def crop_axis(
     return axis
 
 
-def _output_padding(value: Any, bares: Sequence[Axis]) -> tuple[int, ...]:
-    found = per_axis(value, "output_padding", len(bares), 0, scalar=False)
-    for i, (plus, axis) in enumerate(zip(found, bares, strict=True)):
-        if plus >= axis.stride:
-            problem = f"output_padding is too large along spatial axis {i}"
-            got, fix = f"output_padding[{i}] = {plus}, with stride {axis.stride}", "pad the result with jax.numpy.pad"
-            legal = f"0 to {axis.stride - 1}: less than the stride, even if the dilation is larger"
-            raise ArgumentError(problem, got=got, legal=legal, fix=fix)
-    return found
+def _pads(axis: Axis) -> tuple[int, int, int]:
+    """Return the pads and the output padding that crop as ``axis`` does, or at most that much."""
+    added = min(max(0, -axis.hi), axis.stride - 1)
+    # If the operator's result ends too early, a position of it has to remain, even of a single stamp.
+    begin = min(axis.lo, axis.extent + added - 1) if -axis.hi > added else axis.lo
+    return max(0, begin), max(0, axis.hi), added
 
 
 def _rank(operands: Operands) -> int:
@@ -180,13 +168,9 @@ CONVENTION = Convention(
     layout=lambda rank, arguments: Layout(rank, channels_first=True),
     kernel_layout=lambda rank, groups, arguments: kernel_layout(rank),
     groups="group",
-    options={
-        "stride": "strides",
-        "padding": "pads",
-        "dilation": "dilations",
-        "output_padding": "output_padding",
-        "groups": "group",
-    },
+    options=dict(
+        stride="strides", padding="pads", dilation="dilations", output_padding="output_padding", groups="group"
+    ),
     padding=_padding_arguments,
     code="""import onnxruntime
 from onnx import TensorProto, helper

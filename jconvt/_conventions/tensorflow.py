@@ -16,25 +16,22 @@ padding VALID's less ``a + b``, if that is not below 0; with an ``output_padding
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, check_groups, integer, pairs, per_axis, sizes
+from .._geometry.arguments import Operands, Padding, Size, check_groups, integer, paddings, per_axis, sizes
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import filters_layout
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
-from .convention import Call, Convention, remainder
+from .convention import Call, Convention, check_supported, non_default, remainder
 
 _DATA_FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
 
 NAMES = ("input", "filters", "output_shape")
 """The names of these arguments in ``conv_transpose``."""
-
-Padding = str | tuple[int, int]
-"""Along one axis: "SAME", "VALID", or the explicit (before, after)."""
 
 
 @memoize
@@ -58,34 +55,23 @@ def resolve(
     for the first three arguments.
     """
     operands = Operands.of(names[0], input_shape, names[1], filters_shape)
-    rank = check_operands(operands, rank)
-    layout = layout_of(data_format, rank)
-    check_channels(operands, layout)
-    outer = (0, layout.channel_axis)
-    strides = per_axis(1 if strides is None else strides, "strides", rank, broadcast=True, outer=outer)
-    dilations = per_axis(1 if dilations is None else dilations, "dilations", rank, broadcast=True, outer=outer)
-    paddings = _paddings(padding, rank, layout)
-    requested = output_size = added = None
+    layout = check_operands(operands, functools.partial(layout_of, data_format), rank)
+    rank, outer = layout.rank, (0, layout.channel_axis)
+    strides = per_axis(strides, "strides", rank, default=1, broadcast=True, outer=outer)
+    dilations = per_axis(dilations, "dilations", rank, default=1, broadcast=True, outer=outer)
+    ends = _paddings(padding, layout)
+    requested, added = None, (None,) * rank
     if output_shape is not None:
-        legal = f"{rank + 2} sizes, or the {rank} spatial ones"
-        requested = sizes(output_shape, names[2], (rank, rank + 2), legal)
+        requested = sizes(output_shape, names[2], (rank, rank + 2), f"{rank + 2} sizes, or the {rank} spatial ones")
     groups = _groups(groups, operands, requested, layout)
-    if requested is not None:
-        output_size = _output_sizes(requested, operands, layout, groups, names[2])
+    output_sizes = _output_sizes(requested, operands, layout, groups, names[2])
     if output_padding is not None:
         check_one_size(requested, output_padding)
         added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
+    bares = map(Axis, operands.kernel, strides, dilations)
     axes = tuple(
-        crop_axis(
-            position,
-            operands.input[position],
-            Axis(operands.kernel[i], strides[i], dilations[i]),
-            paddings[i],
-            None if output_size is None else output_size[i],
-            None if added is None else added[i],
-            names[2],
-        )
-        for i, position in enumerate(layout.spatial_axes)
+        crop_axis(position, operands.input[position], bare, pad, out, plus, names[2])
+        for position, bare, pad, out, plus in zip(layout.spatial_axes, bares, ends, output_sizes, added, strict=True)
     )
     return Spec(axes, groups), layout
 
@@ -158,21 +144,18 @@ def check_one_size(output_shape: Any, output_padding: Any) -> None:
         raise ArgumentError(problem, got=got, legal="one of the two", fix=fix)
 
 
-def check_operands(operands: Operands, rank: int | None = None) -> int:
-    """Return the number of spatial axes, or raise if the operands have others than ``rank``, or no taps."""
+def check_operands(operands: Operands, layout_of_rank: Callable[[int], Layout], rank: int | None = None) -> Layout:
+    """Return the layout of the input, or raise if the operands have other axes, no taps, or different channels."""
     rank = max(1, len(operands.kernel) - 2) if rank is None else rank
     input_axes = "batch, channels, and one for each kernel axis"
     kernel_axes = "one for each kernel axis, out / groups, in"
     operands.check_axes(rank, f"a {rank}-D transposed convolution", input_axes, kernel_axes)
     operands.check_taps(operands.kernel[:rank])
-    return rank
-
-
-def check_channels(operands: Operands, layout: Layout) -> None:
-    """Raise if the operands differ in their input channels."""
+    layout = layout_of_rank(rank)
     legal = f"{operands.kernel_name} of shape (k..., out / groups, in), with the other's channels last"
     fix = f"swap the last two axes of {operands.kernel_name}, or check data_format"
     operands.check_channels(operands.input[layout.channel_axis], operands.kernel[-1], legal, fix)
+    return layout
 
 
 def layout_of(data_format: Any, rank: int) -> Layout:
@@ -194,21 +177,17 @@ def layout_of(data_format: Any, rank: int) -> Layout:
     raise ArgumentError(problem, got=got, legal=legal, fix="leave it out for channels last")
 
 
-def _paddings(padding: Any, rank: int, layout: Layout) -> Sequence[Padding]:
+def _paddings(padding: Any, layout: Layout) -> Sequence[Padding]:
+    rank = layout.rank
     legal = f"'SAME', 'VALID', or a (before, after) of at least 0 for each of {rank + 2} or {rank} axes"
-    if isinstance(padding, str):
-        if padding.upper() in ("SAME", "VALID"):
-            return [padding.upper()] * rank
-        fix = "pass the explicit pairs as padding" if padding.upper() == "EXPLICIT" else "pass one of these"
-        raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix=fix)
-    found = pairs(padding, "padding", (rank, rank + 2), legal)
+    found = paddings(padding, ("SAME", "VALID"), (rank, rank + 2), legal)
     if len(found) == rank:
         return found
     if found[0] != (0, 0) or found[layout.channel_axis] != (0, 0):
         got, legal = f"padding = {[*found]}", f"padding[0] = padding[{layout.channel_axis}] = (0, 0)"
         fix = f"pass only the {rank} pairs of the spatial axes, or check data_format"
         raise ArgumentError("padding of the batch and of the channels must be (0, 0)", got=got, legal=legal, fix=fix)
-    return [found[axis] for axis in layout.spatial_axes]
+    return layout.spatial(found)
 
 
 def _groups(groups: Any, operands: Operands, output_shape: Sequence[Size] | None, layout: Layout) -> int:
@@ -219,23 +198,20 @@ def _groups(groups: Any, operands: Operands, output_shape: Sequence[Size] | None
         implied, rest = divmod(output_shape[layout.channel_axis], out)
         if rest == 0 and implied > 0 and in_channels % implied == 0:
             groups = implied
-    check_groups(groups, in_channels)
-    return groups
+    return check_groups(groups, in_channels)
 
 
 def _output_sizes(
-    output_shape: Sequence[Size], operands: Operands, layout: Layout, groups: int, name: str
-) -> Sequence[Size]:
+    output_shape: Sequence[Size] | None, operands: Operands, layout: Layout, groups: int, name: str
+) -> Sequence[Size | None]:
     """Return the spatial sizes of ``output_shape``, or raise if it has a wrong batch size or number of channels."""
-    if len(output_shape) == layout.rank:
-        return output_shape
-    for part, axis, expected in (
-        ("batch size", 0, operands.input[0]),
-        ("number of channels", layout.channel_axis, operands.kernel[-2] * groups),
-    ):
-        if output_shape[axis] != expected:
-            got, legal = f"{name}[{axis}] = {output_shape[axis]}", f"{expected}, from {operands} and groups {groups}"
-            fix = f"pass {expected}, or only the spatial sizes"
+    if output_shape is None or len(output_shape) == layout.rank:
+        return output_shape or (None,) * layout.rank
+    channels = "number of channels", layout.channel_axis, operands.kernel[-2] * groups
+    for part, axis, size in (("batch size", 0, operands.input[0]), channels):
+        if output_shape[axis] != size:
+            got, legal = f"{name}[{axis}] = {output_shape[axis]}", f"{size}, from {operands} and groups {groups}"
+            fix = f"pass {size}, or only the spatial sizes"
             raise ArgumentError(f"{name} has another {part} than the operands give", got=got, legal=legal, fix=fix)
     return layout.spatial(output_shape)
 
@@ -251,15 +227,12 @@ def call(spec: Spec, input_shape: Sequence[Size], filters_shape: Sequence[int], 
     legal = f"{rank + 2} sizes, including the channels"
     n = sizes(input_shape, "input_shape", (rank + 2,), legal)[1:-1]
     out = sizes(filters_shape, "filters_shape", (rank + 2,), legal)[-2]
-    if rank > 3 and not in_jconvt:
-        problem, got = f"tf.nn has no transposed convolution in {rank}-D", f"{rank} spatial axes"
-        fix = "call jconvt.conv_transpose, which takes the same arguments in any number of dimensions"
-        raise ArgumentError(problem, got=got, legal="1 to 3 spatial axes", fix=fix)
-    padding: Any = "VALID"
-    ends = [(0, 0)] * rank
-    if all(_is_same(axis, size) for axis, size in zip(axes, n, strict=True)):
-        padding, computed = "SAME", axes
-    else:
+    instead = "jconvt.conv_transpose, which has the same arguments in any number of dimensions"
+    check_supported(spec, "tf.nn's transposed convolution", instead, None if in_jconvt else 3, groups=True)
+    padding: Any = "SAME"
+    computed = axes
+    if not all(map(_is_same, axes, n)):
+        padding, ends = "VALID", [(0, 0)] * rank
         if (in_jconvt or rank == 2) and any(axis.lo > 0 or axis.hi > 0 for axis in axes):
             ends = [(max(axis.lo, 0), max(axis.hi, 0)) for axis in axes]
             padding = tuple(ends) if in_jconvt else ((0, 0), *ends, (0, 0))
@@ -268,15 +241,14 @@ def call(spec: Spec, input_shape: Sequence[Size], filters_shape: Sequence[int], 
             for axis, (before, after) in zip(axes, ends, strict=True)
         ]
     outputs = tuple(axis.output_size(size) for axis, size in zip(computed, n, strict=True))
-    arguments: dict[str, Any] = {
+    arguments = {
         "output_shape": outputs if in_jconvt else (input_shape[0], *outputs, out * groups),
         "strides": tuple(axis.stride for axis in axes),
         "padding": padding,
+        "dilations": tuple(axis.dilation for axis in axes),
+        "groups": groups if in_jconvt else 1,
     }
-    if any(axis.dilation > 1 for axis in axes):
-        arguments["dilations"] = tuple(axis.dilation for axis in axes)
-    if in_jconvt and groups > 1:
-        arguments["groups"] = groups
+    arguments = non_default(arguments, {"dilations": (1,) * rank, "groups": 1})
     function = (JCONVT if in_jconvt else CONVENTION).function.format(rank=rank)
     return Call(function, arguments, Layout(rank), filters_layout(rank), remainder(axes, computed))
 

@@ -14,16 +14,15 @@ check that: if the batch is empty it checks less, and if oneDNN computes, an out
 from collections.abc import Sequence
 from typing import Any
 
-from .._geometry.arguments import Operands, Size, check_bias, check_groups, integer, per_axis
+from .._geometry.arguments import Operands, Size, check_bias, check_groups, per_axis
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from .convention import Call, Convention, Padding, remainder, shortest
+from .convention import Call, Convention, Padding, check_added, check_supported, non_default, remainder, shortest
 
-_MOST_AXES = 3
 _DEFAULTS = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
 
 
@@ -46,22 +45,17 @@ def resolve(
     if ``input_shape`` has no batch.
     """
     operands = Operands.of("input", input_shape, "weight", weight_shape)
-    rank = min(max(1, len(operands.kernel) - 2), _MOST_AXES) if rank is None else rank
+    rank = min(max(1, len(operands.kernel) - 2), 3) if rank is None else rank
     _check_operands(operands, rank)
     strides = per_axis(stride, "stride", rank, broadcast=True)
     paddings = per_axis(padding, "padding", rank, lowest=0, broadcast=True)
     added = per_axis(output_padding, "output_padding", rank, lowest=0, broadcast=True)
     dilations = per_axis(dilation, "dilation", rank, broadcast=True)
-    groups = integer(groups, "groups", lowest=1)
-    check_groups(groups, operands.kernel[0])
+    groups = check_groups(groups, operands.kernel[0])
     if bias_shape is not None:
         check_bias(bias_shape, operands.kernel[1] * groups, "bias", "weight.shape[1] * groups")
-    axes = tuple(
-        crop_axis(i, n, Axis(kernel, s, d), pad, plus)
-        for i, (n, kernel, s, d, pad, plus) in enumerate(
-            zip(operands.input[-rank:], operands.kernel[2:], strides, dilations, paddings, added, strict=True)
-        )
-    )
+    bares = map(Axis, operands.kernel[2:], strides, dilations)
+    axes = tuple(map(crop_axis, range(rank), operands.input[-rank:], bares, paddings, added))
     return Spec(axes, groups), Layout(rank, channels_first=True)
 
 
@@ -82,20 +76,18 @@ def call(spec: Spec) -> Call:
     ((0, 1),)
     """
     axes, rank = spec.axes, spec.rank
-    if rank > _MOST_AXES:
-        problem, fix = f"PyTorch has no transposed convolution over {rank} spatial axes", "call jconvt.conv_transpose"
-        raise ArgumentError(problem, got=f"{rank} axes", legal=f"1 to {_MOST_AXES} spatial axes", fix=fix)
-    paddings, added = zip(*(_paddings(axis) for axis in axes), strict=True)
-    values = {
-        "stride": shortest([axis.stride for axis in axes]),
+    check_supported(spec, "PyTorch's transposed convolution", "jconvt.conv_transpose", groups=True)
+    paddings, added = zip(*map(_paddings, axes), strict=True)
+    arguments = {
+        "stride": shortest(axis.stride for axis in axes),
         "padding": shortest(paddings),
         "output_padding": shortest(added),
         "groups": spec.groups,
-        "dilation": shortest([axis.dilation for axis in axes]),
+        "dilation": shortest(axis.dilation for axis in axes),
     }
-    arguments = {name: value for name, value in values.items() if value != _DEFAULTS[name]}
     computed = [axis.with_crop(pad, pad - plus) for axis, pad, plus in zip(axes, paddings, added, strict=True)]
     function, layout = CONVENTION.function.format(rank=rank), Layout(rank, channels_first=True)
+    arguments = non_default(arguments, _DEFAULTS)
     return Call(function, arguments, layout, kernel_layout(rank), remainder(axes, computed))
 
 
@@ -114,13 +106,7 @@ def _check_operands(operands: Operands, rank: int) -> None:
 def crop_axis(number: int, n: Size, bare: Axis, padding: int, added: int) -> Axis:
     """Return ``bare`` with PyTorch's crop for ``n`` pixels along the spatial axis of this ``number``."""
     axis = bare.with_crop(padding, padding - added)
-    most = _most_added(axis)
-    if added > most:
-        problem = f"output_padding is too large along spatial axis {number}"
-        got = f"output_padding {added}, stride {axis.stride}, dilation {axis.dilation}"
-        fix = "pass a smaller output_padding, or add zeros to the result with jax.numpy.pad"
-        legal = f"0 to {most}: less than the larger of stride and dilation"
-        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    check_added(number, added, axis, _most_added(axis), "less than the larger of stride and dilation")
     if isinstance(n, int) and n < 1:
         problem, legal = f"input has no pixels along spatial axis {number}", "at least 1; only the batch may be empty"
         fix = "call jconvt.conv_transpose, which takes empty images"
@@ -134,7 +120,6 @@ def crop_axis(number: int, n: Size, bare: Axis, padding: int, added: int) -> Axi
 
 
 def _most_added(axis: Axis) -> int:
-    """Return the largest ``output_padding``."""
     return max(axis.stride, axis.dilation) - 1
 
 
@@ -155,7 +140,7 @@ def _padding_arguments(padding: Padding) -> dict[str, Any]:
     if padding == "VALID":  # PyTorch's default
         return {}
     if not isinstance(padding, str) and any(before != after for before, after in padding):
-        got, fix = f"--padding {'x'.join(f'{a}:{b}' for a, b in padding)}", "choose the output size by --output-padding"
+        got, fix = f"--padding of (before, after) = {padding}", "choose the output size by --output-padding"
         raise ArgumentError("PyTorch pads both ends equally", got=got, legal="one number for each axis", fix=fix)
     return {"padding": padding if isinstance(padding, str) else tuple(before for before, _ in padding)}
 

@@ -12,6 +12,9 @@ from ..errors import ArgumentError, ArgumentTypeError
 Size = Any
 """A size along an axis: an ``int``, or a symbolic expression of ``jax.export``, which does integer arithmetic."""
 
+Padding = str | tuple[int, int]
+"""Along one axis: a name, like "SAME", or the explicit (before, after)."""
+
 LARGEST = 2**31 - 1
 """The largest kernel size, stride, dilation and canvas that compilers can index."""
 
@@ -88,11 +91,7 @@ def sequence(value: Any, name: str, legal: str) -> list[Any]:
 
 
 def check_length(
-    value: Sequence[Any],
-    name: str,
-    lengths: Collection[int],
-    legal: str,
-    fix: str = "pass one for each spatial axis",
+    value: Sequence[Any], name: str, lengths: Collection[int], legal: str, fix: str = "pass one for each spatial axis"
 ) -> None:
     """Raise if the length of ``value`` is not one of ``lengths``."""
     if len(value) not in lengths:
@@ -109,10 +108,10 @@ def integers(
     return tuple(found)
 
 
-def sizes(value: Any, name: str, lengths: Collection[int], legal: str, **options: str) -> tuple[Size, ...]:
+def sizes(value: Any, name: str, lengths: Collection[int], legal: str) -> tuple[Size, ...]:
     """Return a sequence of sizes, which has one of these ``lengths``."""
     found = [size(entry, f"{name}[{i}]") for i, entry in enumerate(sequence(value, name, legal))]
-    check_length(found, name, lengths, legal, **options)
+    check_length(found, name, lengths, legal)
     return tuple(found)
 
 
@@ -135,37 +134,50 @@ def pairs(
     return tuple(found)
 
 
+def paddings(
+    padding: Any, names: Collection[str], lengths: Sequence[int], legal: str, **options: Any
+) -> Sequence[Padding]:
+    """Return one of ``names``, in capitals, for each of ``lengths[0]`` axes, or the ``pairs`` with ``options``."""
+    if not isinstance(padding, str):
+        return pairs(padding, "padding", lengths, legal, **options)
+    if padding.upper() in names:
+        return [padding.upper()] * lengths[0]
+    fix = "pass the explicit pairs as padding" if padding.upper() == "EXPLICIT" else "pass one of these"
+    raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix=fix)
+
+
 def per_axis(
     value: Any,
     name: str,
     rank: int,
     lowest: int = 1,
     *,
+    default: int | None = None,
     scalar: bool = True,
     broadcast: bool = False,
     outer: Sequence[int] = (),
 ) -> tuple[int, ...]:
     """Return one integer of at least ``lowest`` for each of ``rank`` spatial axes.
 
-    One integer may serve every axis if ``scalar``, and a sequence of one if ``broadcast``. With ``outer``, the axes of
-    batch and channels, a sequence may hold entries for these, too, which must be 1.
+    ``None`` is the ``default``, if there is one. One integer may serve every axis if ``scalar``, and a sequence of one
+    if ``broadcast``. With ``outer``, the axes of batch and channels, a sequence may hold entries for these, too, which
+    must be 1.
     """
+    if value is None and default is not None:
+        return (default,) * rank
     if scalar and single(value):
         return (integer(value, name, lowest),) * rank
     lengths = sorted({rank, 1 if broadcast else rank, rank + len(outer)})
     legal = f"a sequence of {' or '.join(map(str, lengths))}"
     legal = f"an integer, or {legal}" if scalar else f"{legal} integers of at least {lowest}"
-    entries = list(integers(value, name, lengths, legal, lowest))
-    if len(entries) == 1:
-        return tuple(entries * rank)
-    if len(entries) == rank:
-        return tuple(entries)
+    entries = integers(value, name, lengths, legal, lowest)
+    if len(entries) in (1, rank):
+        return entries * (rank // len(entries))
     if any(entries[axis] != 1 for axis in outer):
+        problem, got = f"{name} of the batch and of the channels must be 1", f"{name} = {[*entries]}"
         legal = f"{' = '.join(f'{name}[{axis}]' for axis in outer)} = 1"
         fix = f"pass only the {rank} numbers of the spatial axes, or check data_format"
-        raise ArgumentError(
-            f"{name} of the batch and of the channels must be 1", got=f"{name} = {entries}", legal=legal, fix=fix
-        )
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
     return tuple(entry for axis, entry in enumerate(entries) if axis not in outer)
 
 
@@ -217,12 +229,14 @@ class Operands:
             raise ArgumentError(problem, got=got, legal=legal, fix=fix)
 
 
-def check_groups(groups: int, channels: int, name: str = "groups", side: str = "input") -> None:
-    """Raise if ``groups`` does not divide the number of channels on that ``side``."""
+def check_groups(groups: Any, channels: int, name: str = "groups", side: str = "input") -> int:
+    """Return ``groups`` as an integer, or raise if it does not divide the number of channels on that ``side``."""
+    groups = integer(groups, name, lowest=1)
     if channels % groups:
         fix = f"pass such a {name}; one group for each channel is a depthwise convolution"
         got, legal = f"{name} = {groups}, {channels} channels", f"a divisor of {channels}"
         raise ArgumentError(f"{name} does not divide the {side} channels", got=got, legal=legal, fix=fix)
+    return groups
 
 
 def check_bias(shape: Iterable[int], channels: int, name: str, source: str) -> None:

@@ -47,11 +47,14 @@ class KernelLayout:
 
     def filters(self, kernel: Any) -> Any:
         """Convert ``kernel``, in this convention, to ``(k..., out / groups, in)``. NumPy arrays stay NumPy arrays."""
-        return _regrouped(self._in_order(kernel.transpose(self.order)), self.output_groups, to_inputs=True)
+        filters = self._in_order(kernel.transpose(self.order))
+        return filters if self.output_groups == 1 else _regrouped(filters, self.output_groups, to_inputs=True)
 
     def kernel(self, filters: Any) -> Any:
         """Return the inverse of ``filters``."""
-        return self._in_order(_regrouped(filters, self.output_groups, to_inputs=False)).transpose(self.axes)
+        if self.output_groups > 1:
+            filters = _regrouped(filters, self.output_groups, to_inputs=False)
+        return self._in_order(filters).transpose(self.axes)
 
     def _in_order(self, w: Any) -> Any:
         return w[(slice(None, None, -1),) * self.rank] if self.flipped else w
@@ -59,8 +62,6 @@ class KernelLayout:
 
 def _regrouped(w: Any, groups: int, to_inputs: bool) -> Any:
     """Move the axis of the groups from the output to the input channels, or back."""
-    if groups == 1:
-        return w
     split, merged = _regrouping(w.shape, groups, to_inputs)
     return w.reshape(split).swapaxes(-3, -2).reshape(merged)
 

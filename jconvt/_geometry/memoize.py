@@ -12,8 +12,8 @@ _MAX_ENTRIES = 4096
 def memoize(function: _Function) -> _Function:
     """Cache ``function`` by the types and values of its arguments.
 
-    Arguments are cached if they consist of integers, strings, booleans, ``None``, and tuples and lists of these. Any
-    other argument, such as a symbolic size, calls ``function`` again. Exceptions are not cached.
+    Arguments are cached if they consist of integers, strings, booleans, ``None``, and tuples, named tuples and lists of
+    these. Any other argument, such as a symbolic size, calls ``function`` again. Exceptions are not cached.
 
     >>> @memoize
     ... def double(sizes):
@@ -46,6 +46,6 @@ def _key(value: Any) -> Hashable:
     kind = type(value)
     if kind in _ATOMS:
         return kind, value
-    if kind is tuple or kind is list:
+    if isinstance(value, tuple | list):
         return (kind, *map(_key, value))
     raise TypeError(kind)

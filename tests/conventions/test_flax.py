@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from jconvt import ArgumentError, ArgumentTypeError, Axis, Spec
 from jconvt._conventions import flax as convention
-from jconvt._conventions import lax
 from jconvt._methods import reference
 from tests.support.conventions import assert_raises, broken
 from tests.support.layers import UNSHRUNK, all_compiled, integers
@@ -94,7 +93,11 @@ def geometries(draw):
         bare = Axis(kernel, stride, dilation)
         lo = draw(st.integers(-2, 3))
         hi = draw(st.integers(-3, max(-3, bare.full_size(n) - lo)))
-        named = [lax._ends(name, bare, False) for name in ("SAME", "VALID")]
+        named = [
+            (resolved.axes[0].lo, resolved.axes[0].hi)
+            for name in ("SAME", "VALID")
+            for resolved, _ in [convention.resolve((1, 3, 1), (kernel, 1, 1), stride, name, dilation)]
+        ]
         ends = draw(st.sampled_from([*named, (lo, hi) if lo + hi <= bare.full_size(n) else (0, 0)]))
         axes.append(Axis(kernel, stride, dilation, *ends))
         sizes.append(n)

@@ -319,7 +319,7 @@ def test_keras__call_computes_the_geometry_in_keras(rank, on_jax, on_tensorflow)
 def test_keras__geometry_without_call_raises():
     with pytest.raises(ArgumentError, match=r"has no groups[\s\S]*groups = 2[\s\S]*each group's channels"):
         convention.call(Spec((Axis(3),), 2))
-    with pytest.raises(ArgumentError, match=r"at most 3 spatial axes[\s\S]*4 axes"):
+    with pytest.raises(ArgumentError, match=r"at most 3 spatial axes[\s\S]*4 spatial axes"):
         convention.call(Spec((Axis(3),) * 4))
 
 

@@ -14,7 +14,6 @@ import jconvt
 from jconvt import ArgumentError, ArgumentTypeError, Axis, Spec
 from jconvt import lax as ours
 from jconvt._conventions import lax as convention
-from jconvt._conventions._dimension_numbers import dimensions
 from jconvt._geometry.kernel_layout import filters_layout
 from jconvt._methods import METHODS, reference
 from tests.support import laws
@@ -232,10 +231,16 @@ def test_lax__options_are_passed_on():
 
 
 def test_lax__out_sharding_is_of_the_outputs_axes():
-    numbers = dimensions(("NHWC", "HWIO", "NCHW"), 2)
-    assert ours._before_transpose(jax.P("n", "c", None, "w"), numbers) == jax.P("n", None, "w", "c")
-    assert ours._before_transpose(jax.P("n"), numbers) == jax.P("n", None, None, None)
-    assert ours._before_transpose(jax.P(*"ncwhx"), numbers) == jax.P(*"ncwhx")
+    lhs, rhs = jnp.ones((2, 4, 5, 3)), jnp.ones((3, 3, 3, 6))
+    mesh = jax.make_mesh((1, 1), ("rows", "channels"), axis_types=(jax.sharding.AxisType.Explicit,) * 2)
+    upsample = functools.partial(ours.conv_transpose, lhs, rhs, (2, 2), "SAME", None, ("NHWC", "HWIO", "NCHW"))
+    with jax.set_mesh(mesh):
+        for entries in ((None, "channels", None, "rows"), ("channels",), (None, None, "rows")):
+            expected = jax.P(*entries, *[None] * (4 - len(entries)))
+            for out_sharding in (jax.P(*entries), jax.sharding.NamedSharding(mesh, jax.P(*entries))):
+                assert jax.typeof(upsample(out_sharding=out_sharding)).sharding.spec == expected
+        with pytest.raises(ArgumentError, match=r"out_sharding does not fit the result[\s\S]*5 entries for 4 axes"):
+            upsample(out_sharding=jax.P(None, None, None, None, "rows"))
 
 
 def named_ends(padding, axis):
@@ -317,6 +322,7 @@ def test_lax__broken_kernel_layout_is_seen(monkeypatch):
     expected = np.asarray(square.in_lax(lhs, rhs))
     np.testing.assert_array_equal(square.in_jconvt(lhs, rhs, "reference"), expected)
     right = convention.kernel_layout(2, GROUPED.keywords["dimension_numbers"])
+    monkeypatch.setattr(convention, "resolve_call", convention.resolve_call.__wrapped__)  # not cached
     for layout in broken(right):
         monkeypatch.setattr(convention, "kernel_layout", lambda *_, layout=layout: layout)
         with pytest.raises(AssertionError):

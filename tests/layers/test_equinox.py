@@ -228,7 +228,7 @@ CASES = [
     ({"stride": (2,)}, ValueError, "stride has the wrong length"),
     ({"stride": 0}, ValueError, r"stride is out of range.*stride = 0"),
     ({"dilation": 1.5}, TypeError, r"dilation must be an integer.*dilation = 1.5"),
-    ({"output_padding": 1}, ValueError, r"output_padding\[0\] is not below the stride"),
+    ({"output_padding": 1}, ValueError, "output_padding is too large along spatial axis 0.*stride 1.*0 to 0"),
     ({"padding": "FULL"}, ValueError, "unknown padding.*'FULL'.*SAME_LOWER"),
     ({"padding": (1, 2, 3)}, ValueError, "padding has the wrong length"),
     ({"padding": ((1, 2, 3), (1, 2))}, ValueError, r"padding\[0\] has the wrong length"),
