@@ -1,4 +1,4 @@
-"""Transposed convolution for JAX: what ``tf.nn.conv2d_transpose`` and its family compute, differentiable."""
+"""Transposed convolution for JAX: differentiable, with the results of ``tf.nn.conv2d_transpose`` and its family."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -14,7 +14,7 @@ from ._geometry.arguments import sequence
 class ConvTranspose(eqx.nn.ConvTranspose):
     """Transposed convolution as an Equinox module.
 
-    It has the arguments, defaults, initialisers and parameters of ``equinox.nn.ConvTranspose``: replace the name, and
+    It has the arguments, defaults, initializers and parameters of ``equinox.nn.ConvTranspose``: replace the name, and
     models and checkpoints keep working. Equinox lacks the arguments below.
 
     Args:
@@ -26,7 +26,7 @@ class ConvTranspose(eqx.nn.ConvTranspose):
 
     Raises:
       ArgumentError: an argument or an input has a value that the layer is not defined for; a ``ValueError``.
-      ArgumentTypeError: an argument is of the wrong kind; a ``TypeError``.
+      ArgumentTypeError: an argument is of the wrong type; a ``TypeError``.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = ConvTranspose(2, 6, 4, kernel_size=4, stride=2, padding=1, groups=2, key=jax.random.key(0))

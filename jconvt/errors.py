@@ -1,7 +1,6 @@
 """The two errors that jconvt raises for a wrong argument.
 
-Each message has four parts, the answers to four questions of a reader: what is wrong, what did I pass, what is
-legal, and how do I fix it.
+Each message has four parts, the problem, the argument that was passed, the legal values, and the fix.
 """
 
 

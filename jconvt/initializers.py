@@ -1,4 +1,4 @@
-"""Initialisers for kernels of transposed convolutions, with the signature of those of ``jax.nn.initializers``."""
+"""Initializers for kernels of transposed convolutions, with the signature of those of ``jax.nn.initializers``."""
 
 import math
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def bilinear(in_axis: int = -2, out_axis: int = -1, dtype: Any = None) -> Initia
         i, o, spatial = _axes(shape, in_axis, out_axis)
         if shape[o] % shape[i]:
             got = f"{shape[i]} channels along axis {i}, {shape[o]} along axis {o}: {tuple(shape)}"
-            fix = "give the layer as many output as input channels; any groups will do"
+            fix = "give the layer as many output as input channels; any number of groups works"
             legal = f"a multiple of {shape[i]} along axis {o}"
             raise ArgumentError("a bilinear kernel copies channels one to one", got=got, legal=legal, fix=fix)
         copies = np.arange(shape[i])[:, None] == np.arange(shape[o]) % shape[i]
@@ -73,7 +73,7 @@ def icnr(
     out_axis: int = -1,
     dtype: Any = None,
 ) -> Initializer:
-    """A start without a checkerboard: the outputs of each block of ``scale`` pixels are equal, as in nearest neighbour.
+    """A start without a checkerboard: the outputs of each block of ``scale`` pixels are equal, as in nearest neighbor.
 
     For a transposed convolution with strides ``scale``, it draws the taps of one output of each block and repeats them
     for the others: tap ``t`` is drawn tap ``t // scale``. The kernel size should be a multiple of ``scale``. For a
@@ -92,8 +92,8 @@ def icnr(
       ``init(key, shape, dtype=dtype, out_sharding=None)``.
 
     Raises:
-      ArgumentError: ``depth_to_space`` is none of these; or from ``init``, if the number of output channels is not a
-        multiple of the block's pixels.
+      ArgumentError: ``depth_to_space`` is not one of these values; or, from ``init``, the number of output channels is
+        not a multiple of the block's pixels.
 
     >>> import jax
     >>> kernel = icnr(2)(jax.random.key(0), (4, 1, 1))

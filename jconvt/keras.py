@@ -1,4 +1,4 @@
-"""Transposed convolution with Keras's signature: a call of ``keras.ops`` works with the module's name replaced.
+"""Transposed convolution with Keras's signature: to convert a call of ``keras.ops``, replace the module name.
 
 The results equal those of Keras on JAX. Arguments that Keras lacks are keyword-only.
 """
@@ -42,7 +42,7 @@ def conv_transpose(
     ========  ===================  ======================
 
     Half of the crop, rounded down, is at the start. Keras on JAX accepts any ``p``. Keras on TensorFlow computes the
-    same, or raises if TensorFlow does not support the size.
+    same result, or raises an error if TensorFlow does not support the size.
 
     Args:
       inputs: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` with ``data_format="channels_first"``. Any

@@ -51,7 +51,7 @@ def conv_transpose(
       lhs: the input, ``(batch, spatial..., in)`` or as ``dimension_numbers`` say. Any integer, floating-point or
         complex dtype that XLA can convolve on the device. Batch and sizes may be 0, and symbolic under ``jax.export``.
       rhs: the kernel, ``(k..., in / groups, out)`` or as ``dimension_numbers`` say, with the dtype of ``lhs``. It
-        slides over the input as in a convolution, so its stamp is flipped.
+        slides over the input as in a convolution, so it is stamped flipped.
       strides: one integer for each spatial axis.
       padding: "SAME", "VALID" (in any case), or a pair (before, after) for each spatial axis: the padding of the
         dilated input. Negative numbers crop it.
@@ -64,7 +64,7 @@ def conv_transpose(
         flipped.
       precision: as in ``jax.lax.conv_general_dilated``.
       preferred_element_type: the dtype of the sums and of the result, at least as wide as that of the operands.
-      use_consistent_padding: whether pairs are the padding of the forward convolution, which is the crop of the canvas.
+      use_consistent_padding: whether numbers in ``padding`` are the forward convolution's padding, the crop here.
       feature_group_count: the number of independent transposed convolutions that the channels are split into.
       method: as in ``jconvt.conv_transpose``.
       out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the result.

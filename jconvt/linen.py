@@ -14,7 +14,7 @@ from ._conventions import flax as convention
 class ConvTranspose(nn.ConvTranspose):
     """Transposed convolution as a Linen module.
 
-    It has the arguments, defaults, initialisers and parameters of ``flax.linen.ConvTranspose``: replace the name, and
+    It has the arguments, defaults, initializers and parameters of ``flax.linen.ConvTranspose``: replace the name, and
     models and checkpoints keep working. ``padding`` may also be "SAME_LOWER". The arguments below are keyword-only, and
     Flax lacks them.
 
@@ -31,7 +31,7 @@ class ConvTranspose(nn.ConvTranspose):
 
     Raises:
       ArgumentError: an argument or an input has a value that the layer is not defined for; a ``ValueError``.
-      ArgumentTypeError: an argument is of the wrong kind; a ``TypeError``.
+      ArgumentTypeError: an argument is of the wrong type; a ``TypeError``.
 
     >>> import jax, jax.numpy as jnp
     >>> layer = ConvTranspose(features=4, kernel_size=(4, 4), strides=(2, 2), groups=2)

@@ -19,7 +19,7 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 class ConvTranspose(nnx.ConvTranspose):
     """Transposed convolution as an NNX module.
 
-    It has the arguments, defaults, initialisers and parameters of ``flax.nnx.ConvTranspose``: replace the name, and
+    It has the arguments, defaults, initializers and parameters of ``flax.nnx.ConvTranspose``: replace the name, and
     models and checkpoints keep working. Flax lacks ``groups``, ``output_shape``, ``output_padding``,
     ``use_consistent_padding``, ``method``, ``out_sharding`` and the padding "SAME_LOWER". These, and the errors, are
     those of ``jconvt.linen.ConvTranspose``.

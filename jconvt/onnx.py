@@ -43,8 +43,8 @@ def conv_transpose(
     any           given                    max(0, s(n-1) + e + p - that size)   as above; in ``a``
     ============  =======================  ===================================  ==================
 
-    If ``output_shape`` is larger than that, up to ``s - 1`` zeros follow the last stamp. Where the operator's
-    description and onnxruntime differ, jconvt follows onnxruntime: without ``output_shape`` SAME adds nothing, so the
+    If ``output_shape`` is larger than the canvas, up to ``s - 1`` zeros follow the last stamp. Where the operator's
+    description and onnxruntime differ, jconvt follows onnxruntime: without ``output_shape`` SAME adds no zeros, so the
     output size is less than ``s n`` if ``e + p`` is less than ``s``; no output size is 0; and ``output_padding`` is
     less than the stride, even if the dilation is larger.
 

@@ -1,7 +1,7 @@
-"""Transposed convolution with TensorFlow's signatures: a call of ``tf.nn`` works with the module's name replaced.
+"""Transposed convolution with TensorFlow's signatures: to convert a call of ``tf.nn``, replace the module name.
 
-Features that TensorFlow has on some devices only work on every device: channels first, dilation with stride, groups,
-explicit padding in one and three dimensions. Arguments that TensorFlow lacks are keyword-only.
+Features that TensorFlow supports only on some devices work on every device: channels first, dilation with stride,
+groups, explicit padding in one and three dimensions. Arguments that TensorFlow lacks are keyword-only.
 """
 
 from collections.abc import Sequence
@@ -51,10 +51,10 @@ def conv_transpose(
     ========  ============================  ==========================  ======================
     SAME      s(n-1) + 1 to s n             max(0, s(n-1)+e-size) // 2  s n
     VALID     s(n-1) + e to s n + e - 1     0                           s n + max(e - s, 0)
-    (a, b)    VALID's, less a + b           a                           VALID's, less a + b
+    (a, b)    VALID's, minus a + b          a                           VALID's, minus a + b
     ========  ============================  ==========================  ======================
 
-    Sizes are clamped at 0, also where a + b is larger than the canvas.
+    Sizes are clamped at 0, including when a + b is larger than the canvas.
 
     Args:
       input: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` if ``data_format`` starts with "NC". Any
@@ -72,14 +72,14 @@ def conv_transpose(
       dilations: the spacing of the taps, as ``strides``. ``None`` means 1.
       name: the name of the operation in compiled programs and profiles.
       output_padding: chooses the output size instead of ``output_shape``, as in ``tf.keras.layers.Conv2DTranspose``:
-        ``s(n-1) + e + p``, less ``2 * (e // 2)`` under SAME, less ``a + b`` under explicit padding. An integer, or one
-        for each spatial axis. The resulting size must be legal.
+        ``s(n-1) + e + p``, minus ``2 * (e // 2)`` under SAME, minus ``a + b`` under explicit padding. An integer, or
+        one for each spatial axis. The resulting size must be legal.
       groups: the number of independent transposed convolutions that the channels of input and output are split into.
       method: "auto"; "dilated", a convolution over a dilated input with a flipped kernel; "vjp", the vector-Jacobian
         product of the forward convolution; "polyphase", a dense convolution for each output phase; "gemm", matrix
         products that overlap and add; "reference", NumPy loops that define the result. The programs of "polyphase"
-        and "gemm" grow with the stride and with kernel size / stride; above a bound they raise. If XLA shards the
-        program over automatic mesh axes, ``method`` is ignored: see ``jconvt.choose`` with ``devices``.
+        and "gemm" grow with the stride and with kernel size / stride; above a limit they raise an error. If XLA shards
+        the program over automatic mesh axes, ``method`` is ignored: see ``jconvt.choose`` with ``devices``.
       precision: as in ``jax.lax.conv_general_dilated``.
       preferred_element_type: the dtype of the sums and of the result, at least as wide as that of the operands. By
         default, float16 and bfloat16 are summed in float32 and rounded once.
@@ -253,7 +253,7 @@ def conv2d_backprop_input(
     preferred_element_type: Any = None,
     out_sharding: Any = None,
 ) -> jax.Array:
-    """Compute the gradient of ``tf.nn.conv2d`` in its input, as ``tf.compat.v1.nn.conv2d_backprop_input``.
+    """Compute the gradient of ``tf.nn.conv2d`` with respect to its input, as ``tf.compat.v1.nn.conv2d_backprop_input``.
 
     The keywords of ``tf.raw_ops.Conv2DBackpropInput`` work, too.
 

@@ -1,4 +1,4 @@
-"""Transposed convolution with PyTorch's signatures: a call of ``torch.nn.functional`` works with its name replaced.
+"""Transposed convolution with PyTorch's signatures: to convert a call of ``torch.nn.functional``, replace the module.
 
 Channels come first, and the weight has PyTorch's layout. The operands are JAX arrays; PyTorch is not imported.
 """
@@ -74,9 +74,9 @@ def conv_transpose2d(
       weight: ``(in, out / groups, kh, kw)``, with the dtype of ``input``. Different dtypes, also that of the bias, are
         promoted as in ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
       bias: ``(out,)``, added to each pixel in the dtype of the result.
-      stride: the distance between neighbouring stamps: an integer, or a sequence of 1 or 2.
-      padding: the padding of the forward convolution at both ends, which is the crop here; as ``stride``, at least 0.
-      output_padding: how much less is cropped at the end; as ``stride``, at least 0, and less than the larger of
+      stride: the distance between neighboring stamps: an integer, or a sequence of 1 or 2.
+      padding: the padding of the forward convolution at both ends, which is the crop here; like ``stride``, but from 0.
+      output_padding: how much less is cropped at the end; like ``stride``, but at least 0, and less than the larger of
         stride and dilation. Positions past the last stamp are zero, before the bias.
       groups: the number of independent transposed convolutions that the channels of input and output are split into.
       dilation: the spacing of the taps, as ``stride``.

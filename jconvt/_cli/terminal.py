@@ -1,4 +1,4 @@
-"""Output that several commands share: colours, tables, times, and the name of the device."""
+"""Output that several commands share: colors, tables, times, and the name of the device."""
 
 import jax
 from rich.box import SIMPLE_HEAD

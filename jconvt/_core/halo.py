@@ -4,7 +4,7 @@ Axes of ``x``, ``w`` and ``z`` with the same name are sharded together: the batc
 without groups, the input channels and the output channels. Each device owns a block of the rows of ``x`` and
 ``stride`` times as many rows of ``z``. It
 
-- fetches a halo, the rows next to its block that its taps reach, from its neighbours (zeros at the border);
+- fetches a halo, the rows next to its block that its taps reach, from its neighbors (zeros at the border);
 - computes the same map with another crop, by any method;
 - sums its result over the devices, if a sharded axis is summed over.
 

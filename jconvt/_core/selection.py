@@ -81,7 +81,7 @@ def choose(
       spec: the geometry, for example from ``Spec.from_tensorflow``.
       input_shape: the shape of the input, with batch and channels.
       filters_shape: ``(k..., out / groups, in)``.
-      dtype: of both operands.
+      dtype: the dtype of both operands.
       data_format: as in ``conv_transpose``.
       platform: ``"cpu"``, ``"cuda"``, ``"rocm"`` or ``"tpu"``. The default is the platform of JAX's default device.
       measure: whether to time the methods on the default device. ``"auto"`` then uses the fastest one for calls of
@@ -91,8 +91,8 @@ def choose(
 
     Returns:
       A ``Choice``, with a ``Decision`` for each of ``transposed_convolution``, ``forward_convolution`` and
-      ``kernel_gradient``. Costs are in seconds. Predicted costs are those of one machine of each kind, so only their
-      ratios matter.
+      ``kernel_gradient``. Costs are in seconds. Predicted costs were fitted on one machine of each kind, so only
+      their ratios matter.
 
     Raises:
       ArgumentError: the shapes do not match ``spec``, or the platform is unknown. With ``measure``: the platform is not
@@ -158,7 +158,7 @@ def select(map: Map, problem: ProblemShape, platform: str | None) -> Decision:
 
 
 def _sharded(map: Map, problem: ProblemShape, devices: int) -> Decision:
-    reason = f"XLA shards the program over {devices} devices: method is ignored for a form that it shards correctly"
+    reason = f"XLA shards the program over {devices} devices: method is ignored, for a form that XLA shards correctly"
     return Decision(map, "spmd", problem.batch, reason, {})
 
 
@@ -197,7 +197,7 @@ def _problem(spec: Spec, input_shape: Any, filters_shape: Any, dtype: Any, data_
                 f"{name} has the wrong length",
                 got=f"{name} = {shapes[name]}",
                 legal=f"{spec.rank + 2} sizes",
-                fix=f"spec has {spec.rank} spatial axes; batch and channels go with them",
+                fix=f"spec has {spec.rank} spatial axes; also pass the sizes of batch and channels",
             )
     x, w = shapes.values()
     kernel = tuple(axis.kernel for axis in spec.axes)
@@ -239,7 +239,7 @@ def _check_measurable(platform: str | None, devices: int) -> None:
             "measure=True times programs on the default device",
             got=f"platform = {platform!r}, devices = {devices}",
             legal=f"platform {default_platform()!r}, devices 1",
-            fix="leave platform and devices out, or measure out for a prediction",
+            fix="leave out platform and devices, or leave out measure for a prediction",
         )
 
 

@@ -55,12 +55,12 @@ def typeset(text: str) -> str:
 
 
 def colour_number(pixel: Sequence[int]) -> int:
-    """Return which of the colours a pixel has: its neighbours in all directions have others.
+    """Return which of the colours a pixel has: its neighbors in all directions have others.
 
     >>> colour_number((0, 0)), colour_number((0, 1)), colour_number((1, 0)), colour_number((1, 1))
     (0, 1, 3, 4)
     """
-    # The three makes neighbours 1, 3, 4 and 2 colours apart, which are all different modulo 7.
+    # The three makes neighbors 1, 3, 4 and 2 colours apart, which are all different modulo 7.
     return (3 * sum(pixel[:-1]) + pixel[-1]) % len(COLOURS)
 
 

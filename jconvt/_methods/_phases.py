@@ -58,7 +58,7 @@ class PhaseGroup(NamedTuple):
 
 @functools.lru_cache(1024)
 def phase_groups(axis: Axis) -> tuple[PhaseGroup, ...]:
-    """The phases of an axis, grouped where neighbouring phases read the same pixels with neighbouring taps."""
+    """The phases of an axis, grouped where neighboring phases read the same pixels with neighboring taps."""
     found: list[PhaseGroup] = []
     for phase in range(axis.stride):
         position = phase + axis.lo

@@ -2,7 +2,7 @@
 
 ``_matmul`` merges the batch and the pixels into one axis, which XLA cannot shard by rows of pixels. Here rows stay in
 place, the operands are shifted instead of their larger products, and each map is one product. So each device fetches
-the rows that its taps reach from its neighbours once, and partial sums are added across devices once.
+the rows that its taps reach from its neighbors once, and partial sums are added across devices once.
 
     transposed convolution    pixels that a block reads, times the taps of each phase, with zeros for missing taps
     forward convolution       outputs under the taps of each pixel, times the taps

@@ -1,7 +1,7 @@
 """Transposed convolution as one dense convolution for each output phase.
 
 Only some taps reach an output phase, each from another pixel (see ``_phases``). So each phase is a convolution of
-stride 1 with its share of the taps. Neighbouring phases that read the same pixels with neighbouring taps are the output
+stride 1 with its share of the taps. Neighboring phases that read the same pixels with neighboring taps are the output
 channels of one convolution. No zero is multiplied.
 
 In the forward convolution, the outputs of these phases in one block, times the taps, are added to the pixels that the
