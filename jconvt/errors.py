@@ -1,6 +1,6 @@
 """The two errors that jconvt raises for a wrong argument.
 
-Each message has four parts, the problem, the argument that was passed, the legal values, and the fix.
+Each message has four parts: the problem, the argument that was passed, the legal values, and the fix.
 """
 
 
@@ -27,7 +27,16 @@ class ArgumentError(ValueError):
 
 
 class ArgumentTypeError(TypeError):
-    """An argument is of a kind that the operation cannot use. Its message has the same four parts."""
+    """An argument has the wrong type.
+
+    >>> raise ArgumentTypeError("strides must be integers", got="strides = 2.0", legal="an int", fix="pass 2")
+    Traceback (most recent call last):
+    ...
+    jconvt.errors.ArgumentTypeError: strides must be integers
+      got:   strides = 2.0
+      legal: an int
+      fix:   pass 2
+    """
 
     def __init__(self, problem: str, **parts: object):
         super().__init__(_message(problem, parts))

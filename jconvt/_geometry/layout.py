@@ -8,7 +8,13 @@ from .arguments import Size
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The batch first, ``rank`` spatial axes, and the channels either second or last."""
+    """The batch first, ``rank`` spatial axes, and the channels either second or last.
+
+    >>> Layout(2).shape(8, (32, 48), 3), Layout(2, channels_first=True).shape(8, (32, 48), 3)
+    ((8, 32, 48, 3), (8, 3, 32, 48))
+    >>> Layout(2, channels_first=True).spatial((8, 3, 32, 48))
+    (32, 48)
+    """
 
     rank: int
     channels_first: bool = False

@@ -3,7 +3,8 @@
 XLA writes a batch dimension of a dot as a convolution axis without padding, whose input dilation is the kernel size and
 whose stride is one less. It treats every such axis as a batch dimension, also where the sizes do not match, as with
 kernel 2, stride 2 and crop (1, 1). If it then swaps the operands, the process aborts (seen with jaxlib 0.10.2 on CPU).
-A convolution over the dilated input is without padding if the crop is ``extent - 1`` at both ends.
+A convolution over the dilated input is without padding if the crop is ``extent - 1`` at both ends. One more output at
+the end adds padding.
 """
 
 import functools
@@ -33,6 +34,7 @@ def avoid_batch_like_axes(transposed_convolution: Compute) -> Compute:
 
 
 def _without_batch_like_crop(axis: Axis) -> Axis:
+    """Return ``axis``, with one more output if XLA would misread it."""
     if axis.kernel > 1 and axis.stride > 1 and axis.lo == axis.hi == axis.extent - 1:
         return axis.with_crop(axis.lo, axis.hi - 1)
     return axis
