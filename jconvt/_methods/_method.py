@@ -13,6 +13,7 @@ handles empty arrays. Laws that every method satisfies:
 
 - its result equals that of ``reference``, up to the rounding of its sums;
 - it is linear in each operand;
+- it accepts symbolic sizes, under ``jax.export``;
 - an input pixel that is NaN or infinite reaches the outputs under its stamp and no others.
 """
 
@@ -103,7 +104,7 @@ class Method:
       forward: F.
       kernel_gradient: G.
       how: what the method does for a map, for each map that ``method="auto"`` may choose it for.
-      cost: for each platform, the predicted seconds of a map. Only ratios matter.
+      cost: for each platform, the predicted seconds of a map. Platforms without an entry use that of "tpu".
       unsupported: returns the error for a map, geometry and dtype that the method does not support, or ``None``.
       temporary_bytes: the bytes between operands and result of a map, as far as they grow with the batch.
       traceable: whether the method works on traced operands.
@@ -119,6 +120,10 @@ class Method:
     unsupported: Callable[[Map, Spec, Any], ArgumentError | ArgumentTypeError | None] = _supports_everything
     temporary_bytes: Callable[[Map, ProblemShape], int] = _no_temporaries
     traceable: bool = True
+
+    def __post_init__(self):
+        if self.how and "tpu" not in self.cost:
+            raise ValueError(f"method {self.name!r} has reasons in how, but no cost for 'tpu', the default platform")
 
     def implementation(self, map: Map) -> Compute:
         """The function that computes ``map``."""

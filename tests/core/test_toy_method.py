@@ -99,3 +99,8 @@ def test_toy_method__computes_what_auto_chooses_it_for(toy):
 def test_toy_method__is_unknown_without_an_entry():
     with pytest.raises(jconvt.ArgumentError, match="toy"):
         jconvt.conv_transpose(*CALL.operands(), method="toy", **CALL.arguments)
+
+
+def test_toy_method__needs_a_cost_to_be_chosen():
+    with pytest.raises(ValueError, match="'toy' has reasons in how, but no cost for 'tpu'"):
+        Method("toy", "a toy", METHODS["dilated"].transpose, how={Map.TRANSPOSE: "why"}, cost={"cpu": lambda *_: 1.0})
