@@ -91,7 +91,7 @@ def transposed_convolution(
     precision = _precision(default_matmul_precision() if precision is None else precision)
     sizes = spec.output_sizes(layout.spatial(x.shape))
     shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
-    _check_size(shape, dtype, x, spec, layout)
+    _check_size(shape, dtype, x, w, spec, layout)
     sharding.check(out_sharding, shape, x, w)
     with jax.named_scope(name):
         if any(isinstance(size, int) and size == 0 for size in (*shape, *x.shape)):
@@ -174,7 +174,7 @@ def _precision(precision: Any) -> Any:
         ) from None
 
 
-def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, spec: Spec, layout: Layout) -> None:
+def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, w: jax.Array, spec: Spec, layout: Layout) -> None:
     """Raise if the compiler cannot index the output, or if it does not fit on the devices of ``x``."""
     canvas = [axis.full_size(size) + axis.extent for axis, size in zip(spec.axes, layout.spatial(x.shape), strict=True)]
     needed = math.prod(size for size in shape if isinstance(size, int)) * jnp.dtype(dtype).itemsize
@@ -186,8 +186,8 @@ def _check_size(shape: tuple[Any, ...], dtype: Any, x: jax.Array, spec: Spec, la
             legal=f"canvases of at most {LARGEST} along each axis, and less than 2**63 bytes in all",
             fix="pass smaller strides, dilations or sizes",
         )
-    if needed < _SMALL or isinstance(x, Tracer):  # traced programs may run on devices that this process lacks
-        return
+    if needed < _SMALL or isinstance(x, Tracer) or isinstance(w, Tracer):
+        return  # traced programs may run on devices that this process lacks
     limit = sum(
         _memory(device) for device in {d.process_index if d.platform == "cpu" else d: d for d in x.devices()}.values()
     )

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _ATOMS = (int, str, bool, type(None))
 _MAX_ENTRIES = 4096
+_MISSING = object()
 
 
 def memoize(function: _Function) -> _Function:
@@ -29,14 +30,15 @@ def memoize(function: _Function) -> _Function:
     def cached(*arguments: Any, **keywords: Any) -> Any:
         try:
             key = _key(arguments), tuple(keywords), _key(tuple(keywords.values()))
-        except TypeError:
+        except (TypeError, RecursionError):  # a list may contain itself
             return function(*arguments, **keywords)
-        if key not in results:
+        result = results.get(key, _MISSING)  # one lookup: another thread may clear the cache at any time
+        if result is _MISSING:
             result = function(*arguments, **keywords)
             if len(results) >= _MAX_ENTRIES:
                 results.clear()
             results[key] = result
-        return results[key]
+        return result
 
     return cached  # pyright: ignore[reportReturnType]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, ArgumentTypeError
-from .arguments import Size, integer, sequence, size
+from .arguments import LARGEST, Size, integer, sequence, size
 from .axis import Axis
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ class Spec:
         return tuple(axis.input_size(size) for axis, size in zip(self.axes, self._checked(output_sizes), strict=True))
 
     def _checked(self, sizes: Sequence[Size]) -> Sequence[Size]:
-        if type(sizes) is tuple and len(sizes) == self.rank and all(type(n) is int and n >= 0 for n in sizes):
+        if (
+            type(sizes) is tuple
+            and all(type(n) is int and 0 <= n <= LARGEST for n in sizes)
+            and len(sizes) == self.rank
+        ):
             return sizes
         legal = f"{self.rank} sizes, one for each spatial axis"
         found = [size(value, f"sizes[{i}]") for i, value in enumerate(sequence(sizes, "sizes", legal))]
@@ -98,10 +102,10 @@ class Spec:
         >>> Spec.from_tensorflow((1, 4, 1), (3, 1, 1), output_shape=[7], strides=2)
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=1),), groups=1)
         """
-        return _convention("tensorflow").resolve(
-            input_shape, filters_shape, output_shape, strides, padding, data_format, dilations,
+        return cls._resolved(
+            "tensorflow", input_shape, filters_shape, output_shape, strides, padding, data_format, dilations,
             output_padding=output_padding, groups=groups,
-        )[0]  # fmt: skip
+        )  # fmt: skip
 
     @classmethod
     def from_torch(
@@ -122,7 +126,7 @@ class Spec:
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
         """
         arguments = input_shape, weight_shape, stride, padding, output_padding, groups, dilation
-        return _convention("torch").resolve(*arguments)[0]
+        return cls._resolved("torch", *arguments)
 
     @classmethod
     def from_keras(
@@ -142,9 +146,10 @@ class Spec:
         >>> Spec.from_keras((1, 4, 1), (3, 1, 1), strides=2, padding="same")
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
         """
-        return _convention("keras").resolve(
-            inputs_shape, kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups=groups
-        )[0]
+        return cls._resolved(
+            "keras", inputs_shape, kernel_shape, strides, padding, output_padding, data_format, dilation_rate,
+            groups=groups,
+        )  # fmt: skip
 
     @classmethod
     def from_onnx(
@@ -165,10 +170,10 @@ class Spec:
         >>> Spec.from_onnx((1, 1, 4), (1, 1, 3), strides=[2], pads=[0, 1])
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
         """
-        return _convention("onnx").resolve(
-            X_shape, W_shape, auto_pad=auto_pad, dilations=dilations, group=group, kernel_shape=kernel_shape,
+        return cls._resolved(
+            "onnx", X_shape, W_shape, auto_pad=auto_pad, dilations=dilations, group=group, kernel_shape=kernel_shape,
             output_padding=output_padding, output_shape=output_shape, pads=pads, strides=strides,
-        )[0]  # fmt: skip
+        )  # fmt: skip
 
     @classmethod
     def from_lax(
@@ -190,10 +195,10 @@ class Spec:
         >>> Spec.from_lax((1, 4, 1), (3, 1, 1), (2,), [(1, 2)])
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=1, hi=0),), groups=1)
         """
-        return _convention("lax").resolve(
-            lhs_shape, rhs_shape, strides, padding, rhs_dilation, dimension_numbers, transpose_kernel,
+        return cls._resolved(
+            "lax", lhs_shape, rhs_shape, strides, padding, rhs_dilation, dimension_numbers, transpose_kernel,
             use_consistent_padding, feature_group_count=feature_group_count,
-        )[0]  # fmt: skip
+        )  # fmt: skip
 
     @classmethod
     def from_flax(
@@ -214,7 +219,12 @@ class Spec:
         Spec(axes=(Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1),), groups=1)
         """
         arguments = input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel
-        return _convention("flax").resolve(*arguments)[0]
+        return cls._resolved("flax", *arguments)
+
+    @classmethod
+    def _resolved(cls, framework: str, *arguments: Any, **keywords: Any) -> "Spec":
+        spec = _convention(framework).resolve(*arguments, **keywords)[0]
+        return spec if cls is Spec else cls(spec.axes, spec.groups)
 
     def to_tensorflow(self, input_shape: Sequence[Size], filters_shape: Sequence[int]) -> "Call":
         """TensorFlow's call for this geometry. Its arguments contain the sizes.

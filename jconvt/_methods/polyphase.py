@@ -107,7 +107,10 @@ def _cpu(map: Map, problem: ProblemShape) -> float:
 
 def _gpu(map: Map, problem: ProblemShape) -> float:
     del map
-    return gpu_convolution_seconds(problem, problem.flops) + 3 * problem.bytes("z") / GPU_BYTES
+    seconds = gpu_convolution_seconds(problem, problem.flops)
+    if not jnp.issubdtype(problem.dtype, jnp.inexact):  # the time of the copies is negligible
+        return seconds
+    return seconds + 3 * problem.bytes("z") / GPU_BYTES
 
 
 def _tpu(map: Map, problem: ProblemShape) -> float:

@@ -105,7 +105,7 @@ class Checkpoint:
         rows += [(path, each.kind, str(each.groups or "-"), _shapes(each)) for path, each in self.layers.items()]
         return table(rows)
 
-    def annotate(
+    def told(
         self, kinds: Mapping[str, str] | None = None, groups: Mapping[str, int] | int | None = None
     ) -> "Checkpoint":
         """Return the checkpoint with kinds and groups that its file does not contain.

@@ -59,7 +59,7 @@ def read(
         got, problem = f"framework = {framework!r}, format = {format!r}", "framework is known from the format"
         raise ArgumentError(problem, got=got, legal="framework with a safetensors file", fix="leave framework out")
     found = safetensors.read(path, framework) if format == "safetensors" else _READERS[format](path)
-    return found.annotate(kinds, groups)
+    return found.told(kinds, groups)
 
 
 def write(

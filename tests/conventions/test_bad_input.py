@@ -339,3 +339,11 @@ def test_tensorflow__large_output_can_be_traced():
     # 10 PiB: no machine here has that, but the compiler may be asked for one that has.
     shape = jax.eval_shape(lambda x, w: TWO(x, w, strides=2**22), X, W).shape
     assert shape == (2, 2**24, 2**24, 5)
+
+
+@pytest.mark.parametrize("traced_operand", ["input", "filters"])
+def test_large_output__is_legal_while_tracing(traced_operand):  # the program may run on other devices
+    operands = {"input": jnp.ones((1, 2, 2, 1)), "filters": jnp.ones((1, 1, 1, 1))}
+    operand = operands.pop(traced_operand)
+    shape = jax.eval_shape(lambda array: TWO(**operands, **{traced_operand: array}, strides=2**22), operand).shape
+    assert shape == (1, 2**23, 2**23, 1)

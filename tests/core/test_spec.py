@@ -160,9 +160,37 @@ def test_spec__flax_defaults_are_those_of_the_layer():
     assert set(layer) == {"strides", "padding", "kernel_dilation", "transpose_kernel"}
 
 
-@pytest.mark.parametrize("sizes", [(2, -1), (-1, 2), (2, 2.0), (True, 2), (2,), (2, 2, 2)])
+@pytest.mark.parametrize("sizes", [(2, -1), (-1, 2), (2, 2.0), (True, 2), (2,), (2, 2, 2), (2, 2**31)])
 def test_spec__rejects_wrong_sizes(sizes):
     spec = Spec((Axis(3, 2), Axis(3, 2)))
     for convert in (spec.output_sizes, spec.input_sizes):
         with pytest.raises((jconvt.ArgumentError, jconvt.ArgumentTypeError), match="sizes"):
             convert(sizes)
+
+
+@pytest.mark.parametrize(
+    ("framework", "arguments"),
+    [
+        ("tensorflow", ((1, 4, 1), (3, 1, 1))),
+        ("torch", ((1, 1, 4), (1, 1, 3))),
+        ("keras", ((1, 4, 1), (3, 1, 1))),
+        ("onnx", ((1, 1, 4), (1, 1, 3))),
+        ("lax", ((1, 4, 1), (3, 1, 1), (2,), "SAME")),
+        ("flax", ((1, 4, 1), (3, 1, 1))),
+    ],
+)
+def test_spec__subclasses_are_made_from_calls(framework, arguments):
+    class Named(Spec):
+        pass
+
+    made = getattr(Named, f"from_{framework}")(*arguments)
+    assert type(made) is Named
+    expected = getattr(Spec, f"from_{framework}")(*arguments)
+    assert (made.axes, made.groups) == (expected.axes, expected.groups)
+
+
+def test_spec__rejects_a_list_that_contains_itself():
+    endless: list[object] = [1]
+    endless.append(endless)
+    with pytest.raises(jconvt.ArgumentTypeError, match="strides"):
+        Spec.from_tensorflow((1, 2, 2, 1), (3, 3, 1, 1), strides=endless)

@@ -172,6 +172,8 @@ def test_safetensors__kinds_and_order_of_other_programs_are_unknown(tmp_path):
     assert not (tmp_path / "b.safetensors").exists()
     annotated = weights.read(tmp_path / "a.safetensors", kinds={"u*": "conv_transpose", "*": "conv"}, groups={"up": 2})
     assert [layer.kind for layer in annotated.layers.values()] == ["conv", "conv_transpose"]
+    same = found.told({"u*": "conv_transpose", "*": "conv"}, {"up": 2})
+    assert [(each.kind, each.groups) for each in same.layers.values()] == [("conv", None), ("conv_transpose", 2)]
     weights.write(tmp_path / "b.safetensors", annotated, "flax")
     assert weights.read(tmp_path / "b.safetensors").layers["up"].shape == (3, 3, 3, 4)
 
