@@ -18,8 +18,9 @@ SPEC = jconvt.Spec.from_tensorflow(*SHAPES, strides=2)
 DECISIONS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def nothing_measured(monkeypatch):
+    """Other tests in this process may have measured methods."""
     monkeypatch.setattr(selection, "_MEASURED", selection._Measured())
 
 
