@@ -19,7 +19,7 @@ DECISIONS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
 
 
 @pytest.fixture(autouse=True)
-def nothing_measured(monkeypatch):
+def _nothing_measured(monkeypatch):
     """Other tests in this process may have measured methods."""
     monkeypatch.setattr(selection, "_MEASURED", selection._Measured())
 
@@ -86,7 +86,6 @@ def test_lowering__selects_a_method_for_each_platform():
 
 
 @pytest.mark.parametrize("winner", ["polyphase", "gemm"])
-@pytest.mark.usefixtures("nothing_measured")
 def test_choose__remembers_measurements(monkeypatch, winner):
     calls = []
 
@@ -116,7 +115,6 @@ def test_choose__remembers_measurements(monkeypatch, winner):
     assert not jconvt.choose(spec, (2, 4, 4, 2), (3, 3, 2, 2)).transposed_convolution.measured
 
 
-@pytest.mark.usefixtures("nothing_measured")
 def test_choose__measures_every_method():
     spec = jconvt.Spec.from_tensorflow((2, 3, 1), (3, 1, 1), strides=2)
     measured = jconvt.choose(spec, (2, 3, 1), (3, 1, 1), measure=True)
