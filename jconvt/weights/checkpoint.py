@@ -70,7 +70,7 @@ class Layer:
     def grouped(self) -> "Layer":
         """Return the layer with its groups, if the bias of a transposed convolution in PyTorch's layout tells them."""
         kernel, bias = self.arrays.get("kernel"), self.arrays.get("bias")
-        is_known = self.groups is not None or self.framework in ("flax", "equinox")
+        is_known = self.groups is not None or layouts.STORED[self.framework].has_groups
         if is_known or self.kind != "conv_transpose" or kernel is None or bias is None:
             return self
         *_, out, _ = self.layout.filters_shape(kernel.shape)

@@ -78,9 +78,9 @@ def _convert_layer(path: str, layer: Layer, to: str) -> tuple[Layer, str]:
             raise ArgumentError(problem, got=got, legal="a divisor of the channels", fix=fix)
         arrays["kernel"] = np.ascontiguousarray(conversion(arrays["kernel"]))
         code = conversion.code("kernel", layer.shape).removeprefix("kernel")
-    if "bias" in arrays and to == "equinox" and layer.kind in layouts.CONVOLUTIONS:
+    if "bias" in arrays and layouts.STORED[to].bias_has_axes and layer.kind in layouts.CONVOLUTIONS:
         arrays["bias"] = arrays["bias"].reshape(-1, *[1] * rank)
-    elif "bias" in arrays and layer.framework == "equinox":
+    elif "bias" in arrays and layouts.STORED[layer.framework].bias_has_axes:
         arrays["bias"] = arrays["bias"].reshape(-1)
     found = dataclasses.replace(layer, arrays=arrays, framework=to, transpose_kernel=False)
     return found, code or "as it is"

@@ -6,6 +6,9 @@ that is its gradient: ``(k..., in / groups, out)`` of the first is ``(k..., out 
 from a forward one's: flipped, and with the channels swapped.
 """
 
+import dataclasses
+from collections.abc import Callable, Mapping
+
 from .._conventions import equinox, flax, torch
 from .._geometry.kernel_layout import KernelLayout, filters_layout
 from ..errors import ArgumentError
@@ -21,26 +24,73 @@ CONVOLUTIONS = ("conv_transpose", "conv", UNKNOWN)
 ROLES = ("kernel", "scale", "bias", "mean", "var")
 """The purposes of a layer's arrays, in the order in which they are listed. Flax's layers use the same names."""
 
-_FLIPPING = ("flax", "equinox")
 
-_SUFFIXES = {
-    "torch": {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"},
-    "keras": {"kernel": "kernel", "scale": "gamma", "bias": "bias", "mean": "moving_mean", "var": "moving_variance"},
-    "flax": {"kernel": "kernel", "scale": "scale", "bias": "bias", "mean": "mean", "var": "var"},
-    "equinox": {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "mean", "var": "var"},
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """The form in which a framework stores the arrays of a layer.
+
+    Attributes:
+      suffixes: the name of each role's array.
+      kernel: the layout of the kernel of a convolution, by rank.
+      transposed: the layout of the kernel of a transposed convolution, by rank, ``transpose_kernel`` and groups; by
+        default that of the forward convolution which is its gradient.
+      norm_bias: the name of the bias of a norm.
+      channels_first: whether images have the channels first.
+      has_groups: whether layers state their groups.
+      has_transpose_kernel: whether layers have that option.
+      bias_has_axes: whether the bias of a convolution has the spatial axes, of size 1.
+    """
+
+    suffixes: Mapping[str, str]
+    kernel: Callable[[int], KernelLayout]
+    transposed: Callable[[int, bool, int], KernelLayout] | None = None
+    norm_bias: str = "bias"
+    channels_first: bool = False
+    has_groups: bool = False
+    has_transpose_kernel: bool = False
+    bias_has_axes: bool = False
+
+
+_TORCH = Stored(
+    {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"},
+    torch.kernel_layout,
+    channels_first=True,
+)
+STORED = {
+    "torch": _TORCH,
+    "keras": Stored(
+        {"kernel": "kernel", "scale": "gamma", "bias": "bias", "mean": "moving_mean", "var": "moving_variance"},
+        filters_layout,
+        norm_bias="beta",
+    ),
+    "flax": Stored(
+        {"kernel": "kernel", "scale": "scale", "bias": "bias", "mean": "mean", "var": "var"},
+        filters_layout,
+        flax.kernel_layout,
+        has_groups=True,
+        has_transpose_kernel=True,
+    ),
+    "equinox": Stored(
+        {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "mean", "var": "var"},
+        torch.kernel_layout,
+        lambda rank, _, groups: equinox.kernel_layout(rank, groups),
+        channels_first=True,
+        has_groups=True,
+        bias_has_axes=True,
+    ),
+    "onnx": _TORCH,
 }
-_SUFFIXES["onnx"] = _SUFFIXES["torch"]
 
-FRAMEWORKS = tuple(_SUFFIXES)  # whose arrays can be read
+FRAMEWORKS = tuple(STORED)  # whose arrays can be read
 TARGETS = ("torch", "keras", "flax", "equinox")
 """The frameworks that a checkpoint can be converted to."""
 
 
 def suffix(framework: str, kind: str, role: str) -> str:
     """Return the framework's name for an array of this role. An array without a known role keeps its name."""
-    if framework == "keras" and kind == "norm" and role == "bias":
-        return "beta"
-    return _SUFFIXES[framework].get(role, role)
+    if kind == "norm" and role == "bias":
+        return STORED[framework].norm_bias
+    return STORED[framework].suffixes.get(role, role)
 
 
 def role_of(framework: str, name: str, rank: int) -> str | None:
@@ -48,9 +98,10 @@ def role_of(framework: str, name: str, rank: int) -> str | None:
 
     Where a kernel and a scale share a name, as ``weight`` in PyTorch, an array of rank 1 is a scale.
     """
-    if framework == "keras" and name == "beta":
+    stored = STORED[framework]
+    if name == stored.norm_bias:
         return "bias"
-    found = [role for role, suffix in _SUFFIXES[framework].items() if suffix == name]
+    found = [role for role, suffix in stored.suffixes.items() if suffix == name]
     if found == ["kernel", "scale"]:
         return "kernel" if rank > 1 else "scale"
     return found[0] if found else None
@@ -62,13 +113,14 @@ def layout(framework: str, kind: str, rank: int, groups: int = 1, transpose_kern
     Raises:
       ArgumentError: the layout depends on the kind, and ``kind`` is "unknown".
     """
-    if framework in _FLIPPING and kind == UNKNOWN:
-        stored = "stores the kernel of a transposed convolution flipped, and that of a convolution unflipped"
+    stored = STORED[framework]
+    if stored.transposed is not None and kind == UNKNOWN:
+        problem = (
+            f"{framework} stores the kernel of a transposed convolution flipped, and that of a convolution unflipped"
+        )
         got, legal = "a convolution whose file does not say which of the two it is", "kind 'conv_transpose' or 'conv'"
         fix = "pass kinds={'PATTERN': 'conv_transpose'}, or --kind PATTERN=conv_transpose, for the layer's path"
-        raise ArgumentError(f"{framework} {stored}", got=got, legal=legal, fix=fix)
-    if framework == "flax" and kind == "conv_transpose":
-        return flax.kernel_layout(rank, transpose_kernel, groups)
-    if framework == "equinox" and kind == "conv_transpose":
-        return equinox.kernel_layout(rank, groups)
-    return filters_layout(rank) if framework in ("flax", "keras") else torch.kernel_layout(rank)
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+    if stored.transposed is not None and kind == "conv_transpose":
+        return stored.transposed(rank, transpose_kernel, groups)
+    return stored.kernel(rank)

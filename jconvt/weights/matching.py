@@ -22,7 +22,6 @@ from .report import Report, Row
 Names = Mapping[str, str] | Callable[[str], str | None] | None
 """A name map: source path to target path. A function may return ``None`` for a layer that it does not know."""
 
-_CHANNELS_FIRST = ("torch", "onnx", "equinox")
 _MOST_GROUPS = 4096  # tried for a hint in an error message
 
 
@@ -201,7 +200,7 @@ def _remedy(source: Layer, target: Layer) -> str:
     """Return what makes the kernel fit: another reading of the source, or another argument of the target."""
     if len(source.shape) != len(target.shape):
         return "no conversion fits: they differ in their number of axes; pair this layer with another one"
-    if target.framework == "flax" and target.kind == "conv_transpose":
+    if layouts.STORED[target.framework].has_transpose_kernel and target.kind == "conv_transpose":
         other = dataclasses.replace(target, transpose_kernel=not target.transpose_kernel)
         if source.shape_in(other.layout) == target.shape:
             return f"it fits with transpose_kernel={other.transpose_kernel} in the layer"
@@ -243,7 +242,8 @@ def _differences(source: Layer, target: Layer) -> list[str]:
 
 def _flatten_note(framework: str, targets: Sequence[Layer]) -> list[str]:
     """Return a warning if dense layers and convolutions move between channels first and channels last."""
-    moved = any((layer.framework in _CHANNELS_FIRST) != (framework in _CHANNELS_FIRST) for layer in targets)
+    channels_first = layouts.STORED[framework].channels_first
+    moved = any(layouts.STORED[layer.framework].channels_first != channels_first for layer in targets)
     kinds = {layer.kind for layer in targets}
     if not moved or "dense" not in kinds or kinds <= {"dense", "norm"}:
         return []

@@ -95,7 +95,7 @@ def _spec(module: Any, layer: Layer) -> Spec | None:
     with contextlib.suppress(ArgumentError, ArgumentTypeError):
         *kernel, _, in_channels = layer.layout.filters_shape(layer.shape)
         groups = layer.groups or 1
-        if layer.framework == "equinox":
+        if hasattr(module, "padding_mode"):  # an Equinox layer
             arguments = (module.stride, module.padding, module.output_padding, module.dilation, module.padding_mode)
             axes = equinox.resolve_axes(kernel, *arguments)
             return None if equinox.is_circular(module.padding_mode) else Spec(axes, groups)
