@@ -1,5 +1,7 @@
 """``jconvt.onnx.conv_transpose`` against onnxruntime, to the last digit, and the calls that it rejects."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -349,6 +351,13 @@ CASES = [
         ArgumentError,
         "output_shape has the wrong length.*2 sizes",
     ),
+    (
+        conv_transpose,
+        (X, W),
+        {"output_shape": [99, 6]},
+        ArgumentError,
+        "too large along spatial axis 0.*99",
+    ),
     (conv_transpose, (X, W), {"output_shape": [6, -1]}, ArgumentError, r"output_shape\[1\] is out of range"),
     (conv_transpose, (X, W), {"output_shape": [6.0, 6]}, ArgumentTypeError, r"output_shape\[0\] must be an integer"),
     (conv_transpose, (X, W), {"output_shape": 6}, ArgumentTypeError, "output_shape must be a sequence"),
@@ -408,3 +417,13 @@ def test_onnx__rejects_what_onnxruntime_rejects(attributes):
         live.conv_transpose(x, w, **attributes)
     with pytest.raises((ArgumentError, ArgumentTypeError)):
         conv_transpose(x, w, **attributes)
+
+
+def test_onnx__largest_output_shape_of_the_error_is_legal():
+    x, w = np.ones((1, 1, 4)), np.ones((1, 1, 3))
+    with pytest.raises(ArgumentError, match="too large") as raised:
+        conv_transpose(x, w, strides=[3], output_shape=[99])
+    most = int(re.search(r"legal: 1 to (\d+)", str(raised.value))[1])
+    assert conv_transpose(x, w, strides=[3], output_shape=[most]).shape == (1, 1, most)
+    with pytest.raises(ArgumentError, match="too large"):
+        conv_transpose(x, w, strides=[3], output_shape=[most + 1])

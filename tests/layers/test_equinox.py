@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jconvt
+from jconvt._conventions import equinox as convention
 from jconvt._methods import reference
 from tests.support.layers import UNSHRUNK, all_compiled, integers
 
@@ -276,3 +277,15 @@ def test_layers__different_dtypes_raise():
 def test_layers__missing_key_raises():
     with pytest.raises(TypeError, match="key"):
         jeqx.ConvTranspose2d(2, 2, 3)
+
+
+def test_equinox__resolve_has_the_defaults_of_the_layer():
+    layer = inspect.signature(eqx.nn.ConvTranspose.__init__).parameters
+    for function in (convention.weight_shape, convention.resolve_axes, convention.resolve):
+        defaults = {
+            name: each.default
+            for name, each in inspect.signature(function).parameters.items()
+            if each.default is not each.empty and name in layer
+        }
+        assert defaults == {name: layer[name].default for name in defaults}
+        assert defaults

@@ -49,7 +49,21 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 """The tests of each file, the quickest first."""
 
-EQUIVALENT: dict[tuple[str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str], str] = {
+    ("jconvt/_geometry/arguments.py", "_TYPICAL = 32 -> _TYPICAL = 31"): (
+        "it replaces a symbolic size only where costs are compared"
+    ),
+    (
+        "jconvt/_geometry/kernel_layout.py",
+        "return ((*kernel, groups, out // groups, in_channels), (*kernel, out  -> "
+        "return ((*kernel, groups, -(-out // groups), in_channels), (*kernel, out ",
+    ): "the groups divide the channels",
+    (
+        "jconvt/_methods/_phases.py",
+        "s = len(phase_groups(moved)) < len(phase_groups(axis)) -> "
+        "s = len(phase_groups(moved)) <= len(phase_groups(axis))",
+    ): "where both alignments need as many phase groups, both give the result",
+}
 """Mutants that change no result, by file and change, with the reason. They do not count."""
 
 SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
