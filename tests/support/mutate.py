@@ -261,7 +261,8 @@ The tests notice {killed_in_all} of {counted_in_all} small changes of the source
 expression: `+` for `-`, `<=` for `<`, a constant plus or minus one, `min` for `max`, `//` rounded up, a condition
 negated. The tests of its file, listed in `tests/support/mutate.py`, run on it, and it is killed if one fails. Mutants
 are drawn at random from all of a file's, with seed {seed}. Equivalent ones, which change no result, do not count. This
-page is written by `python -m tests.support.mutate`, which is run by hand.
+page is written by `python -m tests.support.mutate`, which is run by hand. Where tests were added for survivors of a
+seed, its score is biased upward: another seed gives a fairer one.
 
 | file | mutants | tested | equivalent | survived | killed |
 | --- | --: | --: | --: | --: | --: |
