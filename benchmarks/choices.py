@@ -14,11 +14,11 @@ from rich.text import Text
 
 import jconvt
 from jconvt._atomic_write import replacement
+from jconvt._geometry.maps import Map
 
 from . import machine, tables, workloads
 from .workloads import Workload
 
-_MAPS = ("transposed_convolution", "forward_convolution", "kernel_gradient")
 _DTYPES = ("float32", "bfloat16")
 
 
@@ -67,7 +67,7 @@ def compare(workload: Workload, dtype: str) -> Iterator[Row]:
     arguments = workload.spec, workload.input_shape, workload.filters_shape
     predicted = jconvt.choose(*arguments, dtype=dtype)
     measured = jconvt.choose(*arguments, dtype=dtype, measure=True)
-    for name in _MAPS:
+    for name in Map:
         method, found = getattr(predicted, name).method, getattr(measured, name)
         yield Row(workload.name, dtype, name, method, found.method, found.costs[method] / found.costs[found.method])
 

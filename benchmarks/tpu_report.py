@@ -11,11 +11,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from jconvt._geometry.maps import Map
+
 from . import workloads
 from .problem import Problem
 from .tpu_program import TOPOLOGIES, Figures
 
-MAPS = {"T": "transposed_convolution", "F": "forward_convolution", "G": "kernel_gradient"}
+MAPS = {map.symbol: map.value for map in Map}
 """The symbol of each map, and its name in ``jconvt.choose``."""
 BASELINE, METHODS = "jax.lax", ("auto", "dilated", "vjp", "polyphase", "gemm")
 DTYPES = ("float32", "bfloat16")
