@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from jconvt._core import timing
-
 from . import baselines, measurement
 
 _BASELINES = {name for names in baselines.NAMES.values() for name in names}
@@ -91,8 +89,13 @@ def _seconds(result: dict[str, Any]) -> float:
     return median(result["times"])
 
 
+def ratio(times: Sequence[float], base: Sequence[float]) -> float:
+    """Return the median of ``times / base`` over the rounds that both took part in."""
+    return median(time / other for time, other in zip(times, base, strict=False))
+
+
 def _ratio(result: dict[str, Any] | None, base: dict[str, Any] | None) -> float | None:
-    return None if result is None or base is None else timing.ratio(result["times"], base["times"])
+    return None if result is None or base is None else ratio(result["times"], base["times"])
 
 
 def _compiling(result: dict[str, Any]) -> float:

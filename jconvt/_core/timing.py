@@ -2,9 +2,8 @@
 
 import math
 import random
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _SLOW_FACTOR = 3
@@ -53,12 +52,3 @@ def interleaved(
         if number >= _MIN_ROUNDS and time.perf_counter() - start > budget:
             break
     return times
-
-
-def ratio(times: Sequence[float], base: Sequence[float]) -> float:
-    """Return the median of ``times / base`` over the rounds that both took part in.
-
-    >>> ratio([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
-    2.0
-    """
-    return statistics.median(time / other for time, other in zip(times, base, strict=False))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import measurement, oracle, suite, workloads
+from benchmarks import comparison, measurement, oracle, suite, workloads
 from benchmarks.problem import PASSES, Problem, pairs
 from jconvt import Axis, Spec
 from jconvt._core import timing
@@ -83,7 +83,7 @@ def test_interleaved__drops_a_slow_call_after_two_rounds(monkeypatch):
 
 
 def test_ratio__is_the_median_over_common_rounds():
-    assert timing.ratio([2.0, 9.0], [1.0, 3.0, 100.0]) == 2.5
+    assert comparison.ratio([2.0, 9.0], [1.0, 3.0, 100.0]) == 2.5
 
 
 def candidate(function):
