@@ -194,3 +194,7 @@ def test_spec__rejects_a_list_that_contains_itself():
     endless.append(endless)
     with pytest.raises(jconvt.ArgumentTypeError, match="strides"):
         Spec.from_tensorflow((1, 2, 2, 1), (3, 3, 1, 1), strides=endless)
+
+
+def test_axis__defaults_are_one_step_and_no_crop():
+    assert Axis(3) == Axis(kernel=3, stride=1, dilation=1, lo=0, hi=0)

@@ -63,6 +63,28 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "s = len(phase_groups(moved)) < len(phase_groups(axis)) -> "
         "s = len(phase_groups(moved)) <= len(phase_groups(axis))",
     ): "where both alignments need as many phase groups, both give the result",
+    (
+        "jconvt/_geometry/kernel_layout.py",
+        "if self.output_groups > 1: pass -> if self.output_groups >= 1: pass",
+    ): "one group is regrouped to itself",
+    (
+        "jconvt/_geometry/kernel_layout.py",
+        "ters if self.output_groups == 1 else _regrouped(filters, self -> "
+        "ters if self.output_groups == 0 else _regrouped(filters, self",
+    ): "one group is regrouped to itself",
+    (
+        "jconvt/_geometry/spec.py",
+        "e and all((type(n) is int and 0 <= n <= LARGEST for n in size -> "
+        "e and all((type(n) is int and 1 <= n <= LARGEST for n in size",
+    ): "a size of 0 is checked the slow way, with the same result",
+    (
+        "jconvt/_geometry/spec.py",
+        " for column in range(len(rows[0]))] ->  for column in range(len(rows[-1]))]",
+    ): "all rows have the same length",
+    (
+        "jconvt/_conventions/tensorflow.py",
+        "eger(groups, 'groups', lowest=1) -> eger(groups, 'groups', lowest=0)",
+    ): "check_groups rejects 0 with the same message",
 }
 """Mutants that change no result, by file and change, with the reason. They do not count."""
 
