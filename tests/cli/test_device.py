@@ -200,7 +200,7 @@ TRUE = {"polyphase": (5e-4, 1e-12), "gemm": (1e-6, 9e-12)}
 
 
 def measurements():
-    """What ``device.json`` holds of layers whose methods take the seconds of ``TRUE``."""
+    """Return the content of ``device.json`` for layers whose methods take the seconds of ``TRUE``."""
     found = {}
     for number in range(12):
         size = 4 + 5 * number
