@@ -76,6 +76,8 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
     }.items():
         table.add_row(name, *quality(points, choose))
     console.print(table)
+    fitted = [kind for kind, maps in constants.items() if maps != before.get(platform, {}).get(kind)]
+    console.print(Text(f"Fitted: {'; '.join(fitted) or f'nothing, no kind of problem has {_LEAST_POINTS} layers'}"))
     for target in targets:
         console.print(Text(f"Written: {target}"), soft_wrap=True)
     return 0

@@ -17,7 +17,7 @@ import jconvt
 _PACKAGES = (
     *("jax", "jaxlib", "numpy", "tensorflow", "torch", "flax", "libtpu"),
     *(f"jax-cuda{version}-plugin" for version in (12, 13)),
-    *(f"nvidia-{library}-cu{version}" for library in ("cudnn", "cublas") for version in (12, 13)),
+    *("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas-cu12", "nvidia-cublas"),  # of CUDA 13 without a suffix
 )
 _ROOT = pathlib.Path(__file__).parents[1]
 

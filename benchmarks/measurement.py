@@ -10,7 +10,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 import jax
@@ -149,7 +149,7 @@ def measure(
     rounds: int = 100,
     budget: float = 4.0,
     seed: int = 0,
-    threads: int = 1,
+    at_once: Collection[str] = (),
     progress: Callable[[str], None] = lambda doing: None,
 ) -> list[Result]:
     """Prepare each candidate, check its output, and time those that are right: see ``timing.interleaved``.
@@ -158,13 +158,14 @@ def measure(
       problem: what to compute.
       candidates: the candidates by name.
       rounds, budget, seed: of the timing.
-      threads: the number of candidates that are prepared at the same time. With several, the times to trace and to
-        compile are left out.
+      at_once: the candidates that are prepared at the same time, before the others: JAX's, since a library that times
+        its algorithms on the device needs it for itself. Their times to trace and to compile are left out.
       progress: called with the name of each candidate before it is prepared, and with "timing".
     """
     jax.clear_caches()  # or a candidate could reuse what an earlier one traced
-    if threads > 1:
-        candidates = _prepared_at_once(problem, candidates, threads)
+    if at_once:
+        together = {name: prepare for name, prepare in candidates.items() if name in at_once}
+        candidates = {**candidates, **_prepared_at_once(problem, together)}
     results, running, first_calls = {}, {}, {}
     for name, prepare in candidates.items():
         progress(name)
@@ -185,9 +186,9 @@ def measure(
     return [*results.values()]
 
 
-def _prepared_at_once(problem: Problem, candidates: Mapping[str, Candidate], threads: int) -> dict[str, Candidate]:
-    """Start to prepare all candidates, and return candidates that wait for their program."""
-    pool = concurrent.futures.ThreadPoolExecutor(threads)
+def _prepared_at_once(problem: Problem, candidates: Mapping[str, Candidate]) -> dict[str, Candidate]:
+    """Prepare all candidates, and return candidates that have their program."""
+    pool = concurrent.futures.ThreadPoolExecutor()
     futures = {name: pool.submit(prepare, problem) for name, prepare in candidates.items()}
     pool.shutdown(wait=False)
 

@@ -5,7 +5,6 @@ PyTorch gets input and kernel mirrored, and computes the mirrored output in one 
 mirrored before the timing, and results after it.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,6 @@ import torch
 from ..measurement import Candidate, Program, Unsupported
 from ..problem import Problem, array_dtype
 
-_ONE_AT_A_TIME = threading.Lock()
-"""Candidates are prepared in several threads, and the memory of one would be counted as another's."""
 _LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -58,11 +55,6 @@ def synchronize() -> None:
 
 
 def _prepare(problem: Problem, last: bool) -> Program:
-    with _ONE_AT_A_TIME:
-        return _program(problem, last)
-
-
-def _program(problem: Problem, last: bool) -> Program:
     workload = problem.workload
     if last and workload.rank not in _LAST:
         raise Unsupported(f"PyTorch has no channels-last layout in {workload.rank}-D")

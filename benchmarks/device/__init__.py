@@ -6,6 +6,7 @@ same folder goes on from there.
 
     command   the stages in order, each with its share of the time, and the progress bar
     worker    the process of one stage
+    parent    its end with the command
     record    the file of one stage
     stage     a stage's name, share, items and section of the page
     checking, testing, timing, choosing, lowering, training   the stages

@@ -3,9 +3,11 @@
 import argparse
 import pathlib
 
+from .parent import end_with_parent
 from .worker import work
 
 if __name__ == "__main__":
+    end_with_parent()
     parser = argparse.ArgumentParser("python -m benchmarks.device")
     parser.add_argument("name")
     parser.add_argument("path", type=pathlib.Path)

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,8 +15,14 @@ from .stage import Results, Stage, table
 
 def _plan(quick: bool) -> Mapping[str, Callable[[], Any]]:
     sample = check.plan(quick=True)
-    chosen = sample[::6] if quick else dict.fromkeys([*sample, *check.plan()])
+    chosen = sample[::6] if quick else dict.fromkeys([*_rows_in_turn(sample), *check.plan()])
     return {", ".join(dataclasses.astuple(each)): functools.partial(_perform, each) for each in chosen}
+
+
+def _rows_in_turn(checks: Sequence[check.Check]) -> list[check.Check]:
+    """Return the first check of each kind, method and dtype before the second one of any."""
+    counts = collections.defaultdict[Any, Any](itertools.count)
+    return sorted(checks, key={each: next(counts[each.row]) for each in checks}.__getitem__)
 
 
 def _perform(each: check.Check) -> dict[str, Any]:

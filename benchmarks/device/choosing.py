@@ -22,27 +22,29 @@ def _layer(
     return Workload(name, "for the fit", batch, sizes, output_sizes, *channels, kernel, stride, "SAME", groups)
 
 
+_SMALL = _layer("small-k4", 1, 8, 2, (64, 64), 4, 2)
 _MORE = (
-    _layer("grouped-k4", 8, 32, 2, (256, 256), 4, 2, groups=8),
-    _layer("depthwise-k3", 8, 32, 2, (128, 128), 3, 2, groups=128),
-    _layer("depthwise-k5-1d", 8, 512, 1, (256, 256), 5, 2, groups=256),
-    _layer("grouped-k3-1d", 8, 512, 1, (256, 256), 3, 1, groups=4),
-    _layer("grouped-k2-3d", 2, 16, 3, (64, 64), 2, 2, groups=4),
-    _layer("small-k4", 1, 8, 2, (64, 64), 4, 2),
-    _layer("large-k4", 32, 64, 2, (128, 64), 4, 2),
     _layer("k3-stride-1", 16, 32, 2, (256, 256), 3, 1),
+    _layer("large-k4", 32, 64, 2, (128, 64), 4, 2),
+    _layer("grouped-k4", 8, 32, 2, (256, 256), 4, 2, groups=8),
     _layer("k5-stride-3", 4, 48, 2, (48, 40), 5, 3),
+    _layer("depthwise-k3", 8, 32, 2, (128, 128), 3, 2, groups=128),
     _layer("k8-stride-4", 4, 32, 2, (128, 64), 8, 4),
-    _layer("k25-1d", 8, 256, 1, (128, 64), 25, 4),
+    _layer("depthwise-k5-1d", 8, 512, 1, (256, 256), 5, 2, groups=256),
     _layer("k3-3d", 2, 16, 3, (64, 32), 3, 2),
+    _layer("grouped-k3-1d", 8, 512, 1, (256, 256), 3, 1, groups=4),
+    _SMALL,
+    _layer("grouped-k2-3d", 2, 16, 3, (64, 64), 2, 2, groups=4),
+    _layer("k25-1d", 8, 256, 1, (128, 64), 25, 4),
 )
-"""Layers beside the published ones: groups, other kernels and strides, small and large."""
+"""Layers beside the published ones: groups, other kernels and strides, small and large. A run that is stopped early has
+layers of both kinds, which are fitted separately, with and without groups."""
 
 
 def _plan(quick: bool) -> Mapping[str, Callable[[], Any]]:
     published = [workloads.load()[name] for name in ("dcgan-3", "bilinear-x2", "hifigan-up1")]
     rest = [each for each in workloads.load().values() if each not in published]
-    layers = [workloads.load()["tiny"], _MORE[5]] if quick else [*published, *_MORE, *rest]
+    layers = [workloads.load()["tiny"], _SMALL] if quick else [*published, *_MORE, *rest]
     return {f"{layer.name}, {dtype}": functools.partial(_choose, layer, dtype) for layer in layers for dtype in _DTYPES}
 
 

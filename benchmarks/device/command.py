@@ -30,6 +30,8 @@ _GRACE = 0.25
 """An item may take this much of its stage's time longer."""
 _HANGS = 60.0
 """An item that is stopped after this many seconds is not tried again."""
+_START = 120.0
+"""JAX finds its device within this many seconds, or hangs."""
 _SAME = ("jconvt", "commit", "machine", "versions", "quick")
 """A later run into a folder needs the same ones of these."""
 
@@ -54,13 +56,18 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
     """Run the stages until all are finished or the time is over, and write the page."""
     deadline = time.monotonic() + 60 * arguments.minutes
     output = folder(arguments.output).resolve()
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, _interrupt)
     try:
         machine = _machine(output, arguments.quick)
         for name, found in _records(output).items():
             if found.broken:  # it may be repaired
                 record.append(page.path(output, name), broken=None)
         page.write(output, machine)
+        versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+        console.print(Text(f"{machine['machine']['device']}: {versions}"), soft_wrap=True)
         try:
             _run_all(output, arguments.quick, deadline, console, lambda: page.write(output, machine))
         except KeyboardInterrupt:
@@ -69,13 +76,17 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
         finally:
             page.write(output, machine)
     finally:
-        signal.signal(signal.SIGTERM, previous)
-    for name, stage in STAGES.items():
-        found = record.read(page.path(output, name))
-        count = f"did not run: {found.broken}" if found.broken else f"{len(found.results)} of {found.total or '?'}"
-        console.print(Text(f"{stage.title}: {count}"))
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    for name, found in _records(output).items():
+        console.print(Text(_count(STAGES[name], found)))
     console.print(Text(f"Written: {output / 'device.md'}, device.json and the records of the stages"), soft_wrap=True)
     return 0 if all(record.read(page.path(output, name)).finished for name in STAGES) else 3
+
+
+def _count(stage: Stage, found: record.Record) -> str:
+    reason = f", stopped: {found.broken}" if found.broken else ""
+    return f"{stage.title}: {len(found.results)} of {found.total or '?'}{reason}"
 
 
 def _interrupt(*_: Any) -> None:
@@ -84,24 +95,32 @@ def _interrupt(*_: Any) -> None:
 
 def _machine(output: pathlib.Path, quick: bool) -> dict[str, Any]:
     """Describe this machine. End the program if the folder holds other results."""
-    found = subprocess.run(
-        [sys.executable, "-m", "benchmarks.machine"], cwd=_ROOT, env=_environment(), capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.machine"]
+    try:
+        found = subprocess.run(command, cwd=_ROOT, env=_environment(), capture_output=True, text=True, timeout=_START)
+    except subprocess.TimeoutExpired:
+        raise _cannot_run(f"JAX finds no device: it did not start within {_START:.0f} seconds") from None
     if found.returncode:
         reason = (found.stderr.strip().splitlines() or ["no reason"])[-1]
-        print(f"benchmarks: JAX finds no device: {reason}", file=sys.stderr)
-        raise SystemExit(2)
+        raise _cannot_run(f"JAX finds no device: {reason}")
     machine = json.loads(found.stdout.splitlines()[-1]) | {"quick": quick}
     path = output / "device.json"
     if path.exists():
-        before = json.loads(path.read_text())
+        try:
+            before = json.loads(path.read_text())
+            machine["date"] = before["date"]
+        except (ValueError, KeyError, TypeError):
+            raise _cannot_run(f"{path} is of another program; choose another --output") from None
         for name in _SAME:
-            if before[name] != machine[name]:
-                text = f"benchmarks: {output} holds results with {name} {before[name]}, not {machine[name]}"
-                print(f"{text}; choose another --output", file=sys.stderr)
-                raise SystemExit(2)
-        machine["date"] = before["date"]
+            if before.get(name) != machine[name]:
+                differ = f"{name} {before.get(name)}, not {machine[name]}"
+                raise _cannot_run(f"{output} holds results with {differ}; choose another --output")
     return machine
+
+
+def _cannot_run(reason: str) -> SystemExit:
+    print(f"benchmarks: {reason}", file=sys.stderr)
+    return SystemExit(2)
 
 
 def _environment() -> dict[str, str]:
@@ -128,8 +147,12 @@ def _run_all(
             while unfinished and deadline - time.monotonic() > _LEAST_SECONDS:
                 share = unfinished[0].share / sum(stage.share for stage in unfinished)
                 end = time.monotonic() + share * (deadline - time.monotonic())
-                _run(unfinished.pop(0), output, quick, end, deadline, show)
+                stage = unfinished.pop(0)
+                _run(stage, output, quick, end, deadline, show)
                 write_page()
+                if not console.is_terminal:  # there is no bar
+                    left = max(0, deadline - time.monotonic())
+                    console.print(Text(f"{_count(stage, _records(output)[stage.name])}; {left:.0f} seconds left"))
 
 
 def _records(output: pathlib.Path) -> dict[str, record.Record]:
@@ -143,7 +166,7 @@ def _run(
     path, log = page.path(output, stage.name), output / f"{stage.name}.log"
     while not record.read(path).finished and (seconds := end - time.monotonic()) > 0:
         last = min(deadline, end + _GRACE * seconds)
-        started, item = time.monotonic(), None
+        started, item, before = time.monotonic(), None, record.read(path).results
         arguments = stage.process(stage.name, path, seconds, quick)
         with log.open("ab") as file, _process(arguments, stage.environment, file) as process:
             while process.poll() is None and time.monotonic() < last:
@@ -162,7 +185,7 @@ def _run(
             detail = f"ended the process with status {status}: {_last_line(log)}"
             record.append(path, item=found.trying, result={"status": "crashed", "detail": detail})
             continue
-        elif status not in stage.statuses:
+        elif status not in stage.statuses and len(found.results) == len(before):  # not a crash at its end
             record.append(path, broken=f"status {status}: {_last_line(log)}")
         return
 

@@ -1,6 +1,7 @@
 """The stage of the compiled programs: the calls to libraries, such as cuDNN, that ``dilated`` became."""
 
 import collections
+import concurrent.futures
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +27,8 @@ def _plan(quick: bool) -> Mapping[str, Callable[[], Any]]:
     chosen = ["tiny"] if quick else list(workloads.load())
     return {
         f"{name}, {dtype}": functools.partial(_compile, workloads.load()[name], dtype)
-        for dtype in _DTYPES
         for name in chosen
+        for dtype in _DTYPES
     }
 
 
@@ -42,8 +43,10 @@ def _compile(workload: Workload, dtype: str) -> dict[str, Any]:
         "input gradient": (lambda x, w, z: jax.vjp(lambda x: forward(x, w), x)[1](z), (x, w, z)),
         "kernel gradient": (lambda x, w, z: jax.vjp(lambda w: forward(x, w), w)[1](z), (x, w, z)),
     }
-    compiled = {name: jax.jit(program).lower(*operands).compile() for name, (program, operands) in programs.items()}
-    return {name: _read(program.as_text() or "") for name, program in compiled.items()}
+    lowered = [jax.jit(program).lower(*operands) for program, operands in programs.values()]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        compiled = list(pool.map(lambda each: each.compile(), lowered))
+    return {name: _read(program.as_text() or "") for name, program in zip(programs, compiled, strict=True)}
 
 
 def _read(text: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def page(content: dict[str, Any]) -> str:
     """Return the page, from what ``device.json`` holds."""
     machine = content["machine"]
     lines = [f"# jconvt on {machine['device']}, {content['date'][:10]}", ""]
-    lines += [f"- {name}: {value}" for name, value in machine.items()]
+    lines += [f"- {name}: {' '.join(str(value).split())}" for name, value in machine.items()]
     lines += [
         "- versions: " + ", ".join(f"{name} {version}" for name, version in content["versions"].items()),
         f"- jconvt {content['jconvt']}, commit {content['commit']}",
@@ -56,10 +56,13 @@ def page(content: dict[str, Any]) -> str:
 
 def _section(stage: Stage, found: dict[str, Any]) -> list[str]:
     """Return a stage's lines, the first of which is a summary."""
-    if found["broken"]:
-        return [f"Did not run: {found['broken']}"]
     if not found["results"]:
-        return ["Not started."]
-    first, *rest = stage.section(found["results"])
-    missing = found["total"] - len(found["results"])
+        return [f"Did not run: {found['broken']}" if found["broken"] else "Not started."]
+    try:
+        first, *rest = stage.section(found["results"])
+    except Exception as error:  # the page must not fail for one strange result
+        first, rest = f"device.json has the results, but no summary could be made: {error!r}", []
+    if found["broken"]:
+        first += f" **Did not go on: {found['broken']}.**"
+    missing = (found["total"] or 0) - len(found["results"])
     return [f"{first} **{missing} of {found['total']} are missing.**" if missing > 0 else first, *rest]

@@ -21,8 +21,10 @@ class Record:
     results: dict[str, Any]
     trying: str | None
     """The item that was started last, if it has no result."""
-    broken: str | None
-    """Why the stage cannot run here."""
+    tried: frozenset[str] = frozenset()
+    """All items that were started and have no result: they took too long for their process."""
+    broken: str | None = None
+    """Why the stage cannot run here, or cannot go on."""
 
     @property
     def finished(self) -> bool:
@@ -42,18 +44,22 @@ def append(path: pathlib.Path, **event: Any) -> None:
 
 def read(path: pathlib.Path) -> Record:
     """Return what the file says; an empty record without a file."""
-    total, results, trying, broken = None, {}, None, None
+    total, results, trying, broken, started = None, {}, None, None, set()
     for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else ():
         try:
             event = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if not isinstance(event, dict):
+            continue
         total, broken = event.get("total", total), event.get("broken", broken)
         trying = event.get("trying", trying)
-        if "item" in event:
+        if isinstance(trying, str):
+            started.add(trying)
+        if isinstance(event.get("item"), str) and isinstance(event.get("result"), dict):
             results[event["item"]] = event["result"]
             trying = None
-    return Record(total, results, trying, broken)
+    return Record(total, results, trying, frozenset(started - results.keys()), broken)
 
 
 def _finite(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 Tests run as they are on the default device. pytest needs no more plugins: the root's conftest.py, which needs Sybil for
 the documentation, is not loaded, and warnings are not errors, since newer versions of JAX deprecate names.
+
+Hypothesis draws few examples, which a GPU takes seconds to compile, and does not shrink a failing one.
 """
 
 import collections
@@ -10,10 +12,13 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
+import hypothesis
 import pytest
 
 from . import record
+from .parent import end_with_parent
 from .stage import Results, Stage
 
 _PATHS = (
@@ -35,6 +40,8 @@ _OPTIONS = """
 --confcutdir=tests -o addopts= -o filterwarnings=default --ignore=tests/conventions/test_live_tensorflow.py
 """
 """Options that replace those of pyproject.toml."""
+_EXAMPLES = 5
+"""Hypothesis draws no more examples for a test: a GPU takes seconds to compile each one."""
 
 
 def _process(name: str, path: pathlib.Path, seconds: float, quick: bool) -> list[str]:
@@ -49,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    end_with_parent()
     options = config.option
     config.pluginmanager.register(_Recorder(options.record, options.seconds))
 
@@ -67,11 +75,15 @@ class _Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        before = record.read(self.path)
         record.append(self.path, total=len(items) + len(self.files))
         for report in self.files:
-            record.append(self.path, item=report.nodeid, result=_result(report))
-        done = record.read(self.path).results
-        items[:] = [item for item in items if item.nodeid not in done]
+            if report.nodeid not in before.results:
+                record.append(self.path, item=report.nodeid, result=_result(report))
+        missing = [item for item in items if item.nodeid not in before.results]
+        items[:] = sorted(missing, key=lambda item: (item.nodeid in before.tried, _rank(item.nodeid)))
+        for function in {getattr(item, "function", None) for item in items}:
+            _draw_few_examples(function)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.reports = []
@@ -88,6 +100,19 @@ class _Recorder:
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         if time.monotonic() > self.deadline:
             item.session.shouldstop = "the time of this stage is over"
+
+
+def _rank(nodeid: str) -> int:
+    """Return the place of a test's path in ``_PATHS``: pytest does not keep the order of paths that overlap."""
+    return next((rank for rank, path in enumerate(_PATHS) if nodeid.startswith(f"tests/{path}")), len(_PATHS))
+
+
+def _draw_few_examples(function: Any) -> None:
+    name = "_hypothesis_internal_use_settings"  # settings of a test override those of a profile
+    if isinstance(before := getattr(function, name, None), hypothesis.settings):
+        phases = [phase for phase in before.phases if phase is not hypothesis.Phase.shrink]
+        few = min(before.max_examples, _EXAMPLES)
+        setattr(function, name, hypothesis.settings(before, max_examples=few, phases=phases, deadline=None))
 
 
 def _result(report: pytest.TestReport | pytest.CollectReport) -> dict[str, str]:

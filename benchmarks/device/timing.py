@@ -1,7 +1,6 @@
 """The stage of the speed: every method beside ``jax.lax`` and PyTorch, forward and with both gradients."""
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,7 +36,8 @@ def _peak(dtype: str, quick: bool) -> dict[str, Any]:
 
 
 def _time(problem: Problem, candidates: Mapping[str, measurement.Candidate], quick: bool) -> dict[str, Any]:
-    options = {"rounds": 2 if quick else _ROUNDS, "budget": _BUDGET, "threads": os.cpu_count() or 1}
+    of_jax = [name for name in candidates if name not in baselines.NAMES["torch"]]
+    options = {"rounds": 2 if quick else _ROUNDS, "budget": _BUDGET, "at_once": of_jax}
     return suite.as_json([(problem, measurement.measure(problem, candidates, **options))])[0]
 
 

@@ -14,16 +14,17 @@ def work(name: str, path: pathlib.Path, seconds: float, quick: bool) -> None:
     plan = STAGES[name].plan
     if plan is None:
         raise ValueError(f"stage {name!r} has a program of its own")
-    items, done = plan(quick), record.read(path).results
+    items, before = plan(quick), record.read(path)
     record.append(path, total=len(items))
-    for item, compute in items.items():
-        if item in done:
+    # An item that was stopped comes last, or it would be the only one again.
+    for item in sorted(items, key=before.tried.__contains__):
+        if item in before.results:
             continue
         if time.monotonic() > deadline:
             break
         record.append(path, trying=item)
         try:
-            result = compute()
+            result = items[item]()
         except Exception as error:
             traceback.print_exc()
             result = {"status": "failed", "detail": f"{type(error).__name__}: {error}".partition("\n")[0]}

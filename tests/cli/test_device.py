@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 
+import hypothesis
 import numpy as np
 import pytest
 
 import jconvt
-from benchmarks import fit
+from benchmarks import fit, workloads
 from benchmarks.cli import main
-from benchmarks.device import command, page, record, worker
+from benchmarks.device import choosing, command, page, record, testing, training, worker
 from benchmarks.device.stage import Stage
 from benchmarks.device.stages import STAGES
 from jconvt._core import fitted_costs
@@ -35,7 +36,7 @@ def results(folder):
     return {name: record.read(page.path(folder, name)).results for name in STAGES}
 
 
-def test_device__stopped_in_the_middle_and_completed_without_torch_and_flax(tmp_path):
+def test_device__stopped_in_the_middle_and_completed_without_torch_and_flax(tmp_path, capsys):
     missing = tmp_path / "missing"
     for name in ("torch", "flax"):
         (missing / name).mkdir(parents=True)
@@ -73,6 +74,7 @@ def test_device__stopped_in_the_middle_and_completed_without_torch_and_flax(tmp_
     assert all({*Map} == each["maps"].keys() for each in found["choosing"].values())
     assert all(each["forward"]["calls"] for each in found["lowering"].values())
     assert main(["fit", str(folder)]) == 0
+    assert "Fitted: nothing" in capsys.readouterr().out
     assert json.loads((folder / "fitted_costs.json").read_text()).keys() >= {"cpu"}
 
 
@@ -152,6 +154,21 @@ def test_device__a_stage_that_cannot_start_says_why_and_is_tried_in_the_next_run
     assert (status, found.broken, found.results) == (0, None, {"only": {}})
 
 
+def test_device__a_crash_after_the_last_item_does_not_hide_the_results(tmp_path, one_stage):
+    one_stage("""
+    done = record.read(path).results
+    if done:
+        raise SystemExit("no such library")
+    record.append(path, total=2)
+    record.append(path, item="only", result={})
+    os.abort()
+    """)
+    status, found = run(tmp_path)
+    assert (status, found.results, found.broken) == (0, {"only": {}}, "status 1: no such library")
+    text = (tmp_path / "device.md").read_text()
+    assert "{'only': {}} **Did not go on: status 1: no such library.** **1 of 2 are missing.**" in text
+
+
 def test_device__other_results_in_the_folder_are_kept(tmp_path, monkeypatch, capsys):
     (tmp_path / "device.json").write_text(json.dumps(MACHINE | {"quick": False, "versions": {"jax": "0.1"}}))
     before = (tmp_path / "device.json").read_bytes()
@@ -165,6 +182,60 @@ def test_device__other_results_in_the_folder_are_kept(tmp_path, monkeypatch, cap
     assert (tmp_path / "device.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("text", ["{", "[]", '{"other": 1}', '{"date": "2026-01-01"}'])
+def test_device__a_file_of_another_program_is_kept(tmp_path, monkeypatch, capsys, text):
+    (tmp_path / "device.json").write_text(text)
+    described = subprocess.CompletedProcess([], 0, stdout=json.dumps(MACHINE))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: described)
+    with pytest.raises(SystemExit, match="2"):
+        main(["device", "--output", str(tmp_path)])
+    assert "choose another --output" in capsys.readouterr().err
+    assert (tmp_path / "device.json").read_text() == text
+
+
+def test_device__a_machine_that_does_not_answer(tmp_path, monkeypatch, capsys):
+    def run(command, **options):
+        raise subprocess.TimeoutExpired(command, options["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(SystemExit, match="2"):
+        main(["device", "--output", str(tmp_path)])
+    assert "JAX finds no device: it did not start within 120 seconds" in capsys.readouterr().err
+
+
+def test_device__a_killed_command_leaves_no_process(tmp_path):
+    first = start(tmp_path)
+    while not record.read(page.path(tmp_path, "check")).results:
+        assert first.poll() is None
+        time.sleep(0.1)
+    first.kill()
+    first.wait(20)
+    paths = [pathlib.Path(f"/proc/{number}/cmdline") for number in os.listdir("/proc") if number.isdigit()]
+    running = [path for path in paths if str(tmp_path).encode() in read(path)]
+    assert running
+    deadline = time.monotonic() + 20
+    while any(str(tmp_path).encode() in read(path) for path in running):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:  # the process has ended
+        return b""
+
+
+def test_page__a_strange_result_does_not_hide_the_others(tmp_path):
+    record.append(page.path(tmp_path, "timing"), total=1)
+    record.append(page.path(tmp_path, "timing"), item="x", result={"standings": 1})
+    record.append(page.path(tmp_path, "lowering"), item="tiny, float32", result={"detail": "broke"})
+    page.write(tmp_path, MACHINE)
+    text = (tmp_path / "device.md").read_text()
+    assert "no summary could be made: TypeError" in text
+    assert "| tiny | float32 | broke |" in text
+
+
 @pytest.mark.parametrize("minutes", ["-1", "nan", "inf", "many"])
 def test_device__needs_a_number_of_minutes(capsys, minutes):
     with pytest.raises(SystemExit, match="2"):
@@ -174,7 +245,7 @@ def test_device__needs_a_number_of_minutes(capsys, minutes):
 
 def test_record__survives_a_torn_line(tmp_path):
     path = tmp_path / "stage.jsonl"
-    assert record.read(path) == record.Record(None, {}, None, None)
+    assert record.read(path) == record.Record(None, {}, None)
     record.append(path, total=2)
     record.append(path, trying="one")
     with path.open("a") as file:
@@ -182,7 +253,11 @@ def test_record__survives_a_torn_line(tmp_path):
     assert record.read(path).trying == "one"
     record.append(path, item="one", result={"error": float("inf")})
     record.append(path, trying="two")
-    assert record.read(path) == record.Record(2, {"one": {"error": None}}, "two", None)
+    expected = record.Record(2, {"one": {"error": None}}, "two", frozenset({"two"}))
+    assert record.read(path) == expected
+    with path.open("ab") as file:
+        file.write(b'5\nnull\n[1]\n{"item": "x"}\n{"item": ["x"], "result": {}}\n{"item": "x", "result": 1}\n\xff\xfe')
+    assert record.read(path) == expected
 
 
 def test_worker__a_failure_is_a_result(tmp_path, monkeypatch, capsys):
@@ -193,6 +268,49 @@ def test_worker__a_failure_is_a_result(tmp_path, monkeypatch, capsys):
         "bad": {"status": "failed", "detail": "ZeroDivisionError: division by zero"},
         "good": {"value": 1},
     }
+
+
+def test_worker__an_item_that_was_stopped_comes_last(tmp_path, monkeypatch):
+    order = []
+    items = {name: lambda name=name: {"number": order.append(name)} for name in ("slow", "one", "two")}
+    monkeypatch.setitem(STAGES, "toy", Stage("toy", "Toy", 1, list, lambda quick: items))
+    record.append(tmp_path / "toy.jsonl", trying="slow")
+    worker.work("toy", tmp_path / "toy.jsonl", 10.0, True)
+    assert order == ["one", "two", "slow"]
+
+
+def test_tests__the_most_telling_first_and_few_examples(tmp_path, monkeypatch):
+    paths = ["core/test_toy_method.py", "core/test_version_span.py", "core"]  # pytest itself starts with all of core
+    monkeypatch.setattr(testing, "_PATHS", paths)
+    assert [testing._rank(f"tests/{path}::test") for path in [*paths, "core/test_spec.py", "cli"]] == [0, 1, 2, 2, 3]
+
+    @hypothesis.settings(max_examples=300, deadline=5)
+    @hypothesis.given(hypothesis.strategies.integers())
+    def test(number):
+        numbers.append(number)
+
+    numbers = []
+    testing._draw_few_examples(test)
+    testing._draw_few_examples(test_fit__needs_measurements)
+    test()
+    assert 0 < len(numbers) <= 5
+
+
+@pytest.mark.parametrize("name", ["generator", "unet"])
+def test_training__the_losses_of_both_libraries_agree(name):
+    pytest.importorskip("flax.linen")
+    item = f"{name}, float32"
+    result = training.STAGE.plan(True)[item]()
+    assert result["candidates"].keys() == {"jconvt", "flax"}
+    assert item in "\n".join(training.STAGE.section({item: result}))
+
+
+def test_choosing__a_run_that_is_stopped_early_can_be_fitted():
+    layers = [item.removesuffix(", float32") for item in choosing.STAGE.plan(False) if item.endswith(", float32")][:14]
+    known = workloads.load() | {each.name: each for each in choosing._MORE}
+    groups = [known[layer].groups for layer in layers]
+    assert groups.count(1) >= 7
+    assert len(groups) - groups.count(1) >= 6
 
 
 # Seconds of a call and of an operation that no platform has: "polyphase" is the fastest at many operations.
@@ -223,6 +341,7 @@ def test_fit__finds_the_constants_and_says_how_good_they_are(tmp_path, capsys, m
     shown = capsys.readouterr().out
     counts = [line.split(" of ")[0].split()[-1] for line in shown.splitlines() if " of 36" in line]
     assert counts == ["12", "36", "36"]
+    assert "Fitted: dense, single\n" in shown
     written = json.loads((tmp_path / "installed.json").read_text())
     assert written == json.loads((tmp_path / "fitted_costs.json").read_text())
     for point in fit.read(measurements())[1]:
