@@ -12,7 +12,6 @@ import jax
 import jconvt
 
 from .. import workloads
-from ..problem import array_dtype, precision
 from ..workloads import Workload
 from .stage import Results, Stage, table
 
@@ -34,10 +33,10 @@ def _plan(quick: bool) -> Mapping[str, Callable[[], Any]]:
 
 def _compile(workload: Workload, dtype: str) -> dict[str, Any]:
     def forward(x: jax.Array, w: jax.Array) -> jax.Array:
-        return jconvt.conv_transpose(x, w, **workload.arguments, method="dilated", precision=precision(dtype))
+        return jconvt.conv_transpose(x, w, **workload.arguments, method="dilated")
 
     shapes = (workload.input_shape, workload.filters_shape, workload.output_shape)
-    x, w, z = (jax.ShapeDtypeStruct(shape, array_dtype(dtype)) for shape in shapes)
+    x, w, z = (jax.ShapeDtypeStruct(shape, dtype) for shape in shapes)
     programs = {
         "forward": (forward, (x, w)),
         "input gradient": (lambda x, w, z: jax.vjp(lambda x: forward(x, w), x)[1](z), (x, w, z)),
@@ -68,7 +67,10 @@ def _section(results: Results) -> Sequence[str]:
         for name, cell in zip(names, cells, strict=True):
             counts[name][cell] += 1
     most = "; ".join(f"{name}: {counts[name].most_common(1)[0][0]}" for name in names if counts[name])
-    note = "A plain `convolution` is XLA's own. device.json has the whole lines, with the algorithms."
+    note = (
+        "float32 has JAX's default precision. A plain `convolution` is XLA's own. device.json has the whole lines, with "
+        "the algorithms."
+    )
     return [f"Most often, {most}.", "", note, *table(["workload", "dtype", *names], rows, left=5)]
 
 
