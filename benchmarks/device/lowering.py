@@ -68,8 +68,8 @@ def _section(results: Results) -> Sequence[str]:
             counts[name][cell] += 1
     most = "; ".join(f"{name}: {counts[name].most_common(1)[0][0]}" for name in names if counts[name])
     note = (
-        "float32 has JAX's default precision. A plain `convolution` is XLA's own. device.json has the whole lines, with "
-        "the algorithms."
+        "float32 has JAX's default precision. A plain `convolution` is XLA's own. device.json has the whole lines, "
+        "with the algorithms."
     )
     return [f"Most often, {most}.", "", note, *table(["workload", "dtype", *names], rows, left=5)]
 
