@@ -46,15 +46,16 @@ def conv_transpose(
 
     Args:
       inputs: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` with ``data_format="channels_first"``. Any
-        integer, floating-point or complex dtype that XLA can convolve on the device. Batch and sizes may be 0.
-      kernel: ``(k..., out / groups, in)``, with the dtype of ``inputs``. Different dtypes are promoted as in
-        ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
+        integer, floating-point or complex dtype that XLA can convolve on the device, or booleans, as in
+        ``jconvt.lax.conv_transpose``. Batch and sizes may be 0: no pixels give ``s - 1`` positions more than above.
+      kernel: ``(k..., out / groups, in)``, with the dtype of ``inputs``. Different dtypes, for which Keras raises an error,
+        are promoted as in ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
       strides: an integer of at least 1, or one for each spatial axis.
       padding: "valid" or "same", in any case.
       output_padding: an integer of at least 0, or one for each spatial axis, which chooses the output size as above.
         ``None`` and 0 differ.
-      data_format: "channels_last" or "channels_first", in any case. ``None`` means channels last; Keras's global
-        setting is ignored.
+      data_format: "channels_last" or "channels_first", in any case. ``None`` means ``keras.config.image_data_format()``
+        if the program has imported Keras, and else channels last.
       dilation_rate: the spacing of the taps, as ``strides``.
       groups: the number of independent transposed convolutions that the channels of input and output are split into.
       method, precision, preferred_element_type, out_sharding: as in ``jconvt.conv_transpose``.
@@ -73,7 +74,7 @@ def conv_transpose(
     >>> conv_transpose(inputs, kernel, 2, "same", output_padding=0).ravel()
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
     """
-    x, w = operation.operands(inputs=inputs, kernel=kernel)
+    x, w = operation.operands(True, inputs=inputs, kernel=kernel)
     spec, layout = convention.resolve(
         x.shape, w.shape, strides, padding, output_padding, data_format, dilation_rate, groups=groups
     )

@@ -44,17 +44,20 @@ def conv_transpose(
 
     The canvas is the area that the stamps cover. Sizes are clamped at 0.
 
-    Two things differ from ``jax.lax``. Lower-case "same" and "valid" mean "SAME" and "VALID"; in ``jax.lax`` they pad
-    as for a convolution, or raise. And different dtypes are promoted as in ``jax.numpy``.
+    Without a spatial axis the result is the product of the matrices.
 
     Args:
       lhs: the input, ``(batch, spatial..., in)`` or as ``dimension_numbers`` say. Any integer, floating-point or
-        complex dtype that XLA can convolve on the device. Batch and sizes may be 0, and symbolic under ``jax.export``.
-      rhs: the kernel, ``(k..., in / groups, out)`` or as ``dimension_numbers`` say, with the dtype of ``lhs``. It
-        slides over the input as in a convolution, so it is stamped flipped.
+        complex dtype that XLA can convolve on the device, or booleans, which are multiplied by "and" and added by "or".
+        Batch and sizes may be 0, and symbolic under ``jax.export``. Nested lists and NumPy arrays serve, too.
+      rhs: the kernel, ``(k..., in / groups, out)`` or as ``dimension_numbers`` say, with the dtype of ``lhs``.
+        Different dtypes, for which ``jax.lax`` raises an error, are promoted as in ``jax.numpy``. The kernel slides
+        over the input as in a convolution, so it is stamped flipped.
       strides: one integer for each spatial axis.
-      padding: "SAME", "VALID" (in any case), or a pair (before, after) for each spatial axis: the padding of the
-        dilated input. Negative numbers crop it.
+      padding: "SAME", "VALID", or a pair (before, after) for each spatial axis: the padding of the dilated input.
+        Negative numbers crop it. A pair is a tuple or a list. At stride 1, as in ``jax.lax``, "SAME_LOWER" and
+        spellings that are not in capitals are the padding of a convolution that is not transposed: "valid" gives
+        ``n - e + 1`` outputs. At other strides they raise an error.
       rhs_dilation: the spacing of the taps, one integer for each spatial axis. ``None`` means 1.
       dimension_numbers: names of the axes of ``lhs``, ``rhs`` and the result, like ``("NCHW", "OIHW", "NCHW")``, or a
         ``jax.lax.ConvDimensionNumbers``. Strides, paddings and dilations are in the order of the kernel's spatial axes.
@@ -63,8 +66,10 @@ def conv_transpose(
         ``(k..., out / groups, in)``, where ``dimension_numbers`` call the first channel axis "I". Its stamp is not
         flipped.
       precision: as in ``jax.lax.conv_general_dilated``.
-      preferred_element_type: the dtype of the sums and of the result, at least as wide as that of the operands.
-      use_consistent_padding: whether numbers in ``padding`` are the forward convolution's padding, the crop here.
+      preferred_element_type: the dtype of the sums and of the result, at least as wide as that of the operands. Any
+        dtype serves booleans: they are then numbers.
+      use_consistent_padding: whether numbers in ``padding`` are the forward convolution's padding, which crops the
+        result. A sequence may then hold "SAME" and "VALID", too.
       feature_group_count: the number of independent transposed convolutions that the channels are split into.
       method: as in ``jconvt.conv_transpose``.
       out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the result.
@@ -83,7 +88,15 @@ def conv_transpose(
     >>> conv_transpose(x, kernel, (2,), [(1, 1)], transpose_kernel=True).ravel()
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
     """
-    x, w = operation.operands(lhs=lhs, rhs=rhs)
+    x, w = operation.operands(True, lhs=lhs, rhs=rhs)
+    if x.ndim == w.ndim == 2:
+        first_four = strides, padding, rhs_dilation, dimension_numbers
+        y = conv_transpose(
+            jax.lax.expand_dims(x, (2,)), jax.lax.expand_dims(w, (2,)),
+            *convention.with_spatial_axis(*first_four, use_consistent_padding), transpose_kernel, precision,
+            preferred_element_type, feature_group_count=feature_group_count, method=method, out_sharding=out_sharding,
+        )  # fmt: skip
+        return jax.lax.squeeze(y, (2,))
     spec, layout, kernel, input_order, output_order = convention.resolve_call(
         x.shape, w.shape, strides, padding, rhs_dilation, dimension_numbers, transpose_kernel, use_consistent_padding,
         feature_group_count=feature_group_count,

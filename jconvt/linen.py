@@ -15,8 +15,7 @@ class ConvTranspose(nn.ConvTranspose):
     """Transposed convolution as a Linen module.
 
     It has the arguments, defaults, initializers and parameters of ``flax.linen.ConvTranspose``: replace the name, and
-    models and checkpoints keep working. ``padding`` may also be "SAME_LOWER". The arguments below are keyword-only, and
-    Flax lacks them.
+    models and checkpoints keep working. The arguments below are keyword-only, and Flax lacks them.
 
     Args:
       groups: the number of independent transposed convolutions, each with its share of the input and output features.
@@ -25,7 +24,9 @@ class ConvTranspose(nn.ConvTranspose):
         are legal, and align them.
       output_padding: chooses the output size as in ``jconvt.conv_transpose``.
       use_consistent_padding: whether numbers in ``padding`` are those of the convolution that is transposed, as in
-        TensorFlow and PyTorch. Otherwise they pad the input with zeros between its pixels.
+        TensorFlow and PyTorch. Otherwise they pad the input with zeros between its pixels. ``padding`` may then also
+        be "SAME_LOWER" at every stride: "SAME" with an odd crop larger at the start of the output. Without it
+        "SAME_LOWER" is as in Flax, which has it at stride 1.
       method: as in ``jconvt.conv_transpose``.
       out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the output.
 

@@ -21,8 +21,8 @@ class ConvTranspose(nnx.ConvTranspose):
 
     It has the arguments, defaults, initializers and parameters of ``flax.nnx.ConvTranspose``: replace the name, and
     models and checkpoints keep working. Flax lacks ``groups``, ``output_shape``, ``output_padding``,
-    ``use_consistent_padding``, ``method``, ``out_sharding`` and the padding "SAME_LOWER". These, and the errors, are
-    those of ``jconvt.linen.ConvTranspose``.
+    ``use_consistent_padding``, ``method`` and ``out_sharding``. These, and the errors, are those of
+    ``jconvt.linen.ConvTranspose``.
 
     >>> layer = ConvTranspose(6, 4, (4, 4), strides=2, groups=2, rngs=nnx.Rngs(0))
     >>> layer.kernel.shape, layer(jnp.ones((1, 8, 8, 6))).shape

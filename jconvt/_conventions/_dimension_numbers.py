@@ -73,7 +73,7 @@ def dimensions(dimension_numbers: Any, rank: int) -> Dimensions:
 
 def strings(rank: int, channels_first: bool = False) -> tuple[str, str, str]:
     """Return dimension numbers of ``rank`` spatial axes as letters, with a kernel of ``(k..., in, out)``."""
-    space = "DHW"[-rank:] if rank <= 3 else "".join(chr(ord("a") + i) for i in range(rank))
+    space = "DHW"[3 - rank :] if rank <= 3 else "".join(chr(ord("a") + i) for i in range(rank))
     images = f"NC{space}" if channels_first else f"N{space}C"
     return images, f"{space}IO", images
 

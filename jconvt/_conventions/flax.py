@@ -4,9 +4,10 @@ The input is channels last. The padding is that of ``jax.lax.conv_transpose``, a
 integers instead of pairs.
 
 jconvt's layers add arguments. ``output_shape`` and ``output_padding`` choose the output size as in
-``jconvt.conv_transpose``. "SAME_LOWER" is "SAME" with an odd crop larger at the start of the canvas. "CIRCULAR", which
-Flax has too, is aligned as "SAME", or with ``transpose_kernel`` as "SAME_LOWER": that follows from where Flax puts the
-padding before it wraps the canvas around.
+``jconvt.conv_transpose``. With ``use_consistent_padding``, "SAME_LOWER" is that of the convolution that is transposed:
+"SAME" with an odd crop larger at the start of the canvas. "CIRCULAR", which Flax has too, is aligned as "SAME", or with
+``transpose_kernel`` as that "SAME_LOWER": this follows from where Flax puts the padding before it wraps the canvas
+around.
 """
 
 from collections.abc import Sequence
@@ -21,8 +22,6 @@ from ..errors import ArgumentError
 from . import lax
 from ._layers import ResolvedLayer, check_channels, make_circular, to_same_lower, with_output_size
 from .convention import Call, Convention, check_supported, non_default, remainder
-
-_LAYER_PADDINGS = ("SAME", "SAME_LOWER", "VALID", "CIRCULAR")
 
 
 @memoize
@@ -141,30 +140,49 @@ def resolve_layer(
     *,
     output_shape: Any = None,
     output_padding: Any = None,
-    **others: Any,
+    groups: int = 1,
+    use_consistent_padding: bool = False,
 ) -> ResolvedLayer:
     """Resolve jconvt's layer for an input with one batch axis, and for a kernel of this shape.
 
-    ``others`` are the ``groups`` and ``use_consistent_padding`` of ``resolve``.
+    ``groups`` and ``use_consistent_padding`` are those of ``resolve``.
     """
+    consistent = flag(use_consistent_padding, "use_consistent_padding")
     name = padding if isinstance(padding, str) else None
-    if name is not None and name not in _LAYER_PADDINGS:  # Flax reads "same" as a convolution's padding
-        legal = f"{', '.join(map(repr, _LAYER_PADDINGS))}, an integer, or a sequence of integers or pairs"
-        fix = "pass one of these, in capitals"
-        raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix=fix)
+    if name is not None:
+        _check_name(name, per_axis(strides, "strides", len(kernel_shape) - 2, default=1), consistent)
     is_circular = name == "CIRCULAR"
-    is_lower = name == "SAME_LOWER" or (is_circular and transpose_kernel)
+    is_lower = transpose_kernel if is_circular else name == "SAME_LOWER" and consistent
     padding = "SAME" if is_circular or is_lower else padding
-    spec, layout = resolve(input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel, **others)
+    spec, layout = resolve(
+        input_shape, kernel_shape, strides, padding, kernel_dilation, transpose_kernel, groups=groups,
+        use_consistent_padding=consistent,
+    )  # fmt: skip
     axes, sizes, wrap = spec.axes, input_shape[1:-1], ()
     if not is_circular and (output_shape is not None or output_padding is not None):
-        axes = with_output_size(axes, sizes, "SAME" if is_lower else name, output_shape, output_padding)
+        named = "SAME" if is_lower else name if name in ("SAME", "VALID") else None
+        axes = with_output_size(axes, sizes, named, output_shape, output_padding)
     if is_lower:
         axes = tuple(map(to_same_lower, axes))
     if is_circular:
         axes, wrap = make_circular(axes, sizes, output_shape=output_shape, output_padding=output_padding)
     kernel = kernel_layout(spec.rank, transpose_kernel, spec.groups)
     return ResolvedLayer(Spec(axes, spec.groups), layout, kernel, wrap)
+
+
+def _check_name(padding: str, strides: Sequence[int], consistent: bool) -> None:
+    """Raise if neither Flax's layers nor jconvt's have a padding of this name at these strides."""
+    got, capitals = f"padding = {padding!r}", padding.upper()
+    if capitals not in ("SAME", "VALID", "SAME_LOWER") and padding != "CIRCULAR":
+        legal = "'SAME', 'VALID', 'SAME_LOWER', 'CIRCULAR', an integer, or a sequence of integers or pairs"
+        fix = "write 'CIRCULAR'" if capitals == "CIRCULAR" else "pass one of these"
+        raise ArgumentError("unknown padding", got=got, legal=legal, fix=fix)
+    if padding == "SAME_LOWER" and not consistent and any(stride > 1 for stride in strides):
+        legal = "strides of 1, where it is the padding of a convolution that is not transposed"
+        fix = "pass use_consistent_padding=True, too, to crop the odd position at the start of the output"
+        raise ArgumentError(
+            "Flax has 'SAME_LOWER' at stride 1 only", got=f"{got}, strides = {strides}", legal=legal, fix=fix
+        )
 
 
 CONVENTION = Convention(

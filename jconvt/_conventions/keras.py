@@ -13,10 +13,10 @@ allow: under ``same`` at least one of ``e % 2 + p`` and at most ``s``, under ``v
 takes any ``p``, and so does ``resolve``. Of an odd crop, such as that of an odd kernel with stride 2, older releases of
 Keras take the larger half from the start on PyTorch; that is not followed.
 
-An input without pixels has the sizes above as well, if they are not below 0. (Keras says so for symbolic tensors; on
-JAX it returns ``s - 1`` zeros more.)
+An input without pixels has ``s - 1`` positions more, as on JAX; Keras leaves them out for symbolic tensors.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,11 +27,10 @@ from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError, ArgumentTypeError
-from . import tensorflow
+from . import lax, tensorflow
 from .convention import Call, Convention, Padding, check_supported, non_default, remainder, shortest
 
 
-@memoize
 def resolve(
     input_shape: Sequence[Size],
     kernel_shape: Sequence[int],
@@ -44,6 +43,25 @@ def resolve(
     groups: int = 1,
 ) -> tuple[Spec, Layout]:
     """Resolve a call of ``keras.ops.conv_transpose`` on operands of these shapes, in any number of groups."""
+    if data_format is None and "keras" in sys.modules:  # the setting of a Keras that the caller has imported
+        data_format = sys.modules["keras"].backend.image_data_format()
+    return _resolve(
+        input_shape, kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups=groups
+    )
+
+
+@memoize
+def _resolve(
+    input_shape: Sequence[Size],
+    kernel_shape: Sequence[int],
+    strides: Any,
+    padding: Any,
+    output_padding: Any,
+    data_format: str | None,
+    dilation_rate: Any,
+    *,
+    groups: int,
+) -> tuple[Spec, Layout]:
     operands = Operands.of("inputs", input_shape, "kernel", kernel_shape)
     layout = tensorflow.check_operands(operands, lambda rank: _layout(rank, {"data_format": data_format}))
     rank = layout.rank
@@ -53,15 +71,11 @@ def resolve(
     dilations = per_axis(dilation_rate, "dilation_rate", rank)
     added = [None] * rank if output_padding is None else per_axis(output_padding, "output_padding", rank, lowest=0)
     bares = map(Axis, operands.kernel, strides, dilations)
-    axes = tuple(crop_axis(bare, same, plus) for bare, plus in zip(bares, added, strict=True))
-    for n, axis, plus in zip(layout.spatial(operands.input), axes, added, strict=True):
-        out = axis.output_size(n)
-        if isinstance(n, int) and out < 0:
-            call = f"input size {n}, kernel {axis.kernel}, stride {axis.stride}, dilation {axis.dilation}"
-            got = f"output_padding {plus}, for output size {out} ({call}, padding {padding})"
-            problem = "output_padding gives an axis without pixels a size below 0"
-            fix = "leave output_padding out, or pass inputs that have pixels"
-            raise ArgumentError(problem, got=got, legal=f"{(plus or 0) - out} or more", fix=fix)
+    canvas = (crop_axis(bare, same, plus) for bare, plus in zip(bares, added, strict=True))
+    axes = tuple(
+        lax.crop_axis(position, operands.input[position], axis, (axis.lo, axis.hi), True)
+        for position, axis in zip(layout.spatial_axes, canvas, strict=True)
+    )
     return Spec(axes, groups), layout
 
 

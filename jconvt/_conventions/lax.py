@@ -12,6 +12,10 @@ between its pixels, padded by ``a`` before and ``b`` after. With ``e`` the exten
 No output size is below 0. An input without pixels has nothing to put zeros between, and counts as 0 long, so that the
 output has ``s - 1`` positions more than the formulas say.
 
+Both names are in capitals. Other spellings, and "SAME_LOWER", are the paddings of a convolution that is not transposed,
+which ``jax.lax`` takes at stride 1 only: "valid" is none, and "same" is ``e - 1`` in all. Of an odd padding the larger
+half is at the end, under "SAME_LOWER" at the start.
+
 The kernel is a convolution's, so it runs backwards as a stamp. With ``transpose_kernel`` it is the kernel of the
 convolution that is transposed: it stamps as it is, and its channels change places.
 """
@@ -19,7 +23,18 @@ convolution that is transposed: it stamps as it is, and its channels change plac
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .._geometry.arguments import LARGEST, Operands, Padding, Size, check_groups, flag, integer, paddings, per_axis
+from .._geometry.arguments import (
+    LARGEST,
+    Operands,
+    Padding,
+    Size,
+    check_groups,
+    flag,
+    integer,
+    integers,
+    pairs,
+    per_axis,
+)  # fmt: skip
 from .._geometry.axis import Axis
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.layout import Layout
@@ -71,16 +86,29 @@ def resolve_call(
     consistent = flag(use_consistent_padding, "use_consistent_padding")
     kernel = [operands.kernel[axis] for axis in numbers.rhs[2:]]
     operands.check_taps(kernel)
-    legal = f"'SAME', 'VALID', or a sequence of {rank}, one (before, after) for each spatial axis"
-    ends = paddings(padding, ("SAME", "VALID"), (rank,), legal, lowest=-LARGEST)
+    bares = list(map(Axis, kernel, strides, dilations))
+    ends = _paddings(padding, bares, consistent)
     groups = integer(feature_group_count, names[2], lowest=1)
     _check_channels(operands, numbers, transpose_kernel, groups, names[2])
     axes = tuple(
-        crop_axis(position, operands.input[position], Axis(k, s, d), pad, consistent)
-        for position, k, s, d, pad in zip(numbers.lhs[2:], kernel, strides, dilations, ends, strict=True)
+        crop_axis(position, operands.input[position], bare, pad, consistent)
+        for position, bare, pad in zip(numbers.lhs[2:], bares, ends, strict=True)
     )
     kernel_axes = kernel_layout(rank, numbers, transpose_kernel, groups)
     return ResolvedCall(Spec(axes, groups), numbers.layout, kernel_axes, numbers.input_order, numbers.output_order)
+
+
+def with_spatial_axis(
+    strides: Any, padding: Any, rhs_dilation: Any, dimension_numbers: Any, use_consistent_padding: bool
+) -> tuple[Sequence[int], str, None, Dimensions]:
+    """Return the first four arguments for operands without a spatial axis, whose new last axis is one of size 1."""
+    legal, fix = "(): there is no spatial axis", "leave the numbers out, or add spatial axes to both operands"
+    for name, value in (("strides", strides), ("rhs_dilation", rhs_dilation)):
+        if name == "strides" or value is not None:
+            integers(value, name, (0,), legal, fix=fix)
+    _paddings(padding, (), flag(use_consistent_padding, "use_consistent_padding"))
+    numbers = dimensions(dimension_numbers, 0)
+    return (1,), "VALID", None, Dimensions(*((*axes, 2) for axes in numbers))
 
 
 def resolve(
@@ -149,6 +177,29 @@ def crop_axis(position: int, n: Size, bare: Axis, padding: Padding, consistent: 
             raise ArgumentError(problem, got=got, legal=legal, fix="pass a padding that removes less")
         hi = bare.full_size(n) - lo - max(0, padded - bare.extent + 1)
     return bare.with_crop(lo, hi)
+
+
+def _paddings(padding: Any, axes: Sequence[Axis], consistent: bool) -> Sequence[Padding]:
+    """Return "SAME", "VALID" or a pair (before, after) for each of ``axes``."""
+    rank, names = len(axes), ("SAME", "VALID")
+    legal = f"'SAME', 'VALID', or a sequence of {rank}, one (before, after) for each spatial axis"
+    if not isinstance(padding, str):
+        return pairs(padding, "padding", (rank,), legal, lowest=-LARGEST, names=names if consistent else ())
+    if padding in names:
+        return [padding] * rank
+    capitals = padding.upper()
+    if capitals in (*names, "SAME_LOWER") and not consistent and all(axis.stride == 1 for axis in axes):
+        return [_convolution_padding(capitals, axis.extent) for axis in axes]
+    fix = "pass one of these"
+    if capitals in names:
+        fix = f"write {capitals!r}: only at stride 1 jax.lax takes other spellings, for the padding of a convolution"
+    raise ArgumentError("unknown padding", got=f"padding = {padding!r}", legal=legal, fix=fix)
+
+
+def _convolution_padding(name: str, extent: int) -> tuple[int, int]:
+    """Return the padding of this name for a convolution of stride 1 that is not transposed."""
+    half, odd = divmod(0 if name == "VALID" else extent - 1, 2)
+    return (half + odd, half) if name == "SAME_LOWER" else (half, half + odd)
 
 
 def _ends(padding: Padding, axis: Axis, consistent: bool) -> tuple[int, int]:

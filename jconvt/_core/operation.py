@@ -25,23 +25,25 @@ from ..errors import ArgumentError, ArgumentTypeError
 from . import out_sharding as sharding
 from .primitives import bind
 
-_KINDS = (jnp.signedinteger, jnp.unsignedinteger, jnp.floating, jnp.complexfloating)
+_NUMBERS = (jnp.signedinteger, jnp.unsignedinteger, jnp.floating, jnp.complexfloating)
+_KINDS = (jnp.bool_, *_NUMBERS)
 _SMALL = 1 << 28
 """Outputs of fewer bytes are allocated without a look at the memory of the device."""
 
 
-def operands(**arrays: Any) -> list[jax.Array]:
-    """Return the named arguments as arrays of one numeric dtype.
+def operands(booleans: bool = False, /, **arrays: Any) -> list[jax.Array]:
+    """Return the named arguments as arrays of one dtype: of numbers, or of ``booleans`` where these have a meaning.
 
     Different dtypes are promoted as in ``jax.numpy``. Under ``jax.numpy_dtype_promotion("strict")`` that is an error.
     """
     found = [value if isinstance(value, jax.Array) else _array(value, name) for name, value in arrays.items()]
     dtypes = [array.dtype for array in found]
-    if len(set(dtypes)) == 1 and _kind(dtypes[0]) is not None:
+    computed = all(_kind(dtype) in (_KINDS if booleans else _NUMBERS) for dtype in dtypes)
+    if len(set(dtypes)) == 1 and computed:
         return found
     *names, last = arrays
     got = ", ".join(f"{name} {dtype}" for name, dtype in zip(arrays, dtypes, strict=True))
-    if any(_kind(dtype) is None for dtype in dtypes):
+    if not computed:
         raise ArgumentTypeError(
             "boolean and PRNG-key arrays cannot be convolved",
             got=got,
@@ -88,6 +90,13 @@ def transposed_convolution(
     """
     _check_method(method)
     dtype = x.dtype if preferred_element_type is None else _result_dtype(x.dtype, preferred_element_type)
+    if x.dtype == bool:  # products of numbers that are not negative: their sum is 0 only if all are
+        numbers = jnp.float32 if _kind(dtype) is jnp.bool_ else dtype
+        y = transposed_convolution(
+            x.astype(numbers), w.astype(numbers), spec, layout, name=name, method=method, precision=precision,
+            out_sharding=out_sharding,
+        )  # fmt: skip
+        return y.astype(dtype)
     precision = _precision(default_matmul_precision() if precision is None else precision)
     sizes = spec.output_sizes(layout.spatial(x.shape))
     shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
@@ -141,8 +150,9 @@ def _result_dtype(dtype: Any, preferred: Any) -> Any:
         wanted = jax.dtypes.canonicalize_dtype(preferred)
     except (TypeError, ValueError):
         wanted = None
-    # Integers may become wider ones of their sign, or signed from unsigned, or floating.
+    # Integers may become wider ones of their sign, or signed from unsigned, or floating; booleans any numbers.
     kinds = {
+        jnp.bool_: _KINDS,
         jnp.signedinteger: (jnp.signedinteger, jnp.floating),
         jnp.unsignedinteger: (jnp.unsignedinteger, jnp.signedinteger, jnp.floating),
     }.get(_kind(dtype), (_kind(dtype),))

@@ -70,6 +70,8 @@ def _transpose(map: Map, wanted: str, cotangent: Any, a: Any, b: Any, *, dtype: 
     del dtype  # of the cotangent; the operand may have another one
     arrays = dict(zip(map.inputs, (a, b), strict=True)) | {map.output: cotangent}
     target, aval = Map.with_output(wanted), arrays[wanted].aval
+    if aval.dtype == jax.dtypes.float0:  # integers have no cotangent
+        return ad.Zero(aval)
     result = bind(target, *(arrays[name] for name in target.inputs), dtype=aval.dtype, **parameters)
     if aval.sharding.mesh.explicit_axes and jax.typeof(result).sharding != aval.sharding:
         return jax.sharding.reshard(result, aval.sharding)

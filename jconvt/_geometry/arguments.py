@@ -116,16 +116,26 @@ def sizes(value: Any, name: str, lengths: Collection[int], legal: str) -> tuple[
 
 
 def pairs(
-    value: Any, name: str, lengths: Collection[int], legal: str, lowest: int = 0, numbers: bool = False
-) -> tuple[tuple[int, int], ...]:
+    value: Any,
+    name: str,
+    lengths: Collection[int],
+    legal: str,
+    lowest: int = 0,
+    numbers: bool = False,
+    names: Collection[str] = (),
+) -> tuple[Any, ...]:
     """Return a sequence of pairs of integers of at least ``lowest``.
 
-    With ``numbers``, an integer is a pair of equal ones, and one integer serves every axis.
+    With ``numbers``, an integer is a pair of equal ones, and one integer serves every axis. An entry may also
+    be one of ``names``.
     """
-    found = []
+    found: list[Padding] = []
     entries = [value] * min(lengths) if numbers and single(value) else sequence(value, name, legal)
     for i, entry in enumerate(entries):
         label = f"{name}[{i}]"
+        if isinstance(entry, str) and entry in names:
+            found.append(entry)
+            continue
         pair = [entry, entry] if numbers and single(entry) else sequence(entry, label, legal)
         check_length(pair, label, (2,), legal)
         before, after = (integer(part, label, lowest) for part in pair)

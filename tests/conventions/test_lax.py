@@ -18,6 +18,7 @@ from jconvt._geometry.kernel_layout import filters_layout
 from jconvt._methods import METHODS, reference
 from tests.support import laws
 from tests.support.conventions import assert_raises, broken, integers, traced
+from tests.support.drop_ins import assert_drop_in, held, spelled
 
 TRACED = ["auto", *(method for method in METHODS if method != "reference")]
 
@@ -148,21 +149,153 @@ def test_lax__four_spatial_axes():
     np.testing.assert_array_equal(y, expected)
 
 
-@pytest.mark.parametrize("padding", ["SAME", "valid", "Same"])
-def test_lax__padding_in_any_case(padding):
-    call = LaxCall((1, 4, 2), (3, 2, 3), (2,), padding.upper(), {}, 1)
-    lhs, rhs = call.operands()
-    np.testing.assert_array_equal(ours.conv_transpose(lhs, rhs, (2,), padding), call.in_lax(lhs, rhs))
+def same(call):
+    """The call by ``jconvt.lax``, which gives the numbers of ``jax.lax``."""
+    y, expected = (call(module.conv_transpose) for module in (ours, jax.lax))
+    assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
+    np.testing.assert_array_equal(y, expected)
+    return np.asarray(y)
 
 
-def test_lax__jax_lax_reads_lower_case_padding_otherwise():
-    # jax-ml/jax 4216: strings are for convolutions of an input that is not dilated.
-    lhs, rhs = LaxCall((1, 4, 2), (3, 2, 3), (1,), "valid", {}, 1).operands()
-    upper, lower = (jax.lax.conv_transpose(lhs, rhs, (1,), padding) for padding in ("VALID", "valid"))
-    assert (upper.shape[1], lower.shape[1]) == (6, 2)
-    np.testing.assert_array_equal(ours.conv_transpose(lhs, rhs, (1,), "valid"), upper)
+ROW, TWO_TAPS = np.arange(1.0, 6).reshape(1, 5, 1), np.array([1.0, 10.0]).reshape(2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("padding", "expected"),
+    [
+        ("SAME", [10, 21, 32, 43, 54]),
+        ("SAME_LOWER", [10, 21, 32, 43, 54]),
+        ("same_lower", [10, 21, 32, 43, 54]),
+        ("same", [21, 32, 43, 54, 5]),
+        ("Same", [21, 32, 43, 54, 5]),
+        ("VALID", [10, 21, 32, 43, 54, 5]),
+        ("valid", [21, 32, 43, 54]),
+    ],
+)
+def test_lax__spelling_of_padding_matters_at_stride_1_as_in_jax_lax(padding, expected):
+    # jax-ml/jax 4216: other spellings than in capitals are for a convolution that is not transposed.
+    assert same(lambda call: call(ROW, TWO_TAPS, (1,), padding)).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("padding", ["same", "Valid", "SAME_LOWER", "FULL"])
+def test_lax__other_spelling_of_padding_raises_at_other_strides(padding):
     with pytest.raises(ValueError, match="String padding is not implemented"):
-        jax.lax.conv_transpose(lhs, rhs, (2,), "valid")
+        jax.lax.conv_transpose(ROW, TWO_TAPS, (2,), padding)
+    fix = f"write '{padding.upper()}'" if padding.upper() in ("SAME", "VALID") else "pass one of these"
+    with pytest.raises(ArgumentError, match=rf"unknown padding[\s\S]*{fix}"):
+        ours.conv_transpose(ROW, TWO_TAPS, (2,), padding)
+
+
+def test_lax__names_stand_in_place_of_consistent_pairs():
+    y = same(lambda call: call(ROW, TWO_TAPS, (2,), ["SAME"], use_consistent_padding=True))
+    assert y.ravel().tolist() == [10, 1, 20, 2, 30, 3, 40, 4, 50, 5]
+    lhs, rhs = integers((2, 3, 4, 2), (3, 4, 2, 3))
+    for padding in (["SAME", (1, 0)], [(0, 2), "VALID"], ("VALID", "SAME")):
+        same(lambda call, padding=padding: call(lhs, rhs, (2, 1), padding, use_consistent_padding=True))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "valid", "SAME_LOWER", (), []])
+@pytest.mark.parametrize("numbers", [None, ("NC", "IO", "NC"), ("CN", "OI", "NC"), ("NC", "IO", "CN")])
+@pytest.mark.parametrize("transpose_kernel", [False, True])
+def test_lax__no_spatial_axis_is_a_product_of_matrices(padding, numbers, transpose_kernel):
+    lhs, rhs = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 10.0], [100.0, 1000.0]])
+    y = same(lambda call: call(lhs, rhs, (), padding, (), numbers, transpose_kernel))
+    if numbers in (None, ("NC", "IO", "NC")) and not transpose_kernel:
+        assert y.tolist() == [[201, 2010], [403, 4030]]
+
+
+def test_lax__no_spatial_axis_under_transformations_and_options():
+    lhs, rhs = integers((5, 4), (2, 6), dtype=np.float64)
+    groups = {"feature_group_count": 2}
+    expected = np.concatenate([lhs[:, :2] @ rhs[:, :3], lhs[:, 2:] @ rhs[:, 3:]], 1)
+    np.testing.assert_array_equal(ours.conv_transpose(lhs, rhs, (), "SAME", **groups), expected)
+    for method in ("reference", *TRACED):
+        np.testing.assert_array_equal(ours.conv_transpose(lhs, rhs, (), "SAME", method=method, **groups), expected)
+
+    rhs = rhs[:, :3].repeat(2, 0)
+    y, pull = jax.vjp(lambda x, w: ours.conv_transpose(x, w, (), "SAME"), lhs, rhs)
+    for found, wanted in zip(pull(y), (y @ rhs.T, lhs.T @ y), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    many = jax.vmap(lambda x: ours.conv_transpose(x, rhs, (), "SAME"))(np.stack([lhs, -lhs]))
+    np.testing.assert_array_equal(many, np.stack([y, -y]))
+    halves = [operand.astype(jnp.bfloat16) for operand in (lhs, rhs)]
+    same(lambda call: call(*halves, (), "SAME", precision="highest", preferred_element_type=np.float32))
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        spread = ours.conv_transpose(jnp.asarray(lhs), jnp.asarray(rhs), (), "SAME", out_sharding=jax.P("rows"))
+    assert jax.typeof(spread).sharding.spec == jax.P("rows", None)
+    assert ours.conv_transpose(np.zeros((0, 4)), rhs, (), "SAME").shape == (0, 3)
+
+
+@st.composite
+def odd_calls(draw):
+    """Operands and arguments in the vocabulary of ``jax.lax``: legal, unusual and wrong ones."""
+    rank = draw(st.sampled_from([0, 1, 1, 1, 2]))
+    sizes = [draw(st.sampled_from([0, 1, 3, 4])) for _ in range(rank)]
+    kernel, strides = ([draw(st.sampled_from([1, 1, 2, 3])) for _ in range(rank)] for _ in range(2))
+    dilation = [draw(st.sampled_from([1, 1, 2])) for _ in range(rank)]
+    dtype = draw(st.sampled_from(["float32", "float64", "int32", "int8", "bool", "complex64"]))
+    other = draw(st.sampled_from([dtype] * 9 + ["float32"]))
+    transposed, ends = draw(st.booleans()), st.integers(-1, 3)
+    pair = st.builds(lambda kind, *ends: kind(ends), st.sampled_from([tuple, tuple, list]), ends, ends)
+    entry = pair | st.sampled_from(["SAME", "VALID"]) if draw(st.booleans()) else pair
+    by_axis = (
+        st.lists(entry | spelled("SAME"), min_size=rank, max_size=rank)
+        if draw(st.integers(0, 9)) == 0
+        else (st.lists(entry, min_size=rank, max_size=rank))
+    )
+    names = spelled("SAME", "VALID", "SAME_LOWER")
+    padding = draw(names | names | by_axis | by_axis.map(tuple) | st.sampled_from([None, 1, "FULL", "", [(0, 0)] * 3]))
+    channels = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    space = "xyz"[:rank]
+    specs = draw(
+        st.sampled_from([(f"N{space}C", f"{space}IO", f"N{space}C"), (f"NC{space}", f"OI{space}", f"NC{space}")])
+    )
+    values = dict(zip(space, sizes, strict=True)) | {"N": draw(st.sampled_from([1, 2, 0])), "C": channels[0]}
+    taps = dict(zip(space, kernel, strict=True)) | dict(zip("OI" if transposed else "IO", channels, strict=True))
+    lhs, rhs = (
+        np.random.default_rng(3).integers(-3, 4, tuple(sizes[letter] for letter in spec)).astype(kind)
+        for sizes, spec, kind in ((values, specs[0], dtype), (taps, specs[1], other))
+    )
+    arguments = {
+        "strides": held(draw, strides),
+        "padding": padding,
+        "rhs_dilation": held(draw, dilation),
+        "dimension_numbers": None
+        if specs[0].endswith("C") and draw(st.booleans())
+        else draw(st.sampled_from([tuple, list]))(specs),
+        "transpose_kernel": transposed,
+        "use_consistent_padding": draw(st.booleans()),
+        "preferred_element_type": draw(st.sampled_from([None, None, None, "float32", "int32", "bool"])),
+    }
+    return lhs, rhs, arguments
+
+
+def test_lax__never_gives_other_numbers_than_jax_lax():
+    equal = []
+
+    @settings(max_examples=150, deadline=None)
+    @given(odd_calls())
+    def check(drawn):
+        lhs, rhs, arguments = drawn
+        pads = arguments["padding"]
+        extends = (
+            lhs.dtype != rhs.dtype  # different dtypes are promoted
+            or isinstance(arguments["strides"], np.ndarray)  # any sequence of integers
+            or (isinstance(pads, list | tuple) and any(isinstance(pair, list) for pair in pads))  # lists are pairs, too
+        )
+        with jax.numpy_dtype_promotion("standard"):
+            equal.append(
+                assert_drop_in(
+                    lambda: jax.lax.conv_transpose(jnp.asarray(lhs), jnp.asarray(rhs), **arguments),
+                    lambda: ours.conv_transpose(lhs, rhs, **arguments, method="reference"),
+                    extends,
+                    (lhs.shape, rhs.shape, lhs.dtype, rhs.dtype, arguments),
+                )
+            )
+
+    check()
+    assert sum(equal) > 20
 
 
 GROUPED = LaxCall(
@@ -342,7 +475,23 @@ CASES = [
     # ranks
     (CALL, (LINE, W), TWO, ArgumentError, r"lhs and rhs differ in their number of axes.*\(2, 4, 6\).*\(3, 3, 6, 5\)"),
     (CALL, (X, TAPS), ONE, ArgumentError, "lhs and rhs differ in their number of axes"),
-    (CALL, (X[0, 0], W[0, 0]), {"strides": (), "padding": "SAME"}, ArgumentError, "at least one spatial axis"),
+    (CALL, (X[0, 0], W[0, 0]), {"strides": (1,), "padding": "SAME"}, ArgumentError, r"strides has.*\(\): there is no"),
+    (CALL, (X[0, 0], W[0, 0]), {"strides": (), "padding": [(0, 0)]}, ArgumentError, "padding has the wrong length"),
+    (
+        CALL,
+        (X[0, 0], W[0, 0]),
+        {"strides": (), "padding": "", "rhs_dilation": 1},
+        ArgumentTypeError,
+        "rhs_dilation must",
+    ),
+    (CALL, (X[0, 0], W[0, 0]), {"strides": (), "padding": "FULL"}, ArgumentError, "unknown padding"),
+    (
+        convention.resolve,
+        ((4, 6), (6, 5)),
+        {"strides": (), "padding": "SAME"},
+        ArgumentError,
+        "at least one spatial axis",
+    ),
     (CALL, (1.0, 2.0), TWO, ArgumentError, r"at least one spatial axis.*\(\)"),
     (
         CALL,
@@ -354,7 +503,7 @@ CASES = [
     # operands
     (CALL, (None, W), TWO, ArgumentTypeError, "lhs is not an array of numbers"),
     (CALL, (X, "kernel"), TWO, ArgumentTypeError, "rhs is not an array of numbers"),
-    (CALL, (X, W.astype(bool)), TWO, ArgumentTypeError, "boolean and PRNG-key.*rhs bool"),
+    (CALL, (X, W.astype(bool)), TWO, ArgumentTypeError, "dtypes of lhs and rhs differ.*rhs bool"),
     (CALL, (X, W.astype(jnp.bfloat16)), TWO, ArgumentTypeError, "lhs float32, rhs bfloat16"),
     (CALL, (X[..., :5], W), TWO, ArgumentError, "channels of lhs and rhs differ.*5 in lhs, 6 in rhs.*in / groups, out"),
     (CALL, (X, W), TWO | {"transpose_kernel": True}, ArgumentError, r"6 in lhs, 5 in rhs.*out / groups, in\) with"),

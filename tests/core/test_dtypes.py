@@ -161,6 +161,74 @@ def test_operands__may_be_nested_lists_and_numpy_arrays():
     assert y.ravel().tolist() == [1, 10, 2, 20]
 
 
+def either(lhs, rhs, module=jconvt.lax, **options):
+    """Some stride and padding of ``module``'s function."""
+    return module.conv_transpose(lhs, rhs, (2,), "SAME", **options)
+
+
+@pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
+def test_booleans__are_multiplied_by_and_and_added_by_or(method):
+    lhs, rhs = ((jnp.arange(n) > least).reshape(1, n, 1) for n, least in ((4, 1), (3, 0)))
+    y = either(lhs, rhs.reshape(3, 1, 1), method=method)
+    assert y.dtype == bool
+    assert y.ravel().tolist() == [False] * 4 + [True] * 4
+    rng = np.random.default_rng(0)
+    lhs, rhs = (jnp.asarray(rng.integers(0, 5, shape) == 0) for shape in ((2, 5, 3), (4, 3, 2)))
+    y, expected = (either(lhs, rhs, **call) for call in ({"method": method}, {"module": lax}))
+    assert y.dtype == expected.dtype == bool
+    assert 0 < y.sum() < y.size
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("preferred", [None, "bool", "int8", "uint32", "float16", "float32", "complex64"])
+def test_booleans__become_numbers_of_the_preferred_element_type(preferred):
+    lhs, rhs = jnp.ones((1, 4, 2), bool), jnp.ones((5, 2, 1), bool)
+    y, expected = (either(lhs, rhs, module, preferred_element_type=preferred) for module in (jconvt.lax, lax))
+    assert y.dtype == expected.dtype
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_booleans__in_keras_and_under_transformations():
+    lhs, rhs = (jnp.asarray(np.arange(n) % 3 == 0).reshape(shape) for n, shape in ((5, (1, 5, 1)), (2, (2, 1, 1))))
+    np.testing.assert_array_equal(
+        jconvt.keras.conv_transpose(lhs, rhs, 2, "same"),
+        lax.conv_transpose(lhs, rhs, (2,), "SAME", transpose_kernel=True),
+    )
+    np.testing.assert_array_equal(jax.jit(either)(lhs, rhs), either(lhs, rhs))
+    many = jax.vmap(either)(jnp.stack([lhs, ~lhs]), jnp.stack([rhs, rhs]))
+    np.testing.assert_array_equal(many, jnp.stack([either(lhs, rhs), either(~lhs, rhs)]))
+    y, pull = jax.vjp(either, lhs, rhs)
+    nothing = np.zeros(y.shape, jax.dtypes.float0)
+    assert [(z.shape, z.dtype) for z in pull(nothing)] == [(a.shape, jax.dtypes.float0) for a in (lhs, rhs)]
+    for convolve in (jconvt.conv1d_transpose, jconvt.tensorflow.conv_transpose):  # as in TensorFlow
+        with pytest.raises(jconvt.ArgumentTypeError, match="boolean and PRNG-key"):
+            convolve(lhs, rhs)
+
+
+@pytest.mark.parametrize("method", [method for method in laws.TRACED if method != "vjp"])
+def test_integers__have_no_cotangents(method):
+    x, w = jnp.arange(4).reshape(1, 4, 1), jnp.arange(3).reshape(3, 1, 1)
+
+    def ours(x, w):
+        return either(x, w, method=method)
+
+    y = ours(x, w)
+    for function, operand in (
+        (lambda x: ours(x, w), x),
+        (lambda w: ours(x, w), w),
+        (jax.jit(lambda x: ours(x, w)), x),
+        (lambda x: jax.vmap(ours)(x[None], w[None])[0], x),
+        (lambda x: jconvt.conv1d_transpose(x, w, strides=2, method=method), x),
+        (lambda x: either(x, w, lax), x),
+    ):
+        (nothing,) = jax.linear_transpose(function, operand)(y)
+        assert (nothing.shape, nothing.dtype) == (operand.shape, jax.dtypes.float0)
+        nothing = jax.grad(lambda operand, function=function: function(operand).sum().astype(float), allow_int=True)(
+            operand
+        )
+        assert (nothing.shape, nothing.dtype) == (operand.shape, jax.dtypes.float0)
+
+
 @pytest.mark.parametrize("method", laws.TRACED)
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 def test_precision__default_at_the_call_is_used_for_every_platform(method, platform):

@@ -79,6 +79,28 @@ def test_layers__equal_flaxs(drawn):
         np.testing.assert_array_equal(ours_nnx, ours, case)
 
 
+@pytest.mark.parametrize(
+    ("padding", "expected"),
+    [
+        ("SAME", [10, 21, 32, 43, 54]),
+        ("SAME_LOWER", [10, 21, 32, 43, 54]),
+        ("same", [21, 32, 43, 54, 5]),
+        ("valid", [21, 32, 43, 54]),
+        ("VALID", [10, 21, 32, 43, 54, 5]),
+    ],
+)
+def test_layers__spelling_of_padding_matters_at_stride_1_as_in_flax(padding, expected):
+    x, kernel = np.arange(1.0, 6).reshape(1, 5, 1), jnp.array([1.0, 10.0]).reshape(2, 1, 1)
+    arguments = {"kernel_size": 2, "padding": padding, "use_bias": False, "param_dtype": np.float64}
+    for module in (nn, jlinen):
+        y = module.ConvTranspose(1, **arguments).apply({"params": {"kernel": kernel}}, x)
+        assert y.ravel().tolist() == expected
+    for module in (nnx, jnnx):
+        layer = in_nnx(module, 1, 1, arguments)
+        layer.kernel = nnx.Param(kernel)
+        assert layer(x).ravel().tolist() == expected
+
+
 def test_layers__arguments_and_defaults_are_flaxs():
     theirs, ours = (
         {f.name: f for f in dataclasses.fields(layer)} for layer in (nn.ConvTranspose, jlinen.ConvTranspose)

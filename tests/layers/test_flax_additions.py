@@ -90,14 +90,15 @@ def test_use_consistent_padding__is_pytorchs_padding(p, plus, k, s, d):
     np.testing.assert_array_equal(in_linen(layer)(x), reference.transpose(x, kernel, spec))
 
 
-def test_same_lower__crops_more_at_the_start():
+def test_same_lower__with_consistent_padding_crops_more_at_the_start():
     x = integers((1, 4, 1))
     calls, expected = [], []
     for k in range(1, 7):
         full = reference.transpose(x, integers((k, 1, 1))[::-1], Spec((Axis(k, 2, hi=min(0, k - 2)),)))
         removed = max(0, k - 2)
         for padding, lo in (("SAME", removed // 2), ("SAME_LOWER", removed - removed // 2)):
-            calls.append(in_linen(jlinen.ConvTranspose(1, k, 2, padding, use_bias=False, **WHOLE)))
+            layer = jlinen.ConvTranspose(1, k, 2, padding, use_bias=False, use_consistent_padding=True, **WHOLE)
+            calls.append(in_linen(layer))
             expected.append(full[:, lo : lo + 8])
     for y, z in zip(all_compiled(calls, [x] * len(calls)), expected, strict=True):
         np.testing.assert_array_equal(y, z)
@@ -174,7 +175,10 @@ CASES = [
     ({"kernel_dilation": (1,)}, X, ValueError, "kernel_dilation has the wrong length"),
     ({"padding": "CAUSAL"}, X, ValueError, "unknown padding.*'CAUSAL'.*SAME_LOWER.*CIRCULAR"),
     ({"padding": "REFLECT"}, X, ValueError, "unknown padding"),
-    ({"padding": "same"}, X, ValueError, "unknown padding.*capitals"),
+    ({"padding": "same", "strides": 2}, X, ValueError, "unknown padding.*write 'SAME'"),
+    ({"padding": "same", "use_consistent_padding": True}, X, ValueError, "unknown padding.*write 'SAME'"),
+    ({"padding": "circular"}, X, ValueError, "unknown padding.*write 'CIRCULAR'"),
+    ({"padding": "SAME_LOWER", "strides": (1, 2)}, X, ValueError, "at stride 1 only.*use_consistent_padding=True"),
     ({"padding": [(1, 1)]}, X, ValueError, "padding has the wrong length"),
     ({"padding": -9}, X, ValueError, "padding removes more than there is"),
     ({"padding": None}, X, TypeError, "padding must be a sequence"),
