@@ -48,8 +48,8 @@ def conv_transpose(
       inputs: ``(batch, spatial..., in)``, or ``(batch, in, spatial...)`` with ``data_format="channels_first"``. Any
         integer, floating-point or complex dtype that XLA can convolve on the device, or booleans, as in
         ``jconvt.lax.conv_transpose``. Batch and sizes may be 0: no pixels give ``s - 1`` positions more than above.
-      kernel: ``(k..., out / groups, in)``, with the dtype of ``inputs``. Different dtypes, for which Keras raises an error,
-        are promoted as in ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
+      kernel: ``(k..., out / groups, in)``, with the dtype of ``inputs``. Different dtypes, for which Keras raises an
+        error, are promoted as in ``jax.numpy``. Output channel ``g * out / groups + o`` belongs to group ``g``.
       strides: an integer of at least 1, or one for each spatial axis.
       padding: "valid" or "same", in any case.
       output_padding: an integer of at least 0, or one for each spatial axis, which chooses the output size as above.

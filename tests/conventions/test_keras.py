@@ -23,6 +23,7 @@ from jconvt._conventions import keras as convention
 from jconvt._core import operation
 from jconvt.keras import conv_transpose
 from tests.support.conventions import assert_raises, broken, finished, integers, traced
+from tests.support.drop_ins import assert_drop_in, held, in_any_case
 
 ANSWER = r"""
 import os, pickle, sys
@@ -274,7 +275,7 @@ def test_keras__symbolic_sizes_give_the_same_geometry():
     assert exported.out_avals[0].shape == (batch, 2 * width, 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_keras__call_resolves_to_the_geometry(data):
     rank = data.draw(st.integers(1, 3))
@@ -449,3 +450,53 @@ CASES = [
 @pytest.mark.parametrize(("call", "operands", "keywords", "error", "text"), CASES)
 def test_keras__wrong_call_raises(call, operands, keywords, error, text):
     assert_raises(call, operands, keywords, error, text)
+
+
+@st.composite
+def odd_calls(draw):
+    """Operands and keywords in the vocabulary of Keras: legal, unusual and wrong ones."""
+    rank = draw(st.integers(1, 2))
+    numbers = {
+        "size": [0, 1, 2, 3, 4], "k": [1, 2, 3, 4], "strides": [1, 1, 2, 3], "output_padding": [0, 0, 1, 2, 5, -1],
+        "dilation_rate": [1, 1, 2],
+    }  # fmt: skip
+    drawn = {name: [draw(st.sampled_from(values)) for _ in range(rank)] for name, values in numbers.items()}
+    taken, out, batch = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.sampled_from([1, 2, 0]))
+    dtype = draw(st.sampled_from(["float32", "float32", "int32", "int8", "bool", "complex64"]))
+    other = draw(st.sampled_from([dtype] * 9 + ["float32"]))
+    sizes, kernel = drawn.pop("size"), drawn.pop("k")
+    keywords = {name: held(draw, values) for name, values in drawn.items() if draw(st.booleans())}
+    keywords["padding"] = draw(in_any_case("SAME", "VALID") | st.sampled_from(["same", "valid", "causal", "", None, 0]))
+    keywords["data_format"] = draw(st.none() | in_any_case("channels_last", "channels_first") | st.just("NHWC"))
+    first = str(keywords["data_format"]).lower() == "channels_first"
+    x, w = integers((batch, taken, *sizes) if first else (batch, *sizes, taken), (*kernel, out, taken))
+    return x.astype(dtype), w.astype(other), keywords
+
+
+def test_keras__never_gives_other_numbers_than_keras(on_jax):
+    equal = []
+
+    def in_keras(x, w, keywords):
+        answer = on_jax(x, w, **keywords)
+        if isinstance(answer, str):
+            raise ValueError(answer)
+        return answer
+
+    @settings(max_examples=60, deadline=None)
+    @given(odd_calls())
+    def check(drawn):
+        x, w, keywords = drawn
+        different = x.dtype != w.dtype  # which are promoted
+        numpys = any(isinstance(value, np.ndarray | np.integer) for value in keywords.values())
+        with jax.numpy_dtype_promotion("standard"):
+            equal.append(
+                assert_drop_in(
+                    lambda: in_keras(x, w, keywords),
+                    lambda: conv_transpose(x, w, **keywords, method="reference"),
+                    different or numpys,
+                    (x.shape, w.shape, x.dtype, w.dtype, keywords),
+                )
+            )
+
+    check()
+    assert sum(equal) > 5

@@ -18,7 +18,7 @@ from jconvt._geometry.kernel_layout import filters_layout
 from jconvt._methods import METHODS, reference
 from tests.support import laws
 from tests.support.conventions import assert_raises, broken, integers, traced
-from tests.support.drop_ins import assert_drop_in, held, spelled
+from tests.support.drop_ins import assert_drop_in, held, in_any_case
 
 TRACED = ["auto", *(method for method in METHODS if method != "reference")]
 
@@ -240,11 +240,11 @@ def odd_calls(draw):
     pair = st.builds(lambda kind, *ends: kind(ends), st.sampled_from([tuple, tuple, list]), ends, ends)
     entry = pair | st.sampled_from(["SAME", "VALID"]) if draw(st.booleans()) else pair
     by_axis = (
-        st.lists(entry | spelled("SAME"), min_size=rank, max_size=rank)
+        st.lists(entry | in_any_case("SAME"), min_size=rank, max_size=rank)
         if draw(st.integers(0, 9)) == 0
         else (st.lists(entry, min_size=rank, max_size=rank))
     )
-    names = spelled("SAME", "VALID", "SAME_LOWER")
+    names = in_any_case("SAME", "VALID", "SAME_LOWER")
     padding = draw(names | names | by_axis | by_axis.map(tuple) | st.sampled_from([None, 1, "FULL", "", [(0, 0)] * 3]))
     channels = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     space = "xyz"[:rank]

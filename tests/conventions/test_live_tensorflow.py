@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import jconvt
 from jconvt._methods import METHODS
+from tests.support.drop_ins import assert_drop_in, held
 from tests.support.geometries import calls, legal_sizes
 
 tf = pytest.importorskip("tensorflow")
@@ -158,3 +160,58 @@ def test_tensorflow__conv2d_backprop_input_arguments():
     theirs = inspect.signature(tf.compat.v1.nn.conv2d_backprop_input).parameters
     assert [*theirs] == [p.name for p in mine.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert {*inspect.signature(tf.raw_ops.Conv2DBackpropInput).parameters} <= {*mine}
+
+
+@st.composite
+def odd_calls(draw):
+    """Operands and arguments in the vocabulary of TensorFlow: legal, unusual and wrong ones."""
+    rank = draw(st.integers(1, 2))
+    numbers = {"size": [1, 2, 3, 4], "k": [1, 2, 3], "strides": [1, 1, 2, 3], "more": [-1, 0, 0, 0, 1]}
+    drawn = {name: [draw(st.sampled_from(values)) for _ in range(rank)] for name, values in numbers.items()}
+    taken, out, batch = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.sampled_from([1, 2, 2, 0]))
+    padding = draw(st.sampled_from(["SAME", "VALID"]))
+    sizes = [
+        n * s + (max(k - s, 0) if padding == "VALID" else 0) + more
+        for n, k, s, more in zip(drawn["size"], drawn["k"], drawn["strides"], drawn["more"], strict=True)
+    ]
+    x, w = (batch, *drawn["size"], taken), (*drawn["k"], out, taken)
+    dtype = draw(st.sampled_from(["float32", "float32", "float64", "int32", "bool"]))
+    strides = drawn["strides"]
+    shape = draw(st.sampled_from([(batch, *sizes, out)] * 9 + [tuple(sizes), (batch, *sizes, out + 1)]))
+    arguments = {
+        "output_shape": draw(st.sampled_from([tuple, list, np.array]))(shape),
+        "strides": [1, *strides, 1] if draw(st.booleans()) else held(draw, strides),
+        "padding": draw(st.sampled_from([padding] * 9 + ["same", "Valid", "FULL", None, [padding]])),
+        "data_format": draw(st.sampled_from([None, None, ("NWC", "NHWC")[rank - 1], ("nwc", "nhwc")[rank - 1], "NC"])),
+    }
+    if draw(st.booleans()):
+        arguments["dilations"] = draw(st.sampled_from([None, 1, [1] * rank, (1,) * (rank + 2), 0, [1] * 7]))
+    operands = (np.random.default_rng(4).integers(-3, 4, shape).astype(dtype) for shape in (x, w))
+    return draw(st.sampled_from(["conv_transpose", f"conv{rank}d_transpose"])), *operands, arguments
+
+
+def test_tensorflow__never_gives_other_numbers_than_tensorflow():
+    equal = []
+
+    @settings(max_examples=200, deadline=None)
+    @given(odd_calls())
+    def check(drawn):
+        name, x, w, arguments = drawn
+        padding = arguments["padding"]
+        extends = (
+            padding in ("same", "Valid")  # in any case
+            or len(arguments["output_shape"]) == x.ndim - 2  # the spatial sizes
+            or x.dtype == np.int32  # every integer
+            or 0 in x.shape
+        )
+        equal.append(
+            assert_drop_in(
+                lambda: getattr(tf.nn, name)(x, w, **arguments),
+                lambda: getattr(jconvt.tensorflow, name)(x, w, **arguments, method="reference"),
+                extends,
+                (name, x.shape, w.shape, x.dtype, arguments),
+            )
+        )
+
+    check()
+    assert sum(equal) > 20

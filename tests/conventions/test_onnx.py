@@ -20,7 +20,8 @@ from jconvt._conventions import onnx as convention
 from jconvt._core import operation
 from jconvt.onnx import conv_transpose
 from tests.support import onnxruntime_calls as live
-from tests.support.conventions import assert_raises, broken, finished, traced
+from tests.support.conventions import assert_raises, broken, finished, integers, traced
+from tests.support.drop_ins import assert_drop_in, in_any_case
 
 FIXED = live.Call(
     (2, 4, 3, 4),
@@ -427,3 +428,49 @@ def test_onnx__largest_output_shape_of_the_error_is_legal():
     assert conv_transpose(x, w, strides=[3], output_shape=[most]).shape == (1, 1, most)
     with pytest.raises(ArgumentError, match="too large"):
         conv_transpose(x, w, strides=[3], output_shape=[most + 1])
+
+
+@st.composite
+def odd_calls(draw):
+    """Operands and attributes in the vocabulary of ONNX: legal, unusual and wrong ones."""
+    rank = draw(st.integers(1, 2))
+    numbers = {
+        "size": [0, 1, 2, 3, 4], "kernel_shape": [1, 2, 3], "strides": [1, 1, 2, 3], "dilations": [1, 1, 2, 3],
+        "output_padding": [0, 0, 1, 2, 3], "pads": [0, 0, 1, 2, -1], "output_shape": [1, 2, 4, 6, 7, 8],
+    }  # fmt: skip
+    drawn = {name: [draw(st.sampled_from(values)) for _ in range(rank)] for name, values in numbers.items()}
+    group = draw(st.sampled_from([1, 1, 2]))
+    taken, out = draw(st.integers(1, 2)) * group, draw(st.integers(1, 2))
+    batch, sizes = draw(st.sampled_from([1, 2, 0])), drawn.pop("size")
+    x, w = integers((batch, taken, *sizes), (taken, out, *drawn["kernel_shape"]))
+    drawn["pads"] = [*drawn["pads"], *(draw(st.integers(0, 2)) for _ in range(rank))]
+    attributes = {name: values for name, values in drawn.items() if draw(st.integers(0, 2)) == 0}
+    for name in attributes:
+        if draw(st.integers(0, 9)) == 0:
+            attributes[name] = draw(st.sampled_from([tuple(attributes[name]), [*attributes[name], 1], []]))
+    if draw(st.booleans()):
+        names = "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"
+        attributes["auto_pad"] = draw(st.sampled_from(names) | st.sampled_from(names) | in_any_case(*names, "SAME"))
+    if group > 1 or draw(st.booleans()):
+        attributes["group"] = draw(st.sampled_from([group] * 9 + [0, 3]))
+    return x, w, attributes
+
+
+def test_onnx__never_gives_other_numbers_than_onnxruntime():
+    equal = []
+
+    @settings(max_examples=300, deadline=None)
+    @given(odd_calls())
+    def check(drawn):
+        x, w, attributes = drawn
+        equal.append(
+            assert_drop_in(
+                lambda: live.conv_transpose(x, w, **attributes),
+                lambda: conv_transpose(x, w, **attributes, method="reference"),
+                False,
+                (x.shape, w.shape, attributes),
+            )
+        )
+
+    check()
+    assert sum(equal) > 20

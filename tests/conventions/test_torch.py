@@ -17,7 +17,8 @@ from jconvt import torch as ours
 from jconvt._conventions import torch as convention
 from jconvt._core import operation
 from jconvt._geometry.kernel_layout import KernelLayout
-from tests.support.conventions import assert_raises, broken, finished, traced
+from tests.support.conventions import assert_raises, broken, finished, integers, traced
+from tests.support.drop_ins import assert_drop_in, held, in_any_case
 
 torch = pytest.importorskip("torch")
 
@@ -444,3 +445,62 @@ def test_torch__broken_call_is_seen():
     ):
         with pytest.raises(AssertionError):
             computes_its_geometry(wrong, Spec(axes, 2), (3, 2))
+
+
+@st.composite
+def odd_calls(draw):
+    """Shapes, dtypes and arguments in the vocabulary of PyTorch: legal, unusual and wrong ones."""
+    rank = draw(st.integers(1, 2))
+    numbers = {
+        "size": [0, 1, 2, 3, 4, 4, 5, 5], "k": [1, 2, 3], "stride": [1, 1, 2, 3], "padding": [0, 0, 0, 1, 1, 2, -1],
+        "output_padding": [0, 0, 0, 0, 0, 1, 2], "dilation": [1, 1, 2, 3],
+    }  # fmt: skip
+    drawn = {name: [draw(st.sampled_from(values)) for _ in range(rank)] for name, values in numbers.items()}
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    taken, out = (
+        draw(st.integers(1, 2)) * groups,
+        draw(st.integers(0, 2) if draw(st.integers(0, 9)) == 0 else st.just(2)),
+    )
+    batch = draw(st.sampled_from([(2,), (2,), (), (0,)]))
+    dtype = draw(st.sampled_from(["float32", "float64", "float64", "int64", "complex128", "bool"]))
+    other = draw(st.sampled_from([dtype] * 9 + ["float32"]))
+    x, w = integers((*batch, taken, *drawn.pop("size")), (taken, out, *drawn.pop("k")))
+    arguments = {name: held(draw, values) for name, values in drawn.items() if draw(st.booleans())}
+    if draw(st.integers(0, 9)) == 0:
+        arguments["padding"] = draw(in_any_case("SAME", "VALID"))
+    arguments["groups"] = draw(st.sampled_from([groups] * 9 + [0, 4]))
+    arguments["bias"] = draw(st.sampled_from([None, np.arange(out * groups).astype(dtype)]))
+    return rank, x.astype(dtype), w.astype(other), arguments
+
+
+def test_torch__never_gives_other_numbers_than_pytorch():
+    equal = []
+
+    def in_torch(rank, x, w, arguments):
+        bias = arguments["bias"]
+        arguments = arguments | {"bias": None if bias is None else torch.tensor(bias)}
+        return getattr(torch.nn.functional, f"conv_transpose{rank}d")(torch.tensor(x), torch.tensor(w), **arguments)
+
+    @settings(max_examples=200, deadline=None)
+    @given(odd_calls())
+    def check(drawn):
+        rank, x, w, arguments = drawn
+        lists = (list, tuple, int)
+        extends = (
+            x.dtype != w.dtype  # different dtypes are promoted
+            or x.dtype.kind in "ic"  # PyTorch lacks some of these
+            or any(not isinstance(value, lists) for name, value in arguments.items() if name not in ("bias", "groups"))
+        )
+        call = getattr(ours, f"conv_transpose{rank}d")
+        with jax.numpy_dtype_promotion("standard"):
+            equal.append(
+                assert_drop_in(
+                    lambda: in_torch(rank, x, w, arguments),
+                    lambda: call(x, w, **arguments, method="reference"),
+                    extends,
+                    (x.shape, w.shape, x.dtype, w.dtype, arguments),
+                )
+            )
+
+    check()
+    assert sum(equal) > 20

@@ -14,6 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jconvt
 from jconvt._conventions import equinox as convention
 from jconvt._methods import reference
+from tests.support.drop_ins import assert_drop_in, held, in_any_case
 from tests.support.layers import UNSHRUNK, all_compiled, integers
 
 eqx = pytest.importorskip("equinox")
@@ -289,3 +290,51 @@ def test_equinox__resolve_has_the_defaults_of_the_layer():
         }
         assert defaults == {name: layer[name].default for name in defaults}
         assert defaults
+
+
+@st.composite
+def odd_layers(draw):
+    """The shape of an input and arguments in the vocabulary of Equinox: legal, unusual and wrong ones."""
+    rank = draw(st.integers(1, 2))
+    numbers = {
+        "kernel_size": [1, 2, 3, 4], "stride": [1, 1, 2, 3], "dilation": [1, 1, 2], "output_padding": [0, 0, 0, 1, 2],
+    }  # fmt: skip
+    drawn = {name: [draw(st.sampled_from(values)) for _ in range(rank)] for name, values in numbers.items()}
+    sizes, ends = [draw(st.sampled_from([0, 1, 3, 4])) for _ in range(rank)], st.integers(-1, 3)
+    pads = st.builds(lambda kind, *ends: kind(ends), st.sampled_from([tuple, list]), ends, ends)
+    by_axis = st.lists(pads, min_size=rank, max_size=rank) | st.lists(ends, min_size=rank, max_size=rank)
+    mixed = st.lists(pads | ends, min_size=rank, max_size=rank)
+    names = in_any_case("SAME", "VALID", "SAME_LOWER")
+    padding = draw(
+        names | names | by_axis | by_axis.map(tuple) | mixed | st.sampled_from([None, 1, True, "FULL", ["SAME"]])
+    )
+    arguments = {name: held(draw, values) for name, values in drawn.items()} | {"padding": padding, "use_bias": False}
+    if draw(st.booleans()):
+        arguments["padding_mode"] = draw(in_any_case("ZEROS", "CIRCULAR", "REFLECT"))
+    groups = draw(st.sampled_from([1, 1, 2]))
+    dtype = draw(st.sampled_from(["float64", "float64", "float64", "float32", "int32", "bool"]))
+    return integers((2, *sizes)).astype(dtype), arguments | {"groups": groups}
+
+
+def test_equinox__never_gives_other_numbers_than_equinox():
+    equal = []
+
+    @settings(max_examples=150, deadline=None)
+    @given(odd_layers())
+    def check(drawn):
+        x, arguments = drawn
+
+        def call(module, **options):
+            return make(module, "ConvTranspose", x.ndim - 1, 2, 2, **arguments, **options)(jnp.asarray(x))
+
+        extends = (
+            any(isinstance(value, np.ndarray | np.integer) for value in arguments.values())  # any sequence of integers
+            or x.dtype != np.float64  # different dtypes are promoted
+            or x.size == 0  # any number of pixels
+        )
+        with jax.numpy_dtype_promotion("standard"):
+            case = x.shape, x.dtype, arguments
+            equal.append(assert_drop_in(lambda: call(eqx.nn), lambda: call(jeqx, method="reference"), extends, case))
+
+    check()
+    assert sum(equal) > 20

@@ -16,6 +16,7 @@ nnx = pytest.importorskip("flax.nnx")
 
 from jconvt import linen as jlinen  # noqa: E402
 from jconvt import nnx as jnnx  # noqa: E402
+from tests.support.drop_ins import assert_drop_in, held, in_any_case  # noqa: E402
 from tests.support.layers import UNSHRUNK, WHOLE, all_compiled, integers, whole  # noqa: E402
 
 ADDED = {"groups", "output_shape", "output_padding", "use_consistent_padding", "method", "out_sharding"}
@@ -99,6 +100,64 @@ def test_layers__spelling_of_padding_matters_at_stride_1_as_in_flax(padding, exp
         layer = in_nnx(module, 1, 1, arguments)
         layer.kernel = nnx.Param(kernel)
         assert layer(x).ravel().tolist() == expected
+
+
+@st.composite
+def odd_layers(draw):
+    """An input, a kernel and arguments in the vocabulary of Flax: legal, unusual and wrong ones."""
+    rank = draw(st.integers(1, 2))
+    kernel, strides, dilation = (
+        [draw(st.sampled_from(values)) for _ in range(rank)] for values in ([1, 2, 3, 4], [1, 1, 1, 2], [1, 1, 2])
+    )
+    sizes, batch = (
+        [draw(st.sampled_from([0, 1, 3, 4])) for _ in range(rank)],
+        draw(st.sampled_from([(2,), (2,), (), (0,)])),
+    )
+    ends = st.integers(-1, 3)
+    pads = st.builds(lambda kind, *ends: kind(ends), st.sampled_from([tuple, tuple, list]), ends, ends) | ends
+    by_axis = st.lists(pads, min_size=rank, max_size=rank)
+    names = in_any_case("SAME", "VALID", "SAME_LOWER", "CIRCULAR")
+    padding = draw(names | names | by_axis | by_axis.map(tuple) | st.sampled_from([None, 1, True, "CAUSAL", ["SAME"]]))
+    arguments = {
+        "kernel_size": draw(st.sampled_from([tuple(kernel), [*kernel], kernel[0] if rank == 1 else tuple(kernel)])),
+        "strides": held(draw, strides),
+        "padding": padding,
+        "kernel_dilation": held(draw, dilation),
+        "transpose_kernel": draw(st.booleans()),
+        "use_bias": False,
+    }
+    dtype = draw(st.sampled_from(["float64", "float64", "float32", "int32", "bool"]))
+    return integers((*batch, *sizes, 2)).astype(dtype), integers((*kernel, 2, 2)), arguments
+
+
+def test_layers__never_give_other_numbers_than_flaxs():
+    equal = []
+
+    @settings(max_examples=100, deadline=None)
+    @given(odd_layers(), st.booleans())
+    def check(drawn, as_nnx):
+        x, kernel, arguments = drawn
+
+        def call(module, **options):
+            if not as_nnx:
+                return module.ConvTranspose(2, **arguments, **options).apply({"params": {"kernel": kernel}}, x)
+            layer = module.ConvTranspose(2, 2, rngs=nnx.Rngs(0), **arguments, **options)
+            layer.kernel = nnx.Param(jnp.asarray(kernel))
+            return layer(x)
+
+        theirs, ours = (nnx, jnnx) if as_nnx else (nn, jlinen)
+        values = arguments.values()
+        extends = (
+            any(isinstance(value, np.ndarray | np.integer) for value in values)  # any sequence of integers
+            or (isinstance(arguments["padding"], list | tuple) and list in map(type, arguments["padding"]))
+            or x.size == 0  # any number of pixels
+        )
+        with jax.numpy_dtype_promotion("standard"):
+            case = x.shape, x.dtype, kernel.shape, arguments
+            equal.append(assert_drop_in(lambda: call(theirs), lambda: call(ours, method="reference"), extends, case))
+
+    check()
+    assert sum(equal) > 20
 
 
 def test_layers__arguments_and_defaults_are_flaxs():

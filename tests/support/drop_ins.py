@@ -30,19 +30,15 @@ def assert_drop_in(theirs: Callable[[], Any], ours: Callable[[], Any], extends: 
     return True
 
 
-def spelled(*names: str) -> st.SearchStrategy[str]:
+def in_any_case(*names: str) -> st.SearchStrategy[str]:
     """One of ``names``, as it is, in lower case, capitalised, or in mixed case."""
 
     def mixed(name: str, seed: int) -> str:
         return "".join(random.Random(seed).choice((letter.lower(), letter.upper())) for letter in name)
 
     spellings = (lambda name, _: name, lambda name, _: name.lower(), lambda name, _: name.capitalize(), mixed)
-    return st.builds(
-        lambda name, spelling, seed: spelling(name, seed),
-        st.sampled_from(names),
-        st.sampled_from(spellings),
-        st.integers(0, 9),
-    )
+    chosen = st.sampled_from(names), st.sampled_from(spellings), st.integers(0, 9)
+    return st.builds(lambda name, spelling, seed: spelling(name, seed), *chosen)
 
 
 def held(draw: Any, values: Any) -> Any:
