@@ -107,7 +107,7 @@ def odd_layers(draw):
     """An input, a kernel and arguments in the vocabulary of Flax: legal, unusual and wrong ones."""
     rank = draw(st.integers(1, 2))
     kernel, strides, dilation = (
-        [draw(st.sampled_from(values)) for _ in range(rank)] for values in ([1, 2, 3, 4], [1, 1, 1, 2], [1, 1, 2])
+        [draw(st.sampled_from(values)) for _ in range(rank)] for values in ([1, 2, 3, 4], [1, 1, 1, 1, 2], [1, 1, 2])
     )
     sizes, batch = (
         [draw(st.sampled_from([0, 1, 3, 4])) for _ in range(rank)],
@@ -117,7 +117,9 @@ def odd_layers(draw):
     pads = st.builds(lambda kind, *ends: kind(ends), st.sampled_from([tuple, tuple, list]), ends, ends) | ends
     by_axis = st.lists(pads, min_size=rank, max_size=rank)
     names = in_any_case("SAME", "VALID", "SAME_LOWER", "CIRCULAR")
-    padding = draw(names | names | by_axis | by_axis.map(tuple) | st.sampled_from([None, 1, True, "CAUSAL", ["SAME"]]))
+    padding = draw(
+        names | names | names | by_axis | by_axis.map(tuple) | st.sampled_from([None, 1, True, "CAUSAL", ["SAME"]])
+    )
     arguments = {
         "kernel_size": draw(st.sampled_from([tuple(kernel), [*kernel], kernel[0] if rank == 1 else tuple(kernel)])),
         "strides": held(draw, strides),
@@ -133,7 +135,7 @@ def odd_layers(draw):
 def test_layers__never_give_other_numbers_than_flaxs():
     equal = []
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(odd_layers(), st.booleans())
     def check(drawn, as_nnx):
         x, kernel, arguments = drawn

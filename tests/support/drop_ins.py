@@ -36,14 +36,14 @@ def in_any_case(*names: str) -> st.SearchStrategy[str]:
     def mixed(name: str, seed: int) -> str:
         return "".join(random.Random(seed).choice((letter.lower(), letter.upper())) for letter in name)
 
-    spellings = (lambda name, _: name, lambda name, _: name.lower(), lambda name, _: name.capitalize(), mixed)
+    same, lower, capital = (lambda name, _: name), (lambda name, _: name.lower()), (lambda name, _: name.capitalize())
+    spellings = (same, same, lower, lower, capital, mixed)
     chosen = st.sampled_from(names), st.sampled_from(spellings), st.integers(0, 9)
     return st.builds(lambda name, spelling, seed: spelling(name, seed), *chosen)
 
 
-def held(draw: Any, values: Any) -> Any:
-    """A sequence of integers as one of Python's or NumPy's sequences, and now and then as one integer or ``None``."""
-    values = list(values)
-    kinds = [list, tuple, np.array, lambda numbers: tuple(map(np.int64, numbers))]
-    odd = [lambda _: None, lambda numbers: numbers[0] if numbers else 1, lambda numbers: [*numbers, 1]]
-    return draw(st.sampled_from([*kinds, *kinds, *kinds, *odd]))(values)
+def held(draw: Any, values: list[int]) -> Any:
+    """The integers in a list or a tuple; now and then in NumPy's types, as ``None``, or not one for each axis."""
+    unusual = [np.array, lambda numbers: tuple(map(np.int64, numbers)), lambda _: None]
+    wrong = [lambda numbers: numbers[0] if numbers else 1, lambda numbers: [*numbers, 1]]
+    return draw(st.sampled_from([list, tuple] * 8 + unusual + wrong))(values)
