@@ -116,7 +116,7 @@ def odd_layers(draw):
     ends = st.integers(-1, 3)
     pads = st.builds(lambda kind, *ends: kind(ends), st.sampled_from([tuple, tuple, list]), ends, ends) | ends
     by_axis = st.lists(pads, min_size=rank, max_size=rank)
-    names = in_any_case("SAME", "VALID", "SAME_LOWER", "CIRCULAR")
+    names = in_any_case("SAME_LOWER", "SAME", "SAME_LOWER", "VALID", "CIRCULAR")
     padding = draw(
         names | names | names | by_axis | by_axis.map(tuple) | st.sampled_from([None, 1, True, "CAUSAL", ["SAME"]])
     )
