@@ -50,7 +50,7 @@ def conv_transpose(
 
     Args:
       X: ``(N, C, D1, ..., Dn)``. Any integer, floating-point or complex dtype that XLA can convolve on the device.
-        The batch may be 0, the spatial sizes not.
+        The batch may be 0, and the spatial sizes, too, if there is no ``output_shape``.
       W: ``(C, M / group, k1, ..., kn)``, with the dtype of ``X``. Different dtypes are promoted as in ``jax.numpy``.
       B: ``(M,)``, added to the output channels.
       auto_pad: "NOTSET", "SAME_UPPER", "SAME_LOWER" or "VALID": see above.

@@ -13,8 +13,9 @@ since opset 11, and what onnxruntime computes; the formula of opset 1 has the ha
 with 0 is onnxruntime's, and that of ONNX's shape inference: pads are not below 0, so that under SAME a stamp shorter
 than the stride gives less than the ``s n`` that the text promises.
 
-No input or output size is below 1, and less than ``s`` positions are added after the last stamp, as in onnxruntime: the
-forward convolution would take the output to another size than ``n`` otherwise.
+No output size is below 1, and less than ``s`` positions are added after the last stamp, as in onnxruntime: the forward
+convolution would take the output to another size than ``n`` otherwise. ``output_shape`` needs an input of at least one
+pixel, as there.
 """
 
 from collections.abc import Sequence
@@ -105,10 +106,9 @@ def crop_axis(
 ) -> Axis:
     """Return ``bare`` with the crop of these attributes, along the spatial axis of this ``number``."""
     call = f"output_shape[{number}] = {size}, for input size {n} and {bare}"
-    if isinstance(n, int) and n < 1:
-        problem, legal = f"X has no pixels along spatial axis {number}", "at least 1; only the batch may be 0"
-        fix = "call jconvt.conv_transpose, which takes empty images"
-        raise ArgumentError(problem, got=f"size {n}", legal=legal, fix=fix)
+    if size is not None and isinstance(n, int) and n < 1:
+        problem, legal = f"output_shape needs pixels of X along spatial axis {number}", "an input size of at least 1"
+        raise ArgumentError(problem, got=call, legal=legal, fix="leave output_shape out, and pass pads")
     if size is None and not auto_pad.startswith("SAME"):
         lo, hi = pads[0], pads[1] - added
     else:

@@ -98,6 +98,10 @@ def test_onnx__empty_inputs():
             live.conv_transpose(x, w, **attributes)
         with pytest.raises(ArgumentError, match="below 1"):
             conv_transpose(x, w, **attributes)
+    with pytest.raises(Exception, match="must be positive"):
+        live.conv_transpose(x, w, output_shape=[1])
+    with pytest.raises(ArgumentError, match=r"needs pixels of X along spatial axis 0[\s\S]*output_shape\[0\] = 1"):
+        conv_transpose(x, w, output_shape=[1])
 
 
 def test_onnx__wrong_side_is_seen():
