@@ -40,7 +40,8 @@ def read(
         "keras", "flax" or "equinox".
       kinds: kinds that the file does not contain, by pattern of the path: ``{"decoder.up*": "conv_transpose"}``. A
         state_dict does not say which convolutions are transposed; a model that it is loaded into says it too.
-      groups: the number of groups, by pattern of the path too; one number is used for all convolutions.
+      groups: the number of groups, by pattern of the path too; one number is used for all transposed convolutions whose
+        groups the file does not contain.
 
     Returns:
       A ``Checkpoint`` of NumPy arrays, in the dtypes of the file.

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._geometry.kernel_layout import KernelConversion
 from ..errors import ArgumentError, ArgumentTypeError
-from . import layouts
+from . import layouts, slopes
 from ._errors import listed
 from .checkpoint import Checkpoint, Layer
 from .layouts import OTHER, ROLES, UNKNOWN
@@ -80,8 +80,8 @@ def pair(checkpoint: Checkpoint, targets: Mapping[str, Layer], names: Names = No
     used = {target for target, _ in pairs.values()}
     rest, free = [path for path in layers if path not in pairs], [path for path in targets if path not in used]
     if checkpoint.ordered and len(rest) == len(free):
-        kinds = [(layers[source].kind, targets[target].kind) for source, target in zip(rest, free, strict=True)]
-        if all(a == b or (a == UNKNOWN and b in layouts.CONVOLUTIONS) for a, b in kinds):
+        kinds = [(layers[source], targets[target]) for source, target in zip(rest, free, strict=True)]
+        if all(source.may_be(target.kind) for source, target in kinds):
             pairs |= {source: (target, "order") for source, target in zip(rest, free, strict=True)}
     position = {path: i for i, path in enumerate(targets)}
     return sorted(((source, *each) for source, each in pairs.items()), key=lambda each: position[each[1]])
@@ -141,6 +141,7 @@ def _fit_layer(where: str, source: Layer, target: Layer) -> tuple[dict[str, np.n
             got = f"{role} of shape {tuple(array.shape)} in the source, kernel {source.shape}"
             legal = f"shape {shape}, as in the target, with {_describe(target)}"
             fix = "build the layer with the source's number of features and groups, or pair it with another one"
+            fix = slopes.FIX if role == "negative_slope" else fix
             raise ArgumentError(f"the {role} of {where} does not fit", got=got, legal=legal, fix=fix)
         arrays[role] = _cast(f"the {role} of {where}", array.reshape(shape), wanted.dtype)
     before = source.arrays.get("kernel", next(iter(source.arrays.values()))).dtype
@@ -158,12 +159,14 @@ def _same_vector(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 def _complete_source(where: str, source: Layer, target: Layer) -> Layer:
     """Return the source with the target's kind and groups, where its file does not say, or raise if they differ."""
-    if source.kind not in (target.kind, UNKNOWN) and target.kind != UNKNOWN:
+    if not source.may_be(target.kind) and target.kind != UNKNOWN:
         got, legal = f"{source.kind} in the source, {source.shape}", f"{target.kind}, {target.shape}"
         fix = "pass names that pair layers of one kind; or, if the file was misread, kinds={path: kind}"
         raise ArgumentError(f"{where} is of another kind", got=got, legal=legal, fix=fix)
-    if source.kind == UNKNOWN:
-        source = dataclasses.replace(source, kind=target.kind).grouped()
+    if source.kind != target.kind and target.kind != UNKNOWN:
+        source = source.as_kind(target.kind)
+    if target.kind == "prelu":
+        source = slopes.fitted(source, target)
     if source.groups is None:
         return dataclasses.replace(source, groups=target.groups)
     if target.groups is not None and source.groups != target.groups:
@@ -227,7 +230,7 @@ def _cast(name: str, array: np.ndarray, dtype: Any) -> np.ndarray:
         got, legal = f"{array.dtype} in the source, {dtype} in the target", "floating numbers in both, or one dtype"
         fix = "convert the source first; quantised layers have to be dequantised"
         raise ArgumentTypeError(f"{name} is not of floating numbers", got=got, legal=legal, fix=fix)
-    return np.ascontiguousarray(array.astype(dtype, copy=False))
+    return np.asarray(array, dtype, order="C")  # np.ascontiguousarray would add an axis to a slope without one
 
 
 def _differences(source: Layer, target: Layer) -> list[str]:

@@ -365,7 +365,7 @@ def test_into_nnx__parameters_of_other_layers_raise_or_are_listed(saved):
 def test_into_equinox__partial_keeps_other_parameters(saved):
     eqx, torch = pytest.importorskip("equinox"), pytest.importorskip("torch")
     linear = eqx.nn.Linear(3, 3, dtype=np.float32, key=jax.random.key(0))
-    model = eqx.nn.Sequential([linear, eqx.nn.PReLU()])
+    model = eqx.nn.Sequential([linear, eqx.nn.PReLU(np.ones((3, 2), np.float32))])
     checkpoint = weights.read(saved(torch.nn.Sequential(torch.nn.Linear(3, 3))))
     with pytest.raises(ArgumentError, match="not converted\n  got:   layers"):
         weights.into_equinox(checkpoint, model)

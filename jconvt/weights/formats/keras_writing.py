@@ -87,5 +87,5 @@ def _group(name: str, layer: Layer) -> str:
         return "batch_normalization"
     problem, got = f"Keras has no class for layer {name!r}, or its kind is unknown", f"{layer.kind}, {layer.shape}"
     legal = "convolutions of up to 3 axes, without groups if transposed; dense layers; batch normalisations"
-    fix = "pass the kind of an unknown layer in kinds; for another norm, pass like='model.keras', saved by the model"
+    fix = "pass the kind of an unknown layer in kinds; for others, pass like='model.keras', saved by the model"
     raise ArgumentError(problem, got=f"{got}, groups {groups}", legal=legal, fix=fix)

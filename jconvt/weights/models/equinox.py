@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
+from ..layouts import STORED
 from ..matching import Names, fit
 from ..report import Report
+from ..slopes import are_per_channel
 from ._modules import dotted, kind, to_checkpoint, to_layer, walk
 
 
@@ -52,7 +54,7 @@ def into_equinox(
 
     def find(tree: Any) -> list[Any]:
         found = _modules(tree, eqx)
-        return [found[path].bias if role == "bias" else found[path].weight for path, role in arrays]
+        return [getattr(found[path], STORED["equinox"].suffixes[role]) for path, role in arrays]
 
     if arrays:
         model = eqx.tree_at(find, model, list(arrays.values()))
@@ -87,8 +89,11 @@ def _layers(
     for path, module in modules.items():
         if (found := kind(module)) is None:
             continue
-        arrays = {"scale" if found == "norm" else "kernel": module.weight, "bias": module.bias}
+        roles = {"norm": ("scale", "bias"), "prelu": ("negative_slope",)}.get(found, ("kernel", "bias"))
+        arrays = {role: getattr(module, STORED["equinox"].suffixes[role]) for role in roles}
         arrays = {role: array for role, array in arrays.items() if array is not None}
+        if found == "prelu" and not are_per_channel(module.negative_slope.shape, channels_first=True):
+            continue
         if state is not None and (index := _statistics_index(module)) is not None:
             arrays["mean"], arrays["var"] = state.get(index)
         if layer := to_layer(module, arrays, "equinox"):
