@@ -37,13 +37,17 @@ def test_keras__custom_model_has_no_order(tmp_path):
     wanted = model(X)
     model.save(tmp_path / "model.keras")
     checkpoint = weights.read(tmp_path / "model.keras", kinds={"*": "conv_transpose"})
-    with pytest.raises(ArgumentError, match="match none of"):
-        weights.into_linen(checkpoint, TARGET, X)
+    for by_order in (False, True):
+        with pytest.raises(
+            ArgumentError, match=r"leave a choice .*\n(.*\n)*.* by_order=True does not help, as .*has no order"
+        ):
+            weights.into_linen(checkpoint, TARGET, X, by_order=by_order)
     variables, report = weights.into_linen(checkpoint, TARGET, X, names={"one": "layers_0", "two": "layers_1"})
     np.testing.assert_allclose(TARGET.apply(variables, X), np.asarray(wanted), rtol=1e-4, atol=1e-5)
     assert report.notes == ()
-    with pytest.raises(ArgumentError, match="match none of"):
-        weights.write(tmp_path / "new.keras", weights.from_linen(variables, TARGET, X), like=tmp_path / "model.keras")
+    back, like = weights.from_linen(variables, TARGET, X), tmp_path / "model.keras"
+    with pytest.raises(ArgumentError, match="by_order=True does not help"):
+        weights.write(tmp_path / "new.keras", back, like=like, by_order=True)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -54,7 +58,7 @@ def test_keras__frozen_layers_of_legacy_files_keep_their_position(tmp_path):
     inner = keras.Sequential([keras.Input((4, 4, 3)), first, second], name="inner")
     model = keras.Sequential([keras.Input((4, 4, 3)), inner])
     model.save(tmp_path / "model.h5")
-    variables, report = weights.into_linen(weights.read(tmp_path / "model.h5"), TARGET, X)
+    variables, report = weights.into_linen(weights.read(tmp_path / "model.h5"), TARGET, X, by_order=True)
     assert [row.source for row in report.rows] == ["inner.first", "inner.second"]
     np.testing.assert_allclose(TARGET.apply(variables, X), np.asarray(model(X)), rtol=1e-4, atol=1e-5)
 
@@ -78,8 +82,12 @@ def test_write__weights_for_keras_need_an_order(tmp_path):
     layers = {name: Layer("conv", {"kernel": np.zeros((3, 3, 2, 2))}, "keras", 1) for name in ("b", "a")}
     with pytest.raises(ArgumentError, match="has no order of layers"):
         weights.write(tmp_path / "new.weights.h5", Checkpoint(layers, "keras", ordered=False))
+    with pytest.raises(
+        ArgumentError, match=r"pairs layers of one class by order, and 'b' and 'a' .*\n(.*\n)*.*by_order=True"
+    ):
+        weights.write(tmp_path / "new.weights.h5", Checkpoint(layers, "keras"))
     assert not list(tmp_path.iterdir())
-    weights.write(tmp_path / "new.weights.h5", Checkpoint(layers, "keras"))
+    weights.write(tmp_path / "new.weights.h5", Checkpoint(layers, "keras"), by_order=True)
 
 
 class Words(nn.Module):
