@@ -7,7 +7,6 @@ shapes and geometries if they leave one choice. If a choice remains, an error sh
 import collections
 import functools
 import hashlib
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -59,15 +58,17 @@ def pair(
     ours, theirs = keys(*free)
     undecided = []
     for group in _groups(free, fits):
-        found = {source: Pair(source, target, "path") for source, target in _by_path(group, ours, theirs, fits)}
+        equal = _equal_paths(group, ours, theirs, fits)
+        found = _pairs(equal if len(equal) in map(len, group) else {}, "path")
         rest = [part for each in _groups(_rest(group, found), fits) for part in _refined(each, fits, alike)]
         for part, related in rest:
-            found |= {source: Pair(source, target, "shape") for source, target in _forced(part, related, color)}
-            if by_order and checkpoint.ordered:
-                ordered = _in_order(_rest(part, found), related, color)
-                found |= {source: Pair(source, target, "order") for source, target in ordered}
-            left = _rest(part, found)
-            undecided += [(left, related)] if left.sources and left.targets else []
+            found |= _pairs(_forced(part, related, color), "shape")
+            left = _distinct(_rest(part, found), color)
+            guess = _guessed(left, related, _same_numbers(group, ours, theirs, equal))
+            if by_order and checkpoint.ordered and len(guess) == len(left.sources) == len(left.targets):
+                found |= _pairs(guess, "order")
+            elif left.sources and left.targets:
+                undecided.append((left, guess))
         pairs |= found
     _check_equal_paths(pairs, layers, targets, ours, theirs)
     if undecided:
@@ -126,22 +127,20 @@ def _rest(group: Group, pairs: Mapping[str, Pair]) -> Group:
     )
 
 
-def _by_path(group: Group, ours: Mapping[str, Key], theirs: Mapping[str, Key], fits: Relation) -> list[tuple[str, str]]:
-    """Return the pairs of equal paths.
+def _pairs(paths: Mapping[str, str], rule: str) -> dict[str, Pair]:
+    return {source: Pair(source, target, rule) for source, target in paths.items()}
 
-    Numbers in paths may count other things too: ``0, 2, 4`` in a PyTorch sequence with activations are ``0, 1, 2`` in
-    a list of layers. So if equal paths pair neither all sources nor all targets, only those count whose numbers are the
-    same on both sides.
+
+def _equal_paths(group: Group, ours: Mapping[str, Key], theirs: Mapping[str, Key], fits: Relation) -> dict[str, str]:
+    """Return the targets by the sources of equal paths.
+
+    They decide only if they pair all sources or all targets of the group. Otherwise some layers have other names, and
+    the equal names may be other layers too: ``0, 2, 4`` in a PyTorch sequence with activations are ``0, 1, 2`` in a
+    list of layers.
     """
     at = {theirs[target]: target for target in group.targets}
-    equal = [(source, at[ours[source]]) for source in group.sources if ours[source] in at]
-    equal = [each for each in equal if fits(*each)]
-    if len(equal) in map(len, group):
-        return equal
-    found = [ours[source] for source, _ in equal]
-    sides = ([ours[path] for path in group.sources], [theirs[path] for path in group.targets], found)
-    counts = [collections.Counter(map(family, side)) for side in sides]
-    return [each for each, key in zip(equal, found, strict=True) if len({count[family(key)] for count in counts}) == 1]
+    equal = {source: at[ours[source]] for source in group.sources if ours[source] in at}
+    return {source: target for source, target in equal.items() if fits(source, target)}
 
 
 def _refined(group: Group, fits: Relation, alike: Relation) -> list[tuple[Group, Relation]]:
@@ -151,36 +150,63 @@ def _refined(group: Group, fits: Relation, alike: Relation) -> list[tuple[Group,
     return [(part, alike) for part in parts] if covered else [(group, fits)]
 
 
-def _forced(group: Group, related: Relation, color: Callable[[str], object]) -> list[tuple[str, str]]:
+def _forced(group: Group, related: Relation, color: Callable[[str], object]) -> dict[str, str]:
     """Return the pairs that are in every pairing of the group. Sources of one color are equal."""
     sources, targets = group
     if len(sources) < len(targets):  # every source is used, but not every target
         forced = _forced(Group(targets, sources), lambda target, source: related(source, target), lambda path: path)
-        return [(source, target) for target, source in forced]
+        return {source: target for target, source in forced.items()}
     pool: dict[object, list[str]] = {}
     for source in sources:
         pool.setdefault(color(source) if len(sources) > 1 else source, []).append(source)
     choices = {target: {each for each, paths in pool.items() if related(paths[0], target)} for target in targets}
-    pairs = []
+    pairs: dict[str, str] = {}
     while (target := next((target for target, each in choices.items() if len(each) == 1), None)) is not None:
         (chosen,) = choices.pop(target)
-        pairs.append((pool[chosen].pop(0), target))
+        pairs[pool[chosen].pop(0)] = target
         if not pool[chosen]:
             for each in choices.values():
                 each.discard(chosen)
-    return pairs if all(choices.values()) else []  # without a source for some target, nothing is forced
+    return pairs if all(choices.values()) else {}  # without a source for some target, nothing is forced
 
 
-def _in_order(group: Group, related: Relation, color: Callable[[str], object]) -> list[tuple[str, str]]:
-    """Return the pairs in order, if both sides have the same number of layers. Equal sources may count once."""
-    sources, targets = group
-    if len(sources) != len(targets):
-        first: dict[object, str] = {}
-        for source in sources:
-            first.setdefault(color(source), source)
-        sources = list(first.values())
-    pairs = list(zip(sources, targets, strict=False))
-    return pairs if len(sources) == len(targets) and all(related(*each) for each in pairs) else []
+def _distinct(group: Group, color: Callable[[str], object]) -> Group:
+    """Return the group with one of several equal sources, if there are too many sources."""
+    if len(group.sources) <= len(group.targets):
+        return group
+    first: dict[object, str] = {}
+    for source in group.sources:
+        first.setdefault(color(source), source)
+    return Group(list(first.values()), group.targets)
+
+
+def _guessed(group: Group, related: Relation, likely: Mapping[str, str]) -> dict[str, str]:
+    """Return a plausible pairing of the group: the likely pairs, and the others in order."""
+    pairs = {source: target for source, target in likely.items() if source in group.sources and target in group.targets}
+    free = [source for source in group.sources if source not in pairs]
+    for target in group.targets:
+        source = next((source for source in free if related(source, target)), None)
+        if source is not None and target not in pairs.values():
+            free.remove(source)
+            pairs[source] = target
+    return {source: pairs[source] for source in group.sources if source in pairs}
+
+
+def _same_numbers(
+    group: Group, ours: Mapping[str, Key], theirs: Mapping[str, Key], equal: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the equal paths whose numbers are the same on both sides, so that nothing is counted differently."""
+    sides = (
+        [ours[path] for path in group.sources],
+        [theirs[path] for path in group.targets],
+        [ours[path] for path in equal],
+    )
+    counts = [collections.Counter(map(family, side)) for side in sides]
+    return {
+        source: target
+        for source, target in equal.items()
+        if len({count[family(ours[source])] for count in counts}) == 1
+    }
 
 
 def _check_equal_paths(
@@ -201,24 +227,20 @@ def _check_equal_paths(
 def _ambiguous(
     checkpoint: Checkpoint,
     targets: Mapping[str, Layer],
-    undecided: Sequence[tuple[Group, Relation]],
+    undecided: Sequence[tuple[Group, Mapping[str, str]]],
     mapped: Mapping[str, str],
     by_order: bool,
 ) -> ArgumentError:
-    """Return an error that shows the candidates side by side, and a name map in order."""
+    """Return an error that shows the candidates side by side, and a name map with a guess for them."""
     rows, proposed = [], dict(mapped)
-    for group, related in undecided:
-        for source, target in itertools.zip_longest(*group):
-            sides = (None if source is None else checkpoint.layers[source], None if target is None else targets[target])
-            kind = next(each.kind for each in reversed(sides) if each is not None)
-            shapes = ("-" if each is None else str(each.shape) for each in sides)
-            rows.append(("-" if source is None else source, "-" if target is None else target, kind, *shapes))
-        free = list(group.sources)
-        for target in group.targets:
-            source = next((source for source in free if related(source, target)), None)
-            if source is not None:
-                free.remove(source)
-                proposed[source] = target
+    for group, guess in undecided:
+        proposed |= guess
+        for source, target in guess.items():
+            sides = checkpoint.layers[source], targets[target]
+            rows.append((source, target, sides[1].kind, *(str(each.shape) for each in sides)))
+        left = [(path, "-", checkpoint.layers[path]) for path in group.sources if path not in guess]
+        left += [("-", path, targets[path]) for path in group.targets if path not in guess.values()]
+        rows += [(source, target, each.kind, str(each.shape), "") for source, target, each in left]
     more = [f"... and {len(rows) - _MOST_ROWS} more"] if len(rows) > _MOST_ROWS else []
     lines = [*table([("source", "target", "kind", "from", "to"), *rows[:_MOST_ROWS]]).splitlines(), *more]
     names = ["names={", *(f"    {source!r}: {target!r}," for source, target in proposed.items()), "}"]
@@ -230,5 +252,5 @@ def _ambiguous(
         order = "or pass by_order=True (--by-order), if both sides are in the order of calls"
     problem = f"paths and shapes leave a choice between layers of {checkpoint.source} and of the target"
     got, fix = (indent.join(["", *each]) for indent, each in (("\n    ", lines), ("\n    ", names)))
-    fix = f"check these pairs, which only follow the order, and pass them; {order}{fix}"
+    fix = f"check these pairs, which are a guess, and pass them; {order}{fix}"
     return ArgumentError(problem, got=f"candidates, side by side{got}", legal="one pairing", fix=fix)
