@@ -48,6 +48,7 @@ def check_fit(old: str, new: str, layers: Mapping[str, Layer], target: Layer) ->
         return
     others = [path for path, each in layers.items() if each.kind != OTHER and not obstacle(each, target)]
     line = f"names={{{others[0]!r}: {new!r}}}" if others else "names={source: target}"
+    also = f"; or pair another one, as {line}" if others else ""
     if found == "kind":
         problem = f"{where} is of another kind"
         got, legal = f"{source.kind} in the source, {source.shape}", f"{target.kind}, {target.shape}"
@@ -57,9 +58,10 @@ def check_fit(old: str, new: str, layers: Mapping[str, Layer], target: Layer) ->
     if found == "groups":
         problem, got = f"the groups of {where} differ", f"groups {source.groups} in the source, kernel {source.shape}"
         legal = f"groups {target.groups}, as in the target, kernel {target.shape}"
-        fix = f"build the layer with {source.groups} groups"
+        fix = f"build the layer with {source.groups} groups{also}"
     elif found == "roles":
-        problem, fix = _roles_differ(where, source, target, line)
+        problem, fix = _roles_differ(where, source, target)
+        fix += also
         got, legal = f"{', '.join(source.arrays)} in the source", f"{', '.join(target.arrays)}, as in the target"
     elif found == "kernel":
         shape = source.shape_in(target.layout)
@@ -118,7 +120,7 @@ def _completed(source: Layer, target: Layer) -> Layer:
     return source if source.groups is not None else dataclasses.replace(source, groups=target.groups)
 
 
-def _roles_differ(where: str, source: Layer, target: Layer, line: str) -> tuple[str, str]:
+def _roles_differ(where: str, source: Layer, target: Layer) -> tuple[str, str]:
     """Return the problem and the fix if only one of the layers has an array."""
     lacking = [role for role in target.arrays if role not in source.arrays]
     extra = [role for role in source.arrays if role in ROLES and role not in target.arrays]
@@ -126,10 +128,9 @@ def _roles_differ(where: str, source: Layer, target: Layer, line: str) -> tuple[
     flag = {"bias": "use_bias", "scale": "use_scale"}.get(role)
     if role in ("mean", "var"):
         fix = "pair a batch normalisation with one; in Equinox, pass its state, too"
-    elif flag:
-        fix = f"build the layer {'without' if lacking else 'with'} it ({flag}={not lacking})"
     else:
-        fix = f"pair others, as {line}"
+        option = f" ({flag}={not lacking})" if flag else ""
+        fix = f"build the layer {'without' if lacking else 'with'} it{option}"
     return f"{where}: only the {side} has a {role}", fix
 
 
