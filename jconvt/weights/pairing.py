@@ -53,14 +53,14 @@ def pair(
         [path for path in layers if path not in mapped], [path for path in targets if path not in mapped.values()]
     )
     fits = _relation(layers, targets, lambda source, target: not obstacle(source, target))
-    alike = _relation(layers, targets, lambda source, target: not differences(source, target), fits)
+    agree = _relation(layers, targets, lambda source, target: not differences(source, target), fits)
     color = functools.cache(lambda path: _color(layers[path]))
     ours, theirs = keys(*free)
     undecided = []
     for group in _groups(free, fits):
         equal = _equal_paths(group, ours, theirs, fits)
         found = _pairs(equal if len(equal) in map(len, group) else {}, "path")
-        rest = [part for each in _groups(_rest(group, found), fits) for part in _refined(each, fits, alike)]
+        rest = [part for each in _groups(_rest(group, found), fits) for part in _refined(each, fits, agree)]
         for part, related in rest:
             found |= _pairs(_forced(part, related, color), "shape")
             left = _distinct(_rest(part, found), color)
@@ -143,11 +143,11 @@ def _equal_paths(group: Group, ours: Mapping[str, Key], theirs: Mapping[str, Key
     return {source: target for source, target in equal.items() if fits(source, target)}
 
 
-def _refined(group: Group, fits: Relation, alike: Relation) -> list[tuple[Group, Relation]]:
+def _refined(group: Group, fits: Relation, agree: Relation) -> list[tuple[Group, Relation]]:
     """Return the group in parts of one geometry and epsilon, if both sides have the same ones."""
-    parts = _groups(group, alike)
+    parts = _groups(group, agree)
     covered = all(len(part.sources) >= len(part.targets) > 0 for part in parts)
-    return [(part, alike) for part in parts] if covered else [(group, fits)]
+    return [(part, agree) for part in parts] if covered else [(group, fits)]
 
 
 def _forced(group: Group, related: Relation, color: Callable[[str], object]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who goes with whom: by names, by equal paths, by shapes that leave no choice; by order only on request."""
+"""Layers in pairs: by names, by equal paths, by shapes that leave no choice; by order only on request."""
 
 import dataclasses
 
