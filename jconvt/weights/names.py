@@ -47,13 +47,16 @@ def check_unique(mapped: Mapping[str, str], fix: str) -> None:
             raise ArgumentError("names gives one path to two layers", got=got, legal="each path once", fix=fix)
 
 
-def keys(sources: Collection[str], targets: Collection[str]) -> tuple[dict[str, Key], dict[str, Key]]:
+def keys(
+    sources: Collection[str], targets: Collection[str], fits: Callable[[str, str], bool]
+) -> tuple[dict[str, Key], dict[str, Key]]:
     """Return a key for each path of both sides. Two layers have equal paths if their keys are equal.
 
     If no keys are equal, and the layers of one side are in a module that the other side does not have, such as
-    ``generator``, the keys do not have its name. No side has a key twice.
+    ``generator``, the keys do not have its name. ``fits`` tells for a source and a target whether they fit. No side has
+    a key twice.
 
-    >>> keys(["convs.0", "module.up.1"], ["convs_0", "up.layers.1"])[1]
+    >>> keys(["convs.0", "module.up.1"], ["convs_0", "up.layers.1"], lambda source, target: True)[1]
     {'convs_0': ('convs', '0'), 'up.layers.1': ('up', '1')}
     """
     ours, theirs = ({path: _parts(path) for path in side} for side in (sources, targets))
@@ -61,7 +64,8 @@ def keys(sources: Collection[str], targets: Collection[str]) -> tuple[dict[str, 
     for side in (ours, theirs):
         side.update({path: (path,) for path, key in side.items() if max(count[key] for count in counts) > 1})
     if set(ours.values()).isdisjoint(theirs.values()):
-        ours, theirs = _without_wrapper(ours, theirs), _without_wrapper(theirs, ours)
+        short = _without_wrapper(ours, theirs, fits)
+        ours, theirs = short, _without_wrapper(theirs, ours, lambda target, source: fits(source, target))
     return ours, theirs
 
 
@@ -81,17 +85,21 @@ def _parts(path: str) -> Key:
     )
 
 
-def _without_wrapper(outer: Mapping[str, Key], inner: Mapping[str, Key]) -> dict[str, Key]:
-    """Return the keys of ``outer`` without the prefix with which most of them are keys of ``inner``, if there is one.
+def _without_wrapper(
+    outer: Mapping[str, Key], inner: Mapping[str, Key], fits: Callable[[str, str], bool]
+) -> dict[str, Key]:
+    """Return the keys of ``outer`` without the prefix that makes some of them keys of ``inner``, if there is only one.
 
     Equal numbers say nothing about layers of two modules, so a part of the key has to be a name.
     """
-    named = {key for key in inner.values() if not all(part.isdecimal() for part in key)}
-    prefixes = collections.Counter(
-        key[:depth] for key in outer.values() for depth in range(1, len(key)) if key[depth:] in named
-    )
-    most = [prefix for prefix, count in prefixes.items() if count == max(prefixes.values())]
-    if len(most) != 1:
+    named = {key: path for path, key in inner.items() if not all(part.isdecimal() for part in key)}
+    prefixes = {
+        key[:depth]
+        for path, key in outer.items()
+        for depth in range(1, len(key))
+        if key[depth:] in named and fits(path, named[key[depth:]])
+    }
+    if len(prefixes) != 1:
         return dict(outer)
-    (prefix,) = most
+    (prefix,) = prefixes
     return {path: key[len(prefix) :] if key[: len(prefix)] == prefix else (path,) for path, key in outer.items()}

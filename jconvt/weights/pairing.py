@@ -55,7 +55,7 @@ def pair(
     fits = _relation(layers, targets, lambda source, target: not obstacle(source, target))
     agree = _relation(layers, targets, lambda source, target: not differences(source, target), fits)
     color = functools.cache(lambda path: _color(layers[path]))
-    ours, theirs = keys(*free)
+    ours, theirs = keys(*free, fits)
     undecided = []
     for group in _groups(free, fits):
         equal = _equal_paths(group, ours, theirs, fits)

@@ -93,7 +93,7 @@ class Block(torch.nn.Module):
 
 
 class LinenBlock(nn.Module):
-    """The same block. The lists have PyTorch's names, or the layers have none."""
+    """The same block. With ``named``, its lists have PyTorch's names."""
 
     named: bool
 
@@ -129,7 +129,7 @@ def test_torch__order_of_registration_is_not_that_of_calls(tmp_path):
 
 
 def test_torch__sequences_have_equal_paths_and_other_layers_are_not_used(tmp_path):
-    """SAM's mask decoder, whose upsampling is loaded alone."""
+    """The target is only the upsampling of SAM's mask decoder."""
     up = torch.nn.Sequential(
         torch.nn.ConvTranspose2d(8, 4, 2, 2), torch.nn.GELU(), torch.nn.ConvTranspose2d(4, 4, 2, 2), torch.nn.GELU()
     )

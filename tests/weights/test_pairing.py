@@ -57,7 +57,7 @@ def test_pair__one_layer_of_each_shape():
         ("convs1.1 0.1", "convs1.layers_1 layers_0.layers_1"),
         ("convs1.layers.1 up.0.conv", "convs1_1 up_0.conv"),
         ("module.up.0 module.out", "up_0 out"),
-        ("generator.up.0 generator.out disc.in disc.out", "up.layers.0 out"),
+        ("generator.up.0 generator.out disc.in", "up.layers.0 out"),
         ("up.0 up.1 out", "net.up.layers.0 net.up.layers.1 net.out"),
         ("a_1_2 a.1.bn", "a.1.2 a_1.bn"),
     ],
@@ -66,12 +66,12 @@ def test_keys__equal_for_the_paths_of_one_layer(source, target):
     sources, targets = source.split(), target.split()
     if "up_layers_1" in targets:  # two names in one part are not split
         targets[-1] = "up.layers_1"
-    ours, theirs = keys(sources, targets)
+    ours, theirs = keys(sources, targets, lambda source, target: True)
     assert [ours[path] for path in sources][: len(targets)] == [theirs[path] for path in targets]
 
 
 def test_keys__no_key_is_given_twice():
-    ours, theirs = keys(["0", "layers.0"], ["layers.0", "1"])
+    ours, theirs = keys(["0", "layers.0"], ["layers.0", "1"], lambda source, target: True)
     assert ours["layers.0"] == theirs["layers.0"] != ours["0"]
 
 
@@ -88,6 +88,7 @@ def test_keys__no_key_is_given_twice():
         ("a b c", "b x c"),
         ("up.0 up.1 rgb", "up_0 up_1 out"),
         ("ema.a ema.b net.a net.b", "a b"),  # two models in one file
+        ("enc.a enc.b dec.a dec.c", "a b"),  # the target may be a decoder that has another name for c
         ("ups.0 ups.1", "0 1"),  # equal numbers, of another module
         ("a b", "x"),
         ("a", "x y"),
@@ -137,6 +138,11 @@ def test_pair__error_has_candidates_and_the_line_to_paste():
 def test_pair__equal_paths(source, target, pairs):
     assert paired(layers(source), layers(target)) == pairs
     assert paired(layers(source), layers(target), by_order=True) == pairs
+
+
+def test_pair__other_models_in_a_file_do_not_count_if_they_do_not_fit():
+    others = layers("disc.a disc.b", shape=(3, 4))
+    assert paired(layers("gen.a gen.b") | others, layers("a b")) == "gen.a-a:path gen.b-b:path"
 
 
 def test_pair__only_the_undecided_group_needs_names():
