@@ -167,7 +167,7 @@ def _forced(group: Group, related: Relation, color: Callable[[str], object]) -> 
         if not pool[chosen]:
             for each in choices.values():
                 each.discard(chosen)
-    return pairs if all(choices.values()) else {}  # without a source for some target, nothing is forced
+    return pairs
 
 
 def _distinct(group: Group, color: Callable[[str], object]) -> Group:
