@@ -197,7 +197,11 @@ def test_pair__unknown_kinds_fit_two():
     assert paired(sources, {"x": layer("conv", (3, 3, 3)), "y": layer("conv_transpose", (3, 3, 3))}) == (
         "b-x:shape a-y:shape"
     )
-    sources["b"] = layer("unknown", (3, 3, 3))
+    # The equal paths of `a` do not fit.
+    sources = {"a": layer("conv", (3, 3, 3)), "b": layer("unknown", (3, 3, 3))}
+    targets = {"a": layer("conv_transpose", (3, 3, 3)), "b": layer("conv", (3, 3, 3))}
+    assert paired(sources, targets) == "b-a:shape a-b:shape"
+    sources = {"a": layer("unknown", (3, 3, 3)), "b": layer("unknown", (3, 3, 3))}
     message(sources, {"x": layer("conv", (3, 3, 3)), "y": layer("conv_transpose", (3, 3, 3))})
 
 
