@@ -58,6 +58,8 @@ def test_pair__one_layer_of_each_shape():
         ("convs1.layers.1 up.0.conv", "convs1_1 up_0.conv"),
         ("module.up.0 module.out", "up_0 out"),
         ("generator.up.0 generator.out disc.in", "up.layers.0 out"),
+        ("module.0 module.2", "layers_0 layers_2"),
+        ("_orig_mod.up.module.conv out", "up.conv out"),
         ("up.0 up.1 out", "net.up.layers.0 net.up.layers.1 net.out"),
         ("a_1_2 a.1.bn", "a.1.2 a_1.bn"),
     ],
