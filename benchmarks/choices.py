@@ -94,6 +94,14 @@ def page(rows: Sequence[Row], described: dict[str, Any]) -> str:
         "",
         f"{described['machine']['cores']} cores, {versions}; jconvt at {described['commit']}.",
         "",
+        *section(rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def section(rows: Sequence[Row]) -> list[str]:
+    """Return the summary and the table as lines of Markdown."""
+    return [
         summary(rows),
         "",
         "Cost is the predicted method's measured time divided by the fastest one's.",
@@ -106,7 +114,6 @@ def page(rows: Sequence[Row], described: dict[str, Any]) -> str:
             for row in rows
         ),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from jconvt.errors import ArgumentError
 
-from . import choices, compare, methods, scaling, tpu
+from . import choices, compare, fit, methods, scaling, tpu
+from .device import command as device
 
 _TPU = "--tpu-compile"
 _COMMANDS = {
@@ -27,6 +28,16 @@ _COMMANDS = {
         "compare the predictions of jconvt.choose with its measurements",
         choices.add_arguments,
         choices.command,
+    ),
+    "device": (
+        "check, test and measure this device in a few minutes, and write one page",
+        device.add_arguments,
+        device.command,
+    ),
+    "fit": (
+        "fit the cost model of a platform to the results of the command device",
+        fit.add_arguments,
+        fit.command,
     ),
     "show": (
         "print the tables of a JSON file, and write its page and plot again",

@@ -63,7 +63,7 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
         candidates = {name: each for name, each in measurement.methods().items() if name in wanted} | others
         for name, reason in absent.items():
             console.print(Text(f"Left out: {name}: {reason}"))
-        dtypes, products = suite.dtypes(chosen), _products()
+        dtypes, products = suite.dtypes(chosen), baselines.product()
         peaks = suite.peaks(dtypes, arguments.quick, products)
         measured, finished = suite.measure(chosen, candidates, console, arguments.quick)
         if finished and not arguments.quick:
@@ -112,22 +112,11 @@ def _present(content: dict[str, Any], path: pathlib.Path, console: Console) -> N
     for table in report.tables(compared):
         wide.print(table)
         wide.print()
-    console.print(report.legend())
+    console.print(Text(report.legend(), "dim"))
     for dtype, peaks in content["peaks"].items():
         each = ", ".join(f"{library} {value:,.0f}" for library, value in peaks.items())
         console.print(Text(f"Fastest matrix product in {dtype}, GFLOP/s: {each}", "dim"))
     console.print(Text(f"Written: {path}, and its page and plot beside it"))
-
-
-def _products() -> suite.Products | None:
-    """Return PyTorch's matrix products if PyTorch is installed."""
-    try:
-        from .baselines import torch
-
-        torch.candidates()
-    except ImportError:
-        return None
-    return "torch", torch.product
 
 
 def _larger(one: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:

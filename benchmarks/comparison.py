@@ -62,7 +62,7 @@ def compare(problem: dict[str, Any], peaks: dict[str, dict[str, float]]) -> Comp
         memory=None
         if auto is None or auto.get("temporary_bytes") is None
         else auto["temporary_bytes"] / problem["bytes"],
-        compile_ratio=None if auto is None or lax is None else _compiling(auto) / _compiling(lax),
+        compile_ratio=_compile_ratio(auto, lax),
         error_ratio=None if auto is None or not exact else auto["error"] / exact,
     )
 
@@ -98,5 +98,8 @@ def _ratio(result: dict[str, Any] | None, base: dict[str, Any] | None) -> float 
     return None if result is None or base is None else ratio(result["times"], base["times"])
 
 
-def _compiling(result: dict[str, Any]) -> float:
-    return result["trace_seconds"] + result["compile_seconds"]
+def _compile_ratio(result: dict[str, Any] | None, base: dict[str, Any] | None) -> float | None:
+    if result is None or base is None or not {"trace_seconds", "compile_seconds"} <= result.keys() & base.keys():
+        return None
+    one, other = (each["trace_seconds"] + each["compile_seconds"] for each in (result, base))
+    return one / other

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
@@ -13,7 +14,11 @@ import jax
 
 import jconvt
 
-_PACKAGES = ("jax", "jaxlib", "numpy", "tensorflow", "torch", "flax")
+_PACKAGES = (
+    *("jax", "jaxlib", "numpy", "tensorflow", "torch", "flax", "libtpu"),
+    *(f"jax-cuda{version}-plugin" for version in (12, 13)),
+    *(f"nvidia-{library}-cu{version}" for library in ("cudnn", "cublas") for version in (12, 13)),
+)
 _ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -28,10 +33,32 @@ def describe() -> dict[str, Any]:
             "processor": processor(),
             "cores": cores(),
             "system": platform.platform(),
+            **accelerator(),
         },
         "versions": {"python": platform.python_version()}
         | {name: version for name in _PACKAGES if (version := _version(name)) is not None},
     }
+
+
+def accelerator() -> dict[str, Any]:
+    """Return the number of devices, their memory in bytes, the driver and JAX's platform; nothing on a CPU."""
+    devices = jax.devices()
+    if devices[0].platform == "cpu":
+        return {}
+    found: dict[str, Any] = {"devices": len(devices), "platform": devices[0].client.platform_version}
+    limit = (devices[0].memory_stats() or {}).get("bytes_limit")
+    return found | ({} if limit is None else {"memory": limit}) | _nvidia()
+
+
+def _nvidia() -> dict[str, str]:
+    """Return the driver's version and the size of the memory, as the driver's tool tells them."""
+    names = ("driver_version", "memory.total")
+    command = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(zip(names, map(str.strip, found.partition("\n")[0].split(",")), strict=False))
 
 
 def device() -> str:
@@ -78,3 +105,7 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+if __name__ == "__main__":
+    print(json.dumps(describe()))

@@ -4,6 +4,8 @@ A candidate is a method of jconvt or another library's call: a function that pre
 and returns a ``Program``.
 """
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import math
 import statistics
@@ -72,7 +74,9 @@ def jax_program(problem: Problem, function: Callable[[Any, Any], Any]) -> Progra
     middle = time.perf_counter()
     compiled = traced.lower().compile()  # JAX caches it: the call below does not compile again
     end = time.perf_counter()
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
+    memory, cost = None, {}
+    with contextlib.suppress(Exception):  # some platforms have no analysis, and newer ones may have another
+        memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
 
     def run() -> tuple[Any, ...]:
         results = jitted(*operands)
@@ -145,6 +149,7 @@ def measure(
     rounds: int = 100,
     budget: float = 4.0,
     seed: int = 0,
+    threads: int = 1,
     progress: Callable[[str], None] = lambda doing: None,
 ) -> list[Result]:
     """Prepare each candidate, check its output, and time those that are right: see ``timing.interleaved``.
@@ -153,9 +158,13 @@ def measure(
       problem: what to compute.
       candidates: the candidates by name.
       rounds, budget, seed: of the timing.
+      threads: the number of candidates that are prepared at the same time. With several, the times to trace and to
+        compile are left out.
       progress: called with the name of each candidate before it is prepared, and with "timing".
     """
     jax.clear_caches()  # or a candidate could reuse what an earlier one traced
+    if threads > 1:
+        candidates = _prepared_at_once(problem, candidates, threads)
     results, running, first_calls = {}, {}, {}
     for name, prepare in candidates.items():
         progress(name)
@@ -174,6 +183,19 @@ def measure(
     for name, times in timing.interleaved(calls, rounds=rounds, budget=budget, seed=seed).items():
         results[name] = dataclasses.replace(results[name], times=tuple(times))
     return [*results.values()]
+
+
+def _prepared_at_once(problem: Problem, candidates: Mapping[str, Candidate], threads: int) -> dict[str, Candidate]:
+    """Start to prepare all candidates, and return candidates that wait for their program."""
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    futures = {name: pool.submit(prepare, problem) for name, prepare in candidates.items()}
+    pool.shutdown(wait=False)
+
+    def waiting(future: concurrent.futures.Future[Program]) -> Candidate:
+        return lambda problem: dataclasses.replace(future.result(), trace_seconds=None, compile_seconds=None)
+
+    concurrent.futures.wait(futures.values())  # or the first call of one candidate competes with another's compilation
+    return {name: waiting(future) for name, future in futures.items()}
 
 
 def _prepared(problem: Problem, name: str, prepare: Candidate) -> tuple[Result, Program | None, float]:

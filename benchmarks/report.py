@@ -38,9 +38,9 @@ def tables(comparisons: Sequence[Comparison]) -> list[Table]:
     return [_table(*key, group) for key, group in grouped(comparisons).items()]
 
 
-def legend() -> Text:
+def legend() -> str:
     """Return the explanation of the columns."""
-    return Text(_LEGEND, "dim")
+    return _LEGEND
 
 
 def page(content: dict[str, Any], comparisons: Sequence[Comparison], plot: str) -> str:
@@ -69,15 +69,14 @@ def page(content: dict[str, Any], comparisons: Sequence[Comparison], plot: str) 
     ]
     lines += ["", f"![The best baseline's time in multiples of auto's]({plot})", "", _LEGEND, ""]
     for (step, dtype), group in grouped(comparisons).items():
-        lines += [
-            f"## {step}, {dtype}",
-            "",
-            _row(_COLUMNS),
-            _row([":--" if each in _LEFT else "--:" for each in _COLUMNS]),
-        ]
-        lines += [_row(_cells(each)) for each in group]
-        lines += [_row(_summary(group)), ""]
+        lines += [f"## {step}, {dtype}", "", *rows(group), ""]
     return "\n".join(lines)
+
+
+def rows(group: Sequence[Comparison]) -> list[str]:
+    """Return the table of a pass and dtype as lines of Markdown."""
+    marks = [":--" if each in _LEFT else "--:" for each in _COLUMNS]
+    return [_row(_COLUMNS), _row(marks), *(_row(_cells(each)) for each in group), _row(_summary(group))]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -5,7 +5,8 @@ reason if the library is not installed or does not see the device that JAX compu
 """
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 from ..measurement import Candidate
 
@@ -32,3 +33,9 @@ def find(wanted: Collection[str]) -> tuple[dict[str, Candidate], dict[str, str]]
         else:
             found |= {name: candidate for name, candidate in each.items() if name in wanted}
     return found, missing
+
+
+def product() -> tuple[str, Callable[[int, str], Callable[[], Any]]] | None:
+    """Return PyTorch's name, and the function that prepares its product of two matrices; None if it cannot run here."""
+    found, _ = find(["torch"])
+    return ("torch", importlib.import_module(".torch", __name__).product) if found else None

@@ -5,6 +5,7 @@ PyTorch gets input and kernel mirrored, and computes the mirrored output in one 
 mirrored before the timing, and results after it.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 from ..measurement import Candidate, Program, Unsupported
 from ..problem import Problem, array_dtype
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Candidates are prepared in several threads, and the memory of one would be counted as another's."""
 _LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -55,6 +58,11 @@ def synchronize() -> None:
 
 
 def _prepare(problem: Problem, last: bool) -> Program:
+    with _ONE_AT_A_TIME:
+        return _program(problem, last)
+
+
+def _program(problem: Problem, last: bool) -> Program:
     workload = problem.workload
     if last and workload.rank not in _LAST:
         raise Unsupported(f"PyTorch has no channels-last layout in {workload.rank}-D")
@@ -96,7 +104,19 @@ def _prepare(problem: Problem, last: bool) -> Program:
         in_x, in_w = gradients
         return _images_back(y, mirrored), _images_back(in_x, mirrored), _kernels_back(in_w, mirrored)
 
-    return Program(run, arrays)
+    return Program(run, arrays, temporary_bytes=_temporary_bytes(run))
+
+
+def _temporary_bytes(run: Callable[[], tuple[Any, ...]]) -> int | None:
+    """Return the most memory that a call takes on a GPU besides operands and results."""
+    if device() == "cpu":
+        return None
+    run()  # cuDNN times its algorithms
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    results = run()
+    sizes = sum(array.numel() * array.element_size() for array in results)
+    return max(0, torch.cuda.max_memory_allocated() - before - sizes)
 
 
 def _tensor(problem: Problem, array: Any, last: bool) -> Any:

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--groups", groups, metavar="[PATTERN=]N", **{**repeated, "type": _count})
     option("--name", "the layer's path in OUT", metavar="OLD=NEW", **repeated)
     option("--like", "a .keras or .h5 file to copy, with the numbers of IN", type=pathlib.Path, metavar="FILE")
+    option("--by-order", "for Keras, pair layers by order where paths and shapes leave a choice", action="store_true")
     option("--partial", "with --like, keep the numbers of layers not in IN", action="store_true")
 
 
@@ -77,11 +78,10 @@ def _write(arguments: argparse.Namespace) -> Report:
         raise ArgumentError("--partial is only for a copy of another file", got=got, legal=legal, fix=fix)
     kinds, groups, names = dict(arguments.kind), dict(arguments.groups), dict(arguments.name)
     of_others = groups.pop(None, None)
-    checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups).told(
-        groups=of_others
-    )
-    strict = not arguments.partial
-    return write(arguments.target, checkpoint, arguments.to, names=names, like=arguments.like, strict=strict)
+    checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups)
+    options: dict[str, Any] = {"names": names, "like": arguments.like, "strict": not arguments.partial}
+    options["by_order"] = arguments.by_order
+    return write(arguments.target, checkpoint.told(groups=of_others), arguments.to, **options)
 
 
 def _table(report: Report) -> Table:

@@ -1,5 +1,6 @@
 """Select the method of each map: the one that is predicted, or was measured, to be the fastest."""
 
+import concurrent.futures
 import dataclasses
 import functools
 import statistics
@@ -18,7 +19,7 @@ from .._methods import METHODS, ProblemShape
 from .._methods._batch_chunking import in_chunks
 from ..errors import ArgumentError, ArgumentTypeError
 from . import timing
-from .cost_model import PLATFORMS, chunk_size, seconds
+from .cost_model import PLATFORMS, chunk_size, predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +149,7 @@ def tuning_epoch() -> int:
 def select(map: Map, problem: ProblemShape, platform: str | None) -> Decision:
     """Select the supported method with the lowest measured, or else predicted, cost."""
     measured = _MEASURED.get((map, problem, platform))
-    costs = measured or {method: seconds(map, method, problem, platform) for method in _supported(map, problem)}
+    costs = measured or predict(map, _supported(map, problem), problem, platform)
     method = min(costs, key=lambda method: costs[method])
     others = sorted(cost for other, cost in costs.items() if other != method)
     lead = f"{others[0] / costs[method]:.3g} times as fast as the next" if others else "the only supported method"
@@ -249,14 +250,16 @@ def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]
     keys = jax.random.split(jax.random.key(0))
     operands = [jax.random.normal(k, shapes[a]).astype(problem.dtype) for k, a in zip(keys, map.inputs, strict=True)]
     options = problem.spec, problem.layout, problem.dtype, None
-    calls = {}
+    lowered = {}
     for method in _supported(map, problem):
         chunk, compute = chunk_size(map, method, problem, platform), METHODS[method].implementation(map)
         program = compute
         if chunk < problem.batch:
             program = functools.partial(in_chunks, map, compute, chunk, shapes[map.output])
-        compiled = jax.jit(lambda a, b, program=program: program(a, b, *options)).lower(*operands).compile()
-        calls[method] = _blocking(compiled, operands)
+        lowered[method] = jax.jit(lambda a, b, program=program: program(a, b, *options)).lower(*operands)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        programs = pool.map(lambda each: each.compile(), lowered.values())
+        calls = {method: _blocking(each, operands) for method, each in zip(lowered, programs, strict=True)}
     costs = {method: timing.seconds(call) for method, call in calls.items()}
     close = {method: call for method, call in calls.items() if costs[method] <= _CLOSE * min(costs.values())}
     times = timing.interleaved(close, budget=_BUDGET)

@@ -10,7 +10,7 @@ from . import layouts
 from ._errors import check_choice, listed
 from .checkpoint import Checkpoint, Layer, check_groups
 from .layouts import CONVERTED, OTHER, ROLES, TARGETS, VECTOR
-from .matching import Names, check_paths, check_unique
+from .names import Names, check_paths, check_unique
 from .report import Report, Row
 
 

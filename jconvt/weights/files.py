@@ -12,7 +12,7 @@ from .checkpoint import Checkpoint
 from .conversion import convert
 from .formats import keras, keras_writing, onnx, safetensors, torch
 from .layouts import TARGETS
-from .matching import Names
+from .names import Names
 from .report import Report
 
 _SUFFIXES = {".keras": "keras", ".h5": "h5", ".hdf5": "h5", ".pt": "torch", ".pth": "torch"}
@@ -72,6 +72,7 @@ def write(
     names: Names = None,
     like: str | os.PathLike[str] | None = None,
     strict: bool = True,
+    by_order: bool = False,
 ) -> Report:
     """Write a checkpoint in a framework's layout. The file is written completely, or not at all.
 
@@ -84,6 +85,7 @@ def write(
       names: new paths, as ``{old: new}`` or a function; with ``like``, paths of that file.
       like: a Keras file to copy, with the checkpoint's numbers. A ``.keras`` file needs one, for its configuration.
       strict: with ``like``, whether all of its layers must be in the checkpoint.
+      by_order: whether layers of a Keras file that paths and shapes do not pair are paired by order, which is a guess.
 
     Returns:
       A ``Report``.
@@ -108,9 +110,9 @@ def write(
     _check_like(path, format, like)
     with replacing(path) as temporary:
         if like is not None:
-            return keras_writing.write_like(temporary, checkpoint, _path(like), names, strict)
+            return keras_writing.write_like(temporary, checkpoint, _path(like), names, strict, by_order)
         if format == "h5":
-            return keras_writing.write_weights(temporary, checkpoint, names)
+            return keras_writing.write_weights(temporary, checkpoint, names, by_order)
         converted, report = convert(checkpoint, to, names)
         (torch if format == "torch" else safetensors).write(temporary, converted)
         return report

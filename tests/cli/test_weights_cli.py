@@ -9,6 +9,7 @@ import pytest
 
 from jconvt import ArgumentError, weights
 from jconvt.__main__ import main
+from jconvt.weights import Checkpoint, Layer
 from tests.support import decoders
 
 pytest.importorskip("h5py")
@@ -124,6 +125,28 @@ def test_convert__wrong_options_exit(options, tmp_path, capsys):
         main(["convert", "in.keras", "out.pt", *options])
     assert caught.value.code == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_convert__by_order_is_on_request(tmp_path, capsys):
+    keras = pytest.importorskip("keras")
+    layers = [keras.layers.Conv1D(3, 3, name=name) for name in ("one", "two")]
+    keras.Sequential([keras.Input((9, 3)), *layers]).save(tmp_path / "like.keras")
+    found = {
+        name: Layer("conv", {"kernel": np.full((3, 3, 3), i, np.float32)}, "keras", 1) for i, name in enumerate("ab")
+    }
+    for each in found.values():
+        each.arrays["bias"] = np.zeros(3, np.float32)
+    weights.write(tmp_path / "in.safetensors", Checkpoint(found, "keras"))
+    for target, options in ("out.weights.h5", []), ("out.keras", ["--like", str(tmp_path / "like.keras")]):
+        arguments = ["convert", str(tmp_path / "in.safetensors"), str(tmp_path / target), *options]
+        assert main(arguments) == 2
+        assert "(--by-order)" in capsys.readouterr().err
+        assert main([*arguments, "--by-order"]) == 0
+        shown = capsys.readouterr().out
+        assert "2 layers converted" in shown
+        assert ("guess: b -> two, by order" in shown) == bool(options)
+        values = [layer.arrays["kernel"].max() for layer in weights.read(tmp_path / target).layers.values()]
+        assert values == [0, 1]
 
 
 def test_convert__uses_no_device(model, tmp_path):

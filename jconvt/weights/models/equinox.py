@@ -10,28 +10,40 @@ import jax.numpy as jnp
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import STORED
-from ..matching import Names, fit
+from ..matching import fit
+from ..names import Names
 from ..report import Report
 from ..slopes import are_per_channel
+from ._check import Check, checked
 from ._modules import dotted, kind, to_checkpoint, to_layer, walk
 
 
 def into_equinox(
-    checkpoint: Checkpoint, model: Any, names: Names = None, strict: bool = True, state: Any = None
+    checkpoint: Checkpoint,
+    model: Any,
+    names: Names = None,
+    strict: bool = True,
+    state: Any = None,
+    by_order: bool = False,
+    check: Check = None,
+    tolerance: float | None = None,
 ) -> tuple[Any, Report]:
     """Return an Equinox model with a checkpoint's numbers.
 
     Args:
       checkpoint: from ``jconvt.weights.read``.
       model: the ``equinox.Module``. It does not change.
-      names, strict: as for ``into_linen``. A module's path is that of its fields: "decoder.up", "layers.0".
+      names, strict, by_order: as for ``into_linen``. A module's path is that of its fields: "decoder.up", "layers.0";
+        their order is that of the class.
       state: the state from ``equinox.nn.make_with_state``, to load mean and variance of batch normalisations too.
+      check, tolerance: as for ``into_linen``. The model runs in inference mode, for one example, with ``state`` after
+        the inputs.
 
     Returns:
       The new model, or with ``state`` a pair of it and the new state; and a ``Report``.
 
     Raises:
-      ArgumentError: layers are not matched, or do not fit.
+      ArgumentError: layers are not matched, could be matched otherwise too, or do not fit; or the output differs.
       ArgumentTypeError: the model's dtype cannot hold the numbers.
 
     >>> import equinox as eqx, jax, numpy as np
@@ -45,7 +57,7 @@ def into_equinox(
     eqx = require("equinox", "loading into an Equinox model")
     modules = _modules(model, eqx)
     targets, unowned = _layers(model, modules, state, eqx)
-    fitted, report = fit(checkpoint, targets, tuple(unowned), names, strict)
+    fitted, report = fit(checkpoint, targets, tuple(unowned), names, strict, by_order)
     arrays = {}
     for path, filled in fitted.items():
         arrays |= {(path, role): jnp.asarray(array) for role, array in filled.items() if role not in ("mean", "var")}
@@ -58,6 +70,10 @@ def into_equinox(
 
     if arrays:
         model = eqx.tree_at(find, model, list(arrays.values()))
+    if check is not None:
+        run = eqx.nn.inference_mode(model)
+        call = run if state is None else lambda *inputs: run(*inputs, state)[0]
+        report = checked(report, call, check, tolerance, fitted)
     return (model if state is None else (model, state)), report
 
 

@@ -1,5 +1,6 @@
 """Loading models of ``flax.linen`` from checkpoints, and the inverse."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,10 @@ from ...errors import ArgumentError
 from .._errors import listed, require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import ROLES
-from ..matching import Names, fit
+from ..matching import fit
+from ..names import Names
 from ..report import Report
+from ._check import Check, checked
 from ._modules import dotted, kind, to_checkpoint, to_layer
 
 _Path = tuple[str, ...]
@@ -26,6 +29,9 @@ def into_linen(
     variables: Mapping[str, Any] | None = None,
     names: Names = None,
     strict: bool = True,
+    by_order: bool = False,
+    check: Check = None,
+    tolerance: float | None = None,
     **keywords: Any,
 ) -> tuple[dict[str, Any], Report]:
     """Return the variables of a linen module, with a checkpoint's numbers.
@@ -38,13 +44,19 @@ def into_linen(
       names: the name map, ``{source path: target path}``, or a function from source to target. A module's path is
         that of its parameters, joined by dots: "decoder.ConvTranspose_0".
       strict: whether every parameter must be in the checkpoint.
-      **keywords: further arguments of its call, such as ``train=False``.
+      by_order: whether layers that paths and shapes do not pair are paired by order: that of the file, and that of the
+        module's calls. The report lists these guesses.
+      check: ``(inputs, output)``, with a tuple for several inputs: the module has to give this output of the original
+        model, in the axes that the module has.
+      tolerance: the largest difference from this output that is accepted, relative to its largest number; by default
+        3e-4 for float32, the square root of the machine epsilon.
+      **keywords: further arguments of its call, such as ``train=False``. ``check`` needs those for evaluation.
 
     Returns:
       The variables, with the dtypes that the module declares, and a ``Report``.
 
     Raises:
-      ArgumentError: layers are not matched, or do not fit.
+      ArgumentError: layers are not matched, could be matched otherwise too, or do not fit; or the output differs.
       ArgumentTypeError: the module's dtype cannot hold the numbers.
 
     >>> import flax.linen as nn, jax.numpy as jnp, numpy as np
@@ -57,7 +69,8 @@ def into_linen(
     """
     layers, shapes = _trace(module, inputs, keywords)
     unowned = [dotted(path[1:]) for path in shapes if path[1:-1] not in layers]
-    fitted, report = fit(checkpoint, {dotted(path): layer for path, layer in layers.items()}, unowned, names, strict)
+    targets = {dotted(path): layer for path, layer in layers.items()}
+    fitted, report = fit(checkpoint, targets, unowned, names, strict, by_order)
     filled = _leaves(variables or {})
     for path in layers:
         for role, array in fitted.get(dotted(path), {}).items():
@@ -67,7 +80,10 @@ def into_linen(
         problem, got = "the checkpoint does not fill all of the module's variables", f"no numbers for {listed(missing)}"
         fix = "pass variables=module.init(key, *inputs)"
         raise ArgumentError(problem, got=got, legal="numbers for all, or variables to leave unchanged", fix=fix)
-    return require("flax.traverse_util", "loading into a linen module").unflatten_dict(filled), report
+    loaded = require("flax.traverse_util", "loading into a linen module").unflatten_dict(filled)
+    if check is not None:
+        report = checked(report, functools.partial(module.apply, loaded, **keywords), check, tolerance, fitted)
+    return loaded, report
 
 
 def from_linen(variables: Mapping[str, Any], module: Any, *inputs: Any, **keywords: Any) -> Checkpoint:

@@ -1,30 +1,45 @@
 """Loading models of ``flax.nnx`` from checkpoints, and the inverse."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import ROLES
-from ..matching import Names, fit
+from ..matching import fit
+from ..names import Names
 from ..report import Report
+from ._check import Check, checked
 from ._modules import dotted, to_checkpoint, to_layer, walk
 
 
-def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bool = True) -> Report:
+def into_nnx(
+    checkpoint: Checkpoint,
+    model: Any,
+    names: Names = None,
+    strict: bool = True,
+    by_order: bool = False,
+    check: Check = None,
+    tolerance: float | None = None,
+) -> Report:
     """Assign a checkpoint's numbers to an NNX model, in place.
 
     Args:
       checkpoint: from ``jconvt.weights.read``.
       model: the ``flax.nnx.Module``. It changes only if all of the checkpoint fits, and keeps its dtypes.
-      names, strict: as for ``into_linen``. A module's path is that of its attributes: "decoder.up", "layers.0".
+      names, strict, by_order: as for ``into_linen``. A module's path is that of its attributes: "decoder.up",
+        "layers.0"; their order is that in which they were assigned.
+      check, tolerance: as for ``into_linen``. A copy of the model runs in evaluation mode.
 
     Returns:
       A ``Report``.
 
     Raises:
-      ArgumentError: layers are not matched, or do not fit; the model is unchanged.
+      ArgumentError: layers are not matched, could be matched otherwise too, or do not fit; or the output differs. The
+        model is unchanged.
       ArgumentTypeError: the model's dtype cannot hold the numbers; the model is unchanged.
 
     >>> import numpy as np
@@ -38,10 +53,13 @@ def into_nnx(checkpoint: Checkpoint, model: Any, names: Names = None, strict: bo
     """
     nnx = require("flax.nnx", "loading into an NNX model")
     modules, targets, unowned = _parts(model, nnx)
-    fitted, report = fit(checkpoint, targets, tuple(unowned), names, strict)
-    for path, arrays in fitted.items():
-        for role, array in arrays.items():
-            getattr(modules[path], role)[...] = jnp.asarray(array)
+    fitted, report = fit(checkpoint, targets, tuple(unowned), names, strict, by_order)
+    if check is not None:
+        copy = nnx.clone(model)
+        _assign(_parts(copy, nnx)[0], fitted)
+        copy.eval()
+        report = checked(report, copy, check, tolerance, fitted)
+    _assign(modules, fitted)
     return report
 
 
@@ -56,6 +74,12 @@ def from_nnx(model: Any) -> Checkpoint:
     nnx = require("flax.nnx", "reading an NNX model")
     _, layers, unowned = _parts(model, nnx)
     return to_checkpoint(layers, {path: variable[...] for path, variable in unowned.items()}, "flax")
+
+
+def _assign(modules: Mapping[str, Any], fitted: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    for path, arrays in fitted.items():
+        for role, array in arrays.items():
+            getattr(modules[path], role)[...] = jnp.asarray(array)
 
 
 def _parts(model: Any, nnx: Any) -> tuple[dict[str, Any], dict[str, Layer], dict[str, Any]]:

@@ -1,0 +1,262 @@
+"""``python -m benchmarks device`` and ``fit`` on the CPU: stopped, continued, and without other libraries."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import jconvt
+from benchmarks import fit
+from benchmarks.cli import main
+from benchmarks.device import command, page, record, worker
+from benchmarks.device.stage import Stage
+from benchmarks.device.stages import STAGES
+from jconvt._core import fitted_costs
+from jconvt._geometry.maps import Map
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def start(folder, minutes=1.0, **environment):
+    """Start a rehearsal in a process of its own: a few small items of each stage."""
+    options = ["--quick", "--minutes", str(minutes), "--output", str(folder)]
+    # One device, and none of the options that make this suite's programs compile faster.
+    clean = {name: value for name, value in os.environ.items() if name not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    return subprocess.Popen([sys.executable, "-m", "benchmarks", "device", *options], cwd=ROOT, env=clean | environment)
+
+
+def results(folder):
+    return {name: record.read(page.path(folder, name)).results for name in STAGES}
+
+
+def test_device__stopped_in_the_middle_and_completed_without_torch_and_flax(tmp_path):
+    missing = tmp_path / "missing"
+    for name in ("torch", "flax"):
+        (missing / name).mkdir(parents=True)
+        error = f"No module named {name!r}"
+        (missing / name / "__init__.py").write_text(f"raise ModuleNotFoundError({error!r}, name={name!r})")
+    environment = {"PYTHONPATH": f"{missing}{os.pathsep}{ROOT}"}
+    folder = tmp_path / "results"
+
+    first = start(folder, **environment)
+    while first.poll() is None and not record.read(page.path(folder, "timing")).results:
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(20) == 130
+    stopped, text = results(folder), (folder / "device.md").read_text()
+    assert stopped["check"]
+    assert stopped["timing"]
+    assert not stopped["training"]
+    assert "**Not finished.**" in text
+    assert not json.loads((folder / "device.json").read_text())["finished"]
+
+    second = start(folder, **environment)
+    assert second.wait(120) in (0, 3)
+    found, content = results(folder), json.loads((folder / "device.json").read_text())
+    for name in STAGES:  # nothing is computed twice
+        assert found[name].items() >= stopped[name].items()
+        lines = page.path(folder, name).read_text().splitlines()
+        items = [json.loads(line)["item"] for line in lines if '"item"' in line]
+        assert len(items) == len(set(items))
+    assert content["finished"]
+    assert "Not finished" not in (folder / "device.md").read_text()
+    assert {each["status"] for each in found["check"].values()} == {"passed"}
+    assert {each["outcome"] for each in found["tests"].values()} == {"passed", "skipped"}
+    assert set(found["timing"]["rivals"]["absent"]) == {"torch", "torch-last"}
+    assert found["training"] == {"Flax": {"detail": "No module named 'flax'"}}
+    assert all({*Map} == each["maps"].keys() for each in found["choosing"].values())
+    assert all(each["forward"]["calls"] for each in found["lowering"].values())
+    assert main(["fit", str(folder)]) == 0
+    assert json.loads((folder / "fitted_costs.json").read_text()).keys() >= {"cpu"}
+
+
+@pytest.fixture
+def one_stage(monkeypatch):
+    """Let the command run only one stage, which is a short script."""
+
+    def register(script, statuses=(0,)):
+        def process(name, path, seconds, quick):
+            header = (
+                f"import os, pathlib, time; from benchmarks.device import record; path = pathlib.Path({str(path)!r})"
+            )
+            return [sys.executable, "-c", f"{header}\nif True:\n{script}"]
+
+        stage = Stage("check", "One stage", 1, lambda results: [str(results)], process=process, statuses=statuses)
+        for name in [*STAGES]:
+            monkeypatch.delitem(STAGES, name)
+        monkeypatch.setitem(STAGES, "check", stage)
+        monkeypatch.setattr(command, "_machine", lambda output, quick: MACHINE)
+
+    return register
+
+
+MACHINE = {"machine": {"device": "toy"}, "versions": {}, "jconvt": "0", "commit": None, "date": "2026-01-01"}
+
+
+def run(folder, minutes=1.0):
+    status = main(["device", "--minutes", str(minutes), "--output", str(folder)])
+    return status, record.read(folder / "check.jsonl")
+
+
+def test_device__a_crash_costs_one_item(tmp_path, one_stage):
+    one_stage("""
+    record.append(path, total=2)
+    done = record.read(path).results
+    for item in {"bad": 0, "good": 0}.keys() - done.keys() if done else ["bad"]:
+        record.append(path, trying=item)
+        if item == "bad":
+            print("the library aborts", flush=True)
+            os.abort()
+        record.append(path, item=item, result={})
+    """)
+    status, found = run(tmp_path)
+    assert status == 0
+    assert found.results["good"] == {}
+    assert found.results["bad"]["detail"] == f"ended the process with status {-signal.SIGABRT}: the library aborts"
+
+
+def test_device__an_item_that_hangs_is_stopped_and_not_tried_again(tmp_path, one_stage, monkeypatch):
+    monkeypatch.setattr(command, "_HANGS", 1.0)
+    monkeypatch.setattr(command, "_LEAST_SECONDS", 0.5)
+    one_stage("""
+    record.append(path, total=2)
+    for item in [each for each in ("hangs", "good") if each not in record.read(path).results]:
+        record.append(path, trying=item)
+        time.sleep(60 if item == "hangs" else 0)
+        record.append(path, item=item, result={})
+    """)
+    status, found = run(tmp_path, minutes=0.05)
+    assert status == 3
+    assert found.results.keys() == {"hangs"}
+    assert found.results["hangs"]["detail"].startswith("stopped after")
+    assert run(tmp_path, minutes=0.2) == (0, record.read(tmp_path / "check.jsonl"))
+
+
+def test_device__a_stage_that_cannot_start_says_why_and_is_tried_in_the_next_run(tmp_path, one_stage):
+    one_stage("""
+    if not (path.parent / "repaired").exists(): raise SystemExit("no such library")
+    record.append(path, total=1)
+    record.append(path, item="only", result={})
+    """)
+    _, found = run(tmp_path)
+    assert found.broken == "status 1: no such library"
+    assert "Did not run: status 1: no such library" in (tmp_path / "device.md").read_text()
+    (tmp_path / "repaired").touch()
+    status, found = run(tmp_path)
+    assert (status, found.broken, found.results) == (0, None, {"only": {}})
+
+
+def test_device__other_results_in_the_folder_are_kept(tmp_path, monkeypatch, capsys):
+    (tmp_path / "device.json").write_text(json.dumps(MACHINE | {"quick": False, "versions": {"jax": "0.1"}}))
+    before = (tmp_path / "device.json").read_bytes()
+    described = subprocess.CompletedProcess([], 0, stdout=json.dumps(MACHINE | {"versions": {"jax": "0.2"}}))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: described)
+    with pytest.raises(SystemExit, match="2"):
+        main(["device", "--output", str(tmp_path)])
+    error = capsys.readouterr().err
+    assert "versions {'jax': '0.1'}, not {'jax': '0.2'}; choose another --output" in error
+    assert [each.name for each in tmp_path.iterdir()] == ["device.json"]
+    assert (tmp_path / "device.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "inf", "many"])
+def test_device__needs_a_number_of_minutes(capsys, minutes):
+    with pytest.raises(SystemExit, match="2"):
+        main(["device", "--minutes", minutes])
+    assert "--minutes" in capsys.readouterr().err
+
+
+def test_record__survives_a_torn_line(tmp_path):
+    path = tmp_path / "stage.jsonl"
+    assert record.read(path) == record.Record(None, {}, None, None)
+    record.append(path, total=2)
+    record.append(path, trying="one")
+    with path.open("a") as file:
+        file.write('{"item": "one", "resu')
+    assert record.read(path).trying == "one"
+    record.append(path, item="one", result={"error": float("inf")})
+    record.append(path, trying="two")
+    assert record.read(path) == record.Record(2, {"one": {"error": None}}, "two", None)
+
+
+def test_worker__a_failure_is_a_result(tmp_path, monkeypatch, capsys):
+    stage = Stage("toy", "Toy", 1, list, lambda quick: {"bad": lambda: 1 / 0, "good": lambda: {"value": 1}})
+    monkeypatch.setitem(STAGES, "toy", stage)
+    worker.work("toy", tmp_path / "toy.jsonl", 10.0, True)
+    assert record.read(tmp_path / "toy.jsonl").results == {
+        "bad": {"status": "failed", "detail": "ZeroDivisionError: division by zero"},
+        "good": {"value": 1},
+    }
+
+
+# Seconds of a call and of an operation that no platform has: "polyphase" is the fastest at many operations.
+TRUE = {"polyphase": (5e-4, 1e-12), "gemm": (1e-6, 9e-12)}
+
+
+def measurements():
+    """What ``device.json`` holds of layers whose methods take the seconds of ``TRUE``."""
+    found = {}
+    for number in range(12):
+        size = 4 + 5 * number
+        layer = {
+            **{"name": f"layer {number}", "source": "", "batch": 2, "padding": "SAME", "kernel": 4, "stride": 2},
+            **{"input_sizes": [size] * 2, "output_sizes": [2 * size] * 2, "input_channels": 32, "output_channels": 16},
+        }
+        spec = jconvt.Spec.from_tensorflow((2, size, size, 32), (4, 4, 16, 32), strides=2)
+        flops = jconvt.choose(spec, (2, size, size, 32), (4, 4, 16, 32)).sizes.flops
+        seconds = {name: call + flop * flops for name, (call, flop) in TRUE.items()}
+        maps = {map: {"predicted": "polyphase", "measured": seconds} for map in Map}
+        found[str(number)] = {"layer": layer, "dtype": "float32", "platform": "cuda", "maps": maps}
+    return {"stages": {"choosing": {"results": found}}}
+
+
+def test_fit__finds_the_constants_and_says_how_good_they_are(tmp_path, capsys, monkeypatch):
+    (tmp_path / "device.json").write_text(json.dumps(measurements()))
+    monkeypatch.setattr(fitted_costs, "FILE", tmp_path / "installed.json")
+    assert main(["fit", str(tmp_path), "--install"]) == 0
+    shown = capsys.readouterr().out
+    counts = [line.split(" of ")[0].split()[-1] for line in shown.splitlines() if " of 36" in line]
+    assert counts == ["12", "36", "36"]
+    written = json.loads((tmp_path / "installed.json").read_text())
+    assert written == json.loads((tmp_path / "fitted_costs.json").read_text())
+    for point in fit.read(measurements())[1]:
+        found = fitted_costs.predict(written["cuda"], point.map, [*TRUE], point.problem)
+        np.testing.assert_allclose([*found.values()], [point.seconds[name] for name in TRUE], rtol=1e-2)
+
+
+def test_fit__installed_constants_decide(monkeypatch):
+    _, points = fit.read(measurements())
+    monkeypatch.setattr(fitted_costs, "load", lambda: {"cuda": fit.fit(points, {})})
+    monkeypatch.setattr(jconvt._core.selection, "_supported", lambda *_: [*TRUE])
+    for size, method in ((4, "gemm"), (59, "polyphase")):
+        x, w = (2, size, size, 32), (4, 4, 16, 32)
+        spec = jconvt.Spec.from_tensorflow(x, w, strides=2)
+        assert jconvt.choose(spec, x, w, platform="cuda").method == method
+    # Integers, grouped layers and half precision were not measured: the methods' own formulas predict.
+    assert fitted_costs.load()["cuda"].keys() == {"dense, single"}
+
+
+def test_fit__a_method_that_was_not_measured_leaves_the_formulas():
+    _, points = fit.read(measurements())
+    constants = fit.fit(points, {})
+    assert fitted_costs.predict(constants, Map.FORWARD, [*TRUE], points[0].problem)
+    assert fitted_costs.predict(constants, Map.FORWARD, [*TRUE, "vjp"], points[0].problem) is None
+
+
+def test_fit__keeps_the_constants_of_few_layers():
+    _, points = fit.read(measurements())
+    before = {"dense, single": {"forward_convolution": {"gemm": [1.0, 0.0, 0.0, 0.0]}}}
+    assert fit.fit(points[:12], before) == before
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"stages": {"choosing": {"results": {}}}}', "[]"])
+def test_fit__needs_measurements(tmp_path, capsys, text):
+    (tmp_path / "device.json").write_text(text)
+    assert main(["fit", str(tmp_path)]) == 2
+    assert "run the command device" in capsys.readouterr().err
