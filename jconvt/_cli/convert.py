@@ -12,13 +12,15 @@ from rich.text import Text
 
 from ..errors import ArgumentError
 from ..weights import TARGETS, Report, read, write
+from ..weights.files import FORMATS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = (
         "Write the weights of one framework as those of another: transposed convolutions, convolutions, dense layers "
-        "and norms. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. "
+        "and norms. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read; the "
+        "content of IN is read if its suffix is another. "
         "PATTERN is a path in which * is any text; options with an = may be repeated."
     )
 
@@ -30,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("target", "the file to write; it is replaced", type=pathlib.Path, metavar="OUT")
     option("--to", "the layout that a .safetensors OUT gets; by default that of IN", choices=TARGETS)
     option("--from", "the layout that a .safetensors IN has; by default torch", choices=TARGETS, dest="framework")
+    option("--format", "the format of IN, whatever its name", choices=FORMATS)
+    option("--key", "the state_dict to read, if a PyTorch IN has several: params_ema, or model.generator")
     option("--kind", "conv_transpose, conv, dense or norm, where IN does not say", metavar="PATTERN=KIND", **repeated)
     option("--groups", "groups, where IN does not say", metavar="PATTERN=N", **{**repeated, "type": _count})
     option("--name", "the layer's path in OUT", metavar="OLD=NEW", **repeated)
@@ -70,7 +74,8 @@ def _write(arguments: argparse.Namespace) -> Report:
         got, legal, fix = "--partial, and no --like", "both, or neither", "pass --like FILE, or leave --partial out"
         raise ArgumentError("--partial is only for a copy of another file", got=got, legal=legal, fix=fix)
     kinds, groups, names = dict(arguments.kind), dict(arguments.groups), dict(arguments.name)
-    checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups)
+    known = {"key": arguments.key, "format": arguments.format, "framework": arguments.framework}
+    checkpoint = read(arguments.source, kinds=kinds, groups=groups, **known)
     strict = not arguments.partial
     return write(arguments.target, checkpoint, arguments.to, names=names, like=arguments.like, strict=strict)
 

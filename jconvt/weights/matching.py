@@ -46,7 +46,7 @@ def fit(
     leftover = {path: layer for path, layer in checkpoint.layers.items() if path not in used}
     if strict:
         _check_complete(checkpoint, {path: targets[path] for path in missing}, leftover, unowned)
-    arrays, rows, notes, unused = {}, [], [], []
+    arrays, rows, notes, unused = {}, [], [*checkpoint.notes], []
     for old, new, rule in pairs:
         source, target = checkpoint.layers[old], targets[new]
         arrays[new], conversion = _fit_layer(f"layer {old!r}, for {new!r}", source, target)
