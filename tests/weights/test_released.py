@@ -148,6 +148,11 @@ def test_read__dtype_that_cannot_be_read_costs_its_layer(name, tmp_path):
     assert list(same.layers["a"].unread) == ["weight"]
 
 
+def test_read__layer_without_a_readable_bias_is_not_one_without_a_bias(tmp_path):
+    torch.save({"a.weight": torch.ones(3, 3), "a.bias": torch.ones(3).to(torch.float8_e5m2), **UP}, tmp_path / "a.pt")
+    assert weights.read(tmp_path / "a.pt").layers["a"].kind == "other"
+
+
 def test_safetensors__dtype_that_cannot_be_read_costs_its_layer(tmp_path):
     from safetensors.torch import save_file
 
