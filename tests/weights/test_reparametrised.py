@@ -62,6 +62,7 @@ def test_weight_norm__is_folded(name, dim, spelling, tmp_path):
 @pytest.mark.parametrize("spelling", [old, new], ids=["old", "new"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_spectral_norm__is_folded(name, spelling, tmp_path):
+    torch.manual_seed(0)
     layer = perturbed(spelling.spectral_norm(LAYERS[name]()))
     torch.save(nn.ModuleDict({"a": layer}).state_dict(), tmp_path / "a.pt")
     found = weights.read(tmp_path / "a.pt").layers["a"]
@@ -73,6 +74,7 @@ def test_spectral_norm__is_folded(name, spelling, tmp_path):
 @pytest.mark.parametrize(("build", "kind"), [(nn.Conv2d, "conv"), (nn.ConvTranspose2d, "conv_transpose")])
 def test_spectral_norm__of_as_many_inputs_as_outputs(build, kind, spelling):
     """Two matrices fit. Vectors after training show the right one; else the kind does."""
+    torch.manual_seed(0)
     trained = spelling.spectral_norm(build(6, 6, 3, padding=1))
     for _ in range(20):
         trained(torch.randn(1, 6, 8, 8))
@@ -84,7 +86,8 @@ def test_spectral_norm__of_as_many_inputs_as_outputs(build, kind, spelling):
     with pytest.raises(ArgumentError, match=r"a\.weight fits two matrices[\s\S]*orig \(6, 6, 3, 3\)[\s\S]*kinds={'a'"):
         read(random)
     found = read(random, kinds={"*": kind}).arrays["kernel"]
-    np.testing.assert_allclose(found, effective(random).numpy(), rtol=1e-5, atol=1e-6)
+    # The scale of random vectors is almost zero, and PyTorch computes it in float32.
+    np.testing.assert_allclose(found, effective(random).numpy(), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
