@@ -12,14 +12,15 @@ from rich.text import Text
 
 from ..errors import ArgumentError
 from ..weights import TARGETS, Report, read, write
+from ..weights.files import FORMATS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = (
         "Write the weights of one framework as those of another: transposed convolutions, convolutions, dense layers, "
-        "norms and PReLU. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. "
-        "PATTERN is a path in which * is any text; options with an = may be repeated."
+        "norms and PReLU. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to "
+        "read; the content of IN is read if its suffix is another. PATTERN is a path in which * is any text; options with an = may be repeated."
     )
 
     def option(name: str, help: str, **keywords: Any) -> None:
@@ -30,12 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("target", "the file to write; it is replaced", type=pathlib.Path, metavar="OUT")
     option("--to", "the layout that a .safetensors OUT gets; by default that of IN", choices=TARGETS)
     option("--from", "the layout that a .safetensors IN has; by default torch", choices=TARGETS, dest="framework")
-    option(
-        "--kind",
-        "conv_transpose, conv, dense, norm or prelu, where IN does not say",
-        metavar="PATTERN=KIND",
-        **repeated,
-    )
+    option("--format", "the format of IN, whatever its name", choices=FORMATS)
+    option("--key", "the state_dict to read, if a PyTorch IN has several: params_ema, or model.generator")
+    kinds = "conv_transpose, conv, dense, norm or prelu, where IN does not say"
+    option("--kind", kinds, metavar="PATTERN=KIND", **repeated)
     groups = "groups, where IN does not say: of these layers, or of all transposed convolutions"
     option("--groups", groups, metavar="[PATTERN=]N", **{**repeated, "type": _count})
     option("--name", "the layer's path in OUT", metavar="OLD=NEW", **repeated)
@@ -78,10 +77,10 @@ def _write(arguments: argparse.Namespace) -> Report:
         raise ArgumentError("--partial is only for a copy of another file", got=got, legal=legal, fix=fix)
     kinds, groups, names = dict(arguments.kind), dict(arguments.groups), dict(arguments.name)
     of_others = groups.pop(None, None)
-    checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups)
+    known = {"key": arguments.key, "format": arguments.format, "framework": arguments.framework}
+    checkpoint = read(arguments.source, kinds=kinds, groups=groups, **known).told(groups=of_others)
     options: dict[str, Any] = {"names": names, "like": arguments.like, "strict": not arguments.partial}
-    options["by_order"] = arguments.by_order
-    return write(arguments.target, checkpoint.told(groups=of_others), arguments.to, **options)
+    return write(arguments.target, checkpoint, arguments.to, **options, by_order=arguments.by_order)
 
 
 def _table(report: Report) -> Table:

@@ -23,7 +23,8 @@ class Layer:
     or prelu" (in PyTorch both have only a weight), or "other". ``arrays`` are keyed by role: "kernel", "bias", "scale",
     "mean", "var" and "negative_slope"; other arrays keep their names.
     ``groups``, ``spec`` (the geometry of a transposed convolution) and ``epsilon`` (of a norm) are ``None`` where the
-    file does not say. ``transpose_kernel`` is Flax's.
+    file does not say. ``transpose_kernel`` is Flax's. ``unread`` are arrays that cannot be read, and why: a layer that
+    has some is of kind "other".
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Layer:
     transpose_kernel: bool = False
     spec: Spec | None = None
     epsilon: float | None = None
+    unread: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,7 +102,11 @@ class Layer:
         return dataclasses.replace(self, groups=possible[0]) if len(possible) == 1 else self
 
     def __str__(self) -> str:
-        return f"{self.kind}: {', '.join(self.arrays)}"
+        return f"{self.kind}: {', '.join([*self.arrays, *self.unread_texts()])}"
+
+    def unread_texts(self) -> list[str]:
+        """Return a text for each array that cannot be read."""
+        return [f"{name} is not read ({why})" for name, why in self.unread.items()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +114,7 @@ class Checkpoint:
     """The layers of a file or of a model, by path, in order.
 
     ``ordered`` says whether this is the order of the layers in the model; if not, layers are paired only by name.
-    ``source`` is the checkpoint's name in messages.
+    ``source`` is the checkpoint's name in messages, and ``notes`` tell how it was read.
 
     >>> import numpy as np
     >>> up = Layer("conv_transpose", {"kernel": np.zeros((8, 4, 3, 3)), "bias": np.zeros(4)}, "torch")
@@ -121,11 +127,12 @@ class Checkpoint:
     framework: str
     ordered: bool = True
     source: str = "the checkpoint"
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [("layer", "kind", "groups", "arrays")]
         rows += [(path, each.kind, str(each.groups or "-"), _shapes(each)) for path, each in self.layers.items()]
-        return table(rows)
+        return "\n".join([table(rows), *(f"note: {note}" for note in self.notes)])
 
     def told(
         self, kinds: Mapping[str, str] | None = None, groups: Mapping[str, int] | int | None = None
@@ -188,7 +195,8 @@ def _divisors(number: int) -> set[int]:
 
 
 def _shapes(layer: Layer) -> str:
-    return ", ".join(f"{role} {tuple(array.shape)}" for role, array in layer.arrays.items())
+    shapes = [f"{role} {tuple(array.shape)}" for role, array in layer.arrays.items()]
+    return ", ".join([*shapes, *layer.unread_texts()])
 
 
 def _check_possible(path: str, layer: Layer, kind: str) -> None:

@@ -56,13 +56,15 @@ def convert(checkpoint: Checkpoint, to: str, names: Names = None) -> tuple[Check
             continue
         found, code = _convert_layer(path, layer, to)
         unused += [f"{path}: {role}" for role in layer.arrays if role not in found.arrays]
+        unused += [f"{path}: {text}" for text in layer.unread_texts()]
         layers[paths[path]] = found
         rule = "path" if paths[path] == path else "name"
         rows.append(Row(path, paths[path], layer.kind, layer.shape, found.shape, code, rule))
     if not rows:
-        got, fix = listed(unused) if unused else "no layers", "save the model without wrappers such as a weight norm"
+        got, fix = listed(unused) if unused else "no layers", "print(weights.read(path)) shows what the file has"
         raise ArgumentError(f"{checkpoint.source} has no layer of these kinds", got=got, legal=CONVERTED, fix=fix)
-    return dataclasses.replace(checkpoint, layers=layers, framework=to), Report(tuple(rows), tuple(unused))
+    report = Report(tuple(rows), tuple(unused), notes=checkpoint.notes)
+    return dataclasses.replace(checkpoint, layers=layers, framework=to), report
 
 
 def _check_known(checkpoint: Checkpoint, to: str) -> None:

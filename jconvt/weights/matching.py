@@ -38,7 +38,7 @@ def fit(
     leftover = {path: layer for path, layer in checkpoint.layers.items() if path not in used}
     if strict:
         _check_complete(checkpoint, missing, leftover, unowned)
-    arrays, rows, notes, unused = {}, [], [], []
+    arrays, rows, notes, unused = {}, [], [*checkpoint.notes], []
     for old, new, rule in pairs:
         source, target = checkpoint.layers[old], targets[new]
         check_fit(old, new, checkpoint.layers, target)
