@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Write the weights of one framework as those of another: transposed convolutions, convolutions, dense layers, "
         "norms and PReLU. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to "
-        "read; the content of IN is read if its suffix is another. PATTERN is a path in which * is any text; options with an = may be repeated."
+        "read; the content of IN is read if its suffix is another. "
+        "PATTERN is a path in which * is any text; options with an = may be repeated."
     )
 
     def option(name: str, help: str, **keywords: Any) -> None:
