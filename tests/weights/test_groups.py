@@ -53,7 +53,7 @@ def test_convert__keras_has_one_group():
 
 
 @pytest.mark.parametrize("groups", [{"up": 3}, {"up": 2}, {"u*": 8}, 3])
-def test_told__groups_that_do_not_fit_raise(groups):
+def test_groups__numbers_that_do_not_fit_raise(groups):
     arrays = {} if groups in ({"up": 3}, 3) else {"bias": np.zeros(4)}
     with pytest.raises(ArgumentError, match="groups of layer 'up' do not fit its arrays"):
         checkpoint(**arrays).told(groups=groups)
@@ -63,7 +63,7 @@ def test_told__groups_that_do_not_fit_raise(groups):
         weights.convert(checkpoint(bias=np.zeros(3)), "flax")
 
 
-def test_told__a_number_is_for_unknown_groups_of_transposed_convolutions():
+def test_groups__a_number_is_for_unknown_groups_of_transposed_convolutions():
     layers = {
         "known": Layer("conv_transpose", {"kernel": DEPTHWISE, "bias": np.zeros(4)}, "torch"),
         "unknown": Layer("conv_transpose", {"kernel": DEPTHWISE}, "torch"),

@@ -137,10 +137,10 @@ def test_prelu__a_vector_is_a_norm_or_a_prelu(tmp_path):
     for to in ("flax", "equinox", "keras"):
         with pytest.raises(ArgumentError, match=r"norms or PReLU.*\n.*0 \(3,\), 1 \(3,\)\n.*\n.*--kind '0=prelu'"):
             weights.convert(checkpoint, to)
-    told = weights.read(tmp_path / "a.pt", kinds={"0": "prelu", "1": "norm"})
-    found, _ = weights.convert(told, "flax")
+    known = weights.read(tmp_path / "a.pt", kinds={"0": "prelu", "1": "norm"})
+    found, _ = weights.convert(known, "flax")
     assert [list(layer.arrays) for layer in found.layers.values()] == [["negative_slope"], ["scale"]]
-    weights.write(tmp_path / "a.safetensors", told)
+    weights.write(tmp_path / "a.safetensors", known)
     assert [layer.kind for layer in weights.read(tmp_path / "a.safetensors").layers.values()] == ["prelu", "norm"]
     norm = nn.Sequential([nn.RMSNorm()])
     variables, _ = weights.into_linen(checkpoint, norm, X, names={"1": "layers_0"})
