@@ -1,7 +1,7 @@
 """Transposed convolution with TensorFlow's signatures: to convert a call of ``tf.nn``, replace the module name.
 
-Features that TensorFlow supports only on some devices work on every device: channels first, dilation with stride,
-groups, explicit padding in one and three dimensions. Arguments that TensorFlow lacks are keyword-only.
+Features that TensorFlow supports only on some devices or in some dtypes work everywhere: channels first, dilation,
+groups. So does explicit padding in one and three dimensions. Arguments that TensorFlow lacks are keyword-only.
 """
 
 from collections.abc import Sequence

@@ -12,13 +12,15 @@ from rich.text import Text
 
 from ..errors import ArgumentError
 from ..weights import TARGETS, Report, read, write
+from ..weights.files import FORMATS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.description = (
-        "Write the weights of one framework as those of another: transposed convolutions, convolutions, dense layers "
-        "and norms. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to read. "
+        "Write the weights of one framework as those of another: transposed convolutions, convolutions, dense layers, "
+        "norms and PReLU. The suffix of a file is its format: .keras, .h5, .pt, .pth, .safetensors, and .onnx to "
+        "read; the content of IN is read if its suffix is another. "
         "PATTERN is a path in which * is any text; options with an = may be repeated."
     )
 
@@ -30,10 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("target", "the file to write; it is replaced", type=pathlib.Path, metavar="OUT")
     option("--to", "the layout that a .safetensors OUT gets; by default that of IN", choices=TARGETS)
     option("--from", "the layout that a .safetensors IN has; by default torch", choices=TARGETS, dest="framework")
-    option("--kind", "conv_transpose, conv, dense or norm, where IN does not say", metavar="PATTERN=KIND", **repeated)
-    option("--groups", "groups, where IN does not say", metavar="PATTERN=N", **{**repeated, "type": _count})
+    option("--format", "the format of IN, whatever its name", choices=FORMATS)
+    option("--key", "the state_dict to read, if a PyTorch IN has several: params_ema, or model.generator")
+    kinds = "conv_transpose, conv, dense, norm or prelu, where IN does not say"
+    option("--kind", kinds, metavar="PATTERN=KIND", **repeated)
+    groups = "groups, where IN does not say: of these layers, or of all transposed convolutions"
+    option("--groups", groups, metavar="[PATTERN=]N", **{**repeated, "type": _count})
     option("--name", "the layer's path in OUT", metavar="OLD=NEW", **repeated)
     option("--like", "a .keras or .h5 file to copy, with the numbers of IN", type=pathlib.Path, metavar="FILE")
+    option("--by-order", "for Keras, pair layers by order where paths and shapes leave a choice", action="store_true")
     option("--partial", "with --like, keep the numbers of layers not in IN", action="store_true")
 
 
@@ -44,8 +51,8 @@ def _assignment(text: str) -> tuple[str, str]:
     return left, right
 
 
-def _count(text: str) -> tuple[str, int]:
-    pattern, number = _assignment(text)
+def _count(text: str) -> tuple[str | None, int]:
+    pattern, number = _assignment(text) if "=" in text else (None, text)
     if not number.isdecimal() or int(number) < 1:
         raise argparse.ArgumentTypeError(f"{number!r} is not an integer of at least 1")
     return pattern, int(number)
@@ -70,9 +77,11 @@ def _write(arguments: argparse.Namespace) -> Report:
         got, legal, fix = "--partial, and no --like", "both, or neither", "pass --like FILE, or leave --partial out"
         raise ArgumentError("--partial is only for a copy of another file", got=got, legal=legal, fix=fix)
     kinds, groups, names = dict(arguments.kind), dict(arguments.groups), dict(arguments.name)
-    checkpoint = read(arguments.source, framework=arguments.framework, kinds=kinds, groups=groups)
-    strict = not arguments.partial
-    return write(arguments.target, checkpoint, arguments.to, names=names, like=arguments.like, strict=strict)
+    of_others = groups.pop(None, None)
+    known = {"key": arguments.key, "format": arguments.format, "framework": arguments.framework}
+    checkpoint = read(arguments.source, kinds=kinds, groups=groups, **known).told(groups=of_others)
+    options: dict[str, Any] = {"names": names, "like": arguments.like, "strict": not arguments.partial}
+    return write(arguments.target, checkpoint, arguments.to, **options, by_order=arguments.by_order)
 
 
 def _table(report: Report) -> Table:

@@ -13,15 +13,18 @@ from .._conventions import equinox, flax, torch
 from .._geometry.kernel_layout import KernelLayout, filters_layout
 from ..errors import ArgumentError
 
-KINDS = ("conv_transpose", "conv", "dense", "norm")
+KINDS = ("conv_transpose", "conv", "dense", "norm", "prelu")
 """The kinds of layers that are converted."""
 
-CONVERTED = "convolutions, transposed convolutions, dense layers and norms"  # in the words of error messages
+CONVERTED = "convolutions, transposed convolutions, dense layers, norms and PReLU"  # in the words of error messages
 UNKNOWN = "unknown"  # a convolution when the file does not say whether it is transposed
+VECTOR = "norm or prelu"  # one vector per layer, in a file where both have the same name
 OTHER = "other"  # everything that is not converted
 CONVOLUTIONS = ("conv_transpose", "conv", UNKNOWN)
+CHOICES = {UNKNOWN: CONVOLUTIONS, VECTOR: ("norm", "prelu", VECTOR)}
+"""The kinds that a layer may have whose file does not say."""
 
-ROLES = ("kernel", "scale", "bias", "mean", "var")
+ROLES = ("kernel", "scale", "bias", "mean", "var", "negative_slope")
 """The purposes of a layer's arrays, in the order in which they are listed. Flax's layers use the same names."""
 
 
@@ -36,9 +39,10 @@ class Stored:
         default that of the forward convolution which is its gradient.
       norm_bias: the name of the bias of a norm.
       channels_first: whether images have the channels first.
-      has_groups: whether layers state their groups.
       has_transpose_kernel: whether layers have that option.
       bias_has_axes: whether the bias of a convolution has the spatial axes, of size 1.
+      has_transposed_groups: whether transposed convolutions may have groups.
+      has_scalars: whether a slope for all channels has no axes.
     """
 
     suffixes: Mapping[str, str]
@@ -46,37 +50,35 @@ class Stored:
     transposed: Callable[[int, bool, int], KernelLayout] | None = None
     norm_bias: str = "bias"
     channels_first: bool = False
-    has_groups: bool = False
     has_transpose_kernel: bool = False
     bias_has_axes: bool = False
+    has_transposed_groups: bool = True
+    has_scalars: bool = False
 
 
+_NAMES = {role: role for role in ROLES}
+_WEIGHTS = {"kernel": "weight", "scale": "weight"}
 _TORCH = Stored(
-    {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"},
+    _NAMES | _WEIGHTS | {"mean": "running_mean", "var": "running_var", "negative_slope": "weight"},
     torch.kernel_layout,
     channels_first=True,
 )
 STORED = {
     "torch": _TORCH,
     "keras": Stored(
-        {"kernel": "kernel", "scale": "gamma", "bias": "bias", "mean": "moving_mean", "var": "moving_variance"},
+        _NAMES | {"scale": "gamma", "mean": "moving_mean", "var": "moving_variance", "negative_slope": "alpha"},
         filters_layout,
         norm_bias="beta",
+        has_transposed_groups=False,
     ),
-    "flax": Stored(
-        {"kernel": "kernel", "scale": "scale", "bias": "bias", "mean": "mean", "var": "var"},
-        filters_layout,
-        flax.kernel_layout,
-        has_groups=True,
-        has_transpose_kernel=True,
-    ),
+    "flax": Stored(_NAMES, filters_layout, flax.kernel_layout, has_transpose_kernel=True, has_scalars=True),
     "equinox": Stored(
-        {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "mean", "var": "var"},
+        _NAMES | _WEIGHTS,
         torch.kernel_layout,
         lambda rank, _, groups: equinox.kernel_layout(rank, groups),
         channels_first=True,
-        has_groups=True,
         bias_has_axes=True,
+        has_scalars=True,
     ),
     "onnx": _TORCH,
 }
@@ -96,13 +98,13 @@ def suffix(framework: str, kind: str, role: str) -> str:
 def role_of(framework: str, name: str, rank: int) -> str | None:
     """Return the role of an array by its name, or ``None``: the inverse of ``suffix``.
 
-    Where a kernel and a scale share a name, as ``weight`` in PyTorch, an array of rank 1 is a scale.
+    Where several roles share a name, as ``weight`` in PyTorch, an array of rank 1 is a scale.
     """
     stored = STORED[framework]
     if name == stored.norm_bias:
         return "bias"
     found = [role for role, suffix in stored.suffixes.items() if suffix == name]
-    if found == ["kernel", "scale"]:
+    if found[:2] == ["kernel", "scale"]:
         return "kernel" if rank > 1 else "scale"
     return found[0] if found else None
 

@@ -9,6 +9,7 @@ import pytest
 
 from jconvt import ArgumentError, weights
 from jconvt.__main__ import main
+from jconvt.weights import Checkpoint, Layer
 from tests.support import decoders
 
 pytest.importorskip("h5py")
@@ -94,6 +95,7 @@ def test_convert__into_a_template(model, tmp_path, capsys):
 def test_convert__one_clear_error(source, target, said, model, tmp_path, capsys):
     for name in ("broken.keras", "broken.pt", "broken.onnx"):
         (tmp_path / name).write_bytes(b"PK\3\4" + b"\xff" * 100)
+    np.savez(tmp_path / "in.npz", a=np.ones(3))
     before = sorted(os.listdir(tmp_path))
     assert main(["convert", str(tmp_path / source), str(tmp_path / target)]) == 2
     error = capsys.readouterr().err
@@ -101,6 +103,30 @@ def test_convert__one_clear_error(source, target, said, model, tmp_path, capsys)
     assert said in error
     assert "Traceback" not in error
     assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_convert__key_and_format(tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    torch.save({"params": {"a.weight": torch.zeros(2, 3)}, "ema": {"a.weight": torch.ones(2, 3)}}, tmp_path / "in.h5")
+    arguments = ["convert", str(tmp_path / "in.h5"), str(tmp_path / "out.safetensors"), "--format", "torch"]
+    assert main(arguments) == 2
+    assert "'params' (1 tensors), 'ema' (1 tensors)" in capsys.readouterr().err
+    assert main([*arguments, "--key", "ema"]) == 0
+    assert weights.read(tmp_path / "out.safetensors").layers["a"].arrays["kernel"].all()
+    assert main([*arguments[:-2], "--key", "ema"]) == 2  # the suffix says HDF5
+
+
+def test_convert__weight_norm_and_notes(tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    up = torch.nn.utils.parametrizations.weight_norm(torch.nn.ConvTranspose1d(8, 4, 8, 4))
+    torch.save({"generator": torch.nn.Sequential(up).state_dict(), "steps": 5}, tmp_path / "g_02500000")
+    arguments = ["convert", str(tmp_path / "g_02500000"), str(tmp_path / "out.safetensors"), "--to", "flax"]
+    assert main([*arguments, "--kind", "0=conv_transpose"]) == 0
+    assert "note: read from key='generator'; not read: steps" in capsys.readouterr().out
+    found = weights.read(tmp_path / "out.safetensors").layers["0"]
+    assert found.kind == "conv_transpose"
+    wanted = up.weight.detach().numpy().transpose(2, 1, 0)
+    np.testing.assert_allclose(found.filters, wanted, rtol=1e-6, atol=1e-7)
 
 
 def test_convert__partial_needs_like(model, tmp_path, capsys):
@@ -124,6 +150,28 @@ def test_convert__wrong_options_exit(options, tmp_path, capsys):
         main(["convert", "in.keras", "out.pt", *options])
     assert caught.value.code == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_convert__by_order_is_on_request(tmp_path, capsys):
+    keras = pytest.importorskip("keras")
+    layers = [keras.layers.Conv1D(3, 3, name=name) for name in ("one", "two")]
+    keras.Sequential([keras.Input((9, 3)), *layers]).save(tmp_path / "like.keras")
+    found = {
+        name: Layer("conv", {"kernel": np.full((3, 3, 3), i, np.float32)}, "keras", 1) for i, name in enumerate("ab")
+    }
+    for each in found.values():
+        each.arrays["bias"] = np.zeros(3, np.float32)
+    weights.write(tmp_path / "in.safetensors", Checkpoint(found, "keras"))
+    for target, options in ("out.weights.h5", []), ("out.keras", ["--like", str(tmp_path / "like.keras")]):
+        arguments = ["convert", str(tmp_path / "in.safetensors"), str(tmp_path / target), *options]
+        assert main(arguments) == 2
+        assert "(--by-order)" in capsys.readouterr().err
+        assert main([*arguments, "--by-order"]) == 0
+        shown = capsys.readouterr().out
+        assert "2 layers converted" in shown
+        assert ("guess: b -> two, by order" in shown) == bool(options)
+        values = [layer.arrays["kernel"].max() for layer in weights.read(tmp_path / target).layers.values()]
+        assert values == [0, 1]
 
 
 def test_convert__uses_no_device(model, tmp_path):

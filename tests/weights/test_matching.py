@@ -30,7 +30,7 @@ def test_fit__wrong_channels_raise_with_both_shapes():
         "  got:   kernel (8, 4, 3, 2) (torch: conv_transpose), which becomes (3, 2, 8, 4)\n"
         "  legal: kernel (3, 2, 8, 5) (flax: conv_transpose)\n"
         "  fix:   no conversion fits: build the layer with the source's kernel size and numbers of channels, or pair "
-        "it with another one by names={source: target}"
+        "another one, as names={source: target}"
     )
 
 
@@ -141,45 +141,6 @@ def test_fit__groups_follow_from_the_bias_or_the_target():
     )[0]
     assert annotated.layers["a"].shape == (4, 4, 3, 3)
     assert annotated.layers["a"].arrays["bias"].shape == (4, 1, 1)
-
-
-PAIRS = {"a": layer("dense", (3, 3)), "b": layer("norm", (3,)), "c": layer("unknown", (3, 3, 3))}
-
-
-def paired(sources, targets, names=None, ordered=True):
-    from jconvt.weights.matching import pair
-
-    found = pair(Checkpoint(sources, "torch", ordered, "the file"), targets, names)
-    return [tuple(each) for each in found]
-
-
-def test_pair__rules():
-    targets = {"x": layer("dense", (3, 3)), "y": layer("norm", (3,)), "z": layer("conv", (3, 3, 3))}
-    assert paired(PAIRS, targets) == [("a", "x", "order"), ("b", "y", "order"), ("c", "z", "order")]
-    assert paired(PAIRS, targets, ordered=False) == []
-    assert paired(PAIRS, {**targets, "w": targets["x"]}) == []
-    assert paired(PAIRS, {"y": targets["y"], "x": targets["x"], "z": targets["z"]}) == []
-    mixed = {"x": targets["x"], "b": targets["y"], "z": targets["z"]}
-    assert paired(PAIRS, mixed, {"c": "z"}) == [("a", "x", "order"), ("b", "b", "path"), ("c", "z", "name")]
-    assert paired(PAIRS, mixed, {"c": "z"}.get, ordered=False) == [("b", "b", "path"), ("c", "z", "name")]
-    other = {"o": Layer("other", {"value": np.ones(2)}, "torch"), **PAIRS}
-    assert paired(other, targets) == paired(PAIRS, targets)
-
-
-@pytest.mark.parametrize(
-    ("names", "problem", "got"),
-    [
-        ({"q": "x"}, "names has a source that is not a layer of the file", "'q'"),
-        ({"a": "q"}, "names has a target that is not a layer of the target", "'q'"),
-        ({"a": "x", "b": "x"}, "names gives one path to two layers", "'x', from a, b"),
-        (lambda path: "x", "names gives one path to two layers", "'x', from a, b, c"),
-    ],
-)
-def test_pair__wrong_name_map_raises(names, problem, got):
-    with pytest.raises(ArgumentError) as caught:
-        paired(PAIRS, {"x": layer("dense", (3, 3)), "y": layer("norm", (3,))}, names)
-    assert problem in str(caught.value)
-    assert f"got:   {got}" in str(caught.value)
 
 
 def test_to_layer__spec_is_the_conventions():

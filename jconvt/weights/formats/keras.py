@@ -89,9 +89,8 @@ def _stored(entry: Entry | None, datasets: Mapping[str, str], arrays: Mapping[st
     named = {role: _numbers(arrays[name]) for role, name in datasets.items()}
     if entry is not None and entry.is_unconvertible:
         return Stored(Layer(OTHER, named, "keras"), datasets)
-    if entry is None or entry.kind is None or set(named) != set(entry.roles):
-        (layer,) = state_dict.layers({f"layer.{role}": array for role, array in named.items()}, "keras").values()
-        return Stored(layer, datasets)
+    if entry is None or entry.kind in (None, "prelu") or set(named) != set(entry.roles):
+        return Stored(state_dict.layer(named, "keras"), datasets)
     groups = {"conv": entry.config.get("groups", 1), "conv_transpose": 1}.get(entry.kind)
     if entry.is_depthwise:
         *sizes, groups, multiplier = named["kernel"].shape

@@ -10,7 +10,7 @@ from ...errors import ArgumentError, ArgumentTypeError
 _BATCH_NORMS = ("BatchNormalization", "SyncBatchNormalization")
 _WRAPPERS = ("TimeDistributed", "SpectralNormalization")
 
-KINDS = {"Dense": "dense", **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), "conv")}
+KINDS = {"Dense": "dense", "PReLU": "prelu", **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), "conv")}
 KINDS |= dict.fromkeys((*_BATCH_NORMS, "LayerNormalization", "GroupNormalization", "RMSNormalization"), "norm")
 for _name in (f"{prefix}{rank}D" for prefix in ("Conv", "Convolution") for rank in (1, 2, 3)):
     KINDS |= {_name: "conv", f"{_name}Transpose": "conv_transpose"}
@@ -45,6 +45,8 @@ class Entry(NamedTuple):
         """The roles of the layer's variables, in the order in which Keras creates them; none if they are unknown."""
         if self.kind is None:
             return []
+        if self.kind == "prelu":
+            return ["negative_slope"]
         if self.kind != "norm":
             return ["kernel", "bias"] if self.config.get("use_bias", True) else ["kernel"]
         if self.class_name == "RMSNormalization":

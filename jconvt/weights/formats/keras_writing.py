@@ -16,19 +16,22 @@ from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..conversion import convert
 from ..layouts import OTHER, ROLES
-from ..matching import Names, fit
+from ..matching import fit
+from ..names import Names
 from ..report import Report
 from . import keras
 
 
-def write_like(path: pathlib.Path, checkpoint: Checkpoint, like: pathlib.Path, names: Names, strict: bool) -> Report:
+def write_like(
+    path: pathlib.Path, checkpoint: Checkpoint, like: pathlib.Path, names: Names, strict: bool, by_order: bool
+) -> Report:
     """Write a copy of the file ``like`` with the checkpoint's numbers."""
     h5py = require("h5py", f"writing {path}")
     stored, is_ordered = keras.scan(like)
     checkpoint = dataclasses.replace(checkpoint, ordered=checkpoint.ordered and is_ordered)
     targets = {name: each.layer for name, each in stored.items() if each.layer.kind != OTHER}
     unowned = [name for name in stored if name not in targets]
-    fitted, report = fit(checkpoint, targets, unowned, names, strict)
+    fitted, report = fit(checkpoint, targets, unowned, names, strict, by_order)
     numbers = {dataset: fitted[name][role] for name in fitted for role, dataset in stored[name].datasets.items()}
     if not zipfile.is_zipfile(like):
         shutil.copyfile(like, path)
@@ -54,11 +57,15 @@ def _opaque(array: np.ndarray) -> np.ndarray:
     return array.view("V2") if array.dtype == jnp.bfloat16 else array
 
 
-def write_weights(path: pathlib.Path, checkpoint: Checkpoint, names: Names) -> Report:
-    """Write the weights in groups named after their layers' classes, numbered in the checkpoint's order."""
+def write_weights(path: pathlib.Path, checkpoint: Checkpoint, names: Names, by_order: bool) -> Report:
+    """Write the weights in groups named after their layers' classes, numbered in the checkpoint's order.
+
+    Keras pairs the layers of one class by this order, so layers of one class and shape need ``by_order``.
+    """
     h5py = require("h5py", f"writing {path}")
     converted, report = convert(checkpoint, "keras", names)
     counts: dict[str, int] = {}
+    first: dict[object, str] = {}
     with h5py.File(path, "w") as file:
         for name, layer in converted.layers.items():
             group = _group(name, layer)
@@ -67,6 +74,12 @@ def write_weights(path: pathlib.Path, checkpoint: Checkpoint, names: Names) -> R
                 problem = f"{checkpoint.source} has no order of layers, by which Keras distinguishes those of a class"
                 got, legal = f"{name!r} is not the only {group}", "one layer of each class, or a file with an order"
                 fix = "pass like='model.weights.h5', saved by the model, and names={old: new}"
+                raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+            other = first.setdefault((group, str(layer), layer.shape), name)
+            if other != name and not by_order:
+                problem = f"Keras pairs layers of one class by order, and {other!r} and {name!r} have the same shape"
+                got, legal = f"two of {group}, kernel {layer.shape}", "by_order=True, or layers that differ"
+                fix = "if Keras's model has this order, pass by_order=True (--by-order); else like= and names="
                 raise ArgumentError(problem, got=got, legal=legal, fix=fix)
             variables = file.create_group(f"layers/{group}{f'_{number}' if number else ''}/vars")
             variables.attrs["name"] = name
@@ -87,5 +100,5 @@ def _group(name: str, layer: Layer) -> str:
         return "batch_normalization"
     problem, got = f"Keras has no class for layer {name!r}, or its kind is unknown", f"{layer.kind}, {layer.shape}"
     legal = "convolutions of up to 3 axes, without groups if transposed; dense layers; batch normalisations"
-    fix = "pass the kind of an unknown layer in kinds; for another norm, pass like='model.keras', saved by the model"
+    fix = "pass the kind of an unknown layer in kinds; for others, pass like='model.keras', saved by the model"
     raise ArgumentError(problem, got=f"{got}, groups {groups}", legal=legal, fix=fix)

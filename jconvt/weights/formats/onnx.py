@@ -1,5 +1,6 @@
 """ONNX models: the constants of their nodes, and the geometry of transposed convolutions."""
 
+import collections
 import contextlib
 import math
 import pathlib
@@ -13,7 +14,8 @@ from ...errors import ArgumentError, ArgumentTypeError
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import OTHER
-from .untrusted import ByteBudget, CorruptError, parsing
+from .onnx_constants import Constants
+from .untrusted import CorruptError, parsing
 
 _FORMAT = "ONNX model"
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -23,138 +25,156 @@ _ROLES: dict[str, tuple[str, ...]] = {
 }
 """The roles of a node's inputs after the first, by operator."""
 
+_SAME_RANK = ("AveragePool", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization")
+_SAME_RANK += ("Add", "Cast", "Clip", "Concat", "DepthToSpace", "Dropout", "Identity", "LeakyRelu", "MaxPool", "Mul")
+_SAME_RANK += ("PRelu", "Pad", "Relu", "Resize", "Sigmoid", "Sub", "Tanh", "Upsample")
+"""Operators whose result has as many axes as their first input that is not a constant."""
+
 
 def read(path: pathlib.Path) -> Checkpoint:
     """Read a model's layers, in the order of its nodes. External data is only read from the model's own folder."""
     onnx = require("onnx", f"reading {path}")
     require("onnx.numpy_helper", f"reading {path}")
     with parsing(path, _FORMAT):
-        graph = onnx.load(str(path), load_external_data=False).graph
+        model = onnx.load(str(path), load_external_data=False)
+        graph = model.graph
         if not graph.node and not graph.initializer:
             raise CorruptError("a model without nodes")
-        layers = _layers(graph, _Constants(path, graph, onnx), onnx)
+        layers = _layers(graph, Constants(path, model, onnx), onnx)
     return Checkpoint(layers, "onnx", source=str(path))
 
 
-class _Constants:
-    """The constants of a graph by name. Each is read when it is first used."""
-
-    def __init__(self, path: pathlib.Path, graph: Any, onnx: Any):
-        self._path, self._onnx, self.arrays = path, onnx, {}
-        external = [tensor for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
-        files = {path, *(_external_file(path, tensor)[0] for tensor in external)}
-        self._budget = ByteBudget(sum(file.stat().st_size for file in files))
-        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self.names = {name: name for name in self._tensors}  # the original name of each, behind Identity nodes
-        for node in graph.node:
-            if node.op_type == "Constant" and len(node.attribute) == 1 and node.attribute[0].name == "value":
-                self._tensors[node.output[0]] = node.attribute[0].t
-                self.names[node.output[0]] = node.output[0]
-            elif node.op_type == "Identity" and len(node.input) == 1 and node.input[0] in self.names:
-                self.names[node.output[0]] = self.names[node.input[0]]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.names
-
-    def rank(self, name: str) -> int:
-        """Return the number of axes, without reading the array."""
-        return len(self._tensors[self.names[name]].dims)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        name = self.names[name]
-        if name not in self.arrays:
-            self.arrays[name] = self._read(self._tensors[name])
-        return self.arrays[name]
-
-    def _read(self, tensor: Any) -> np.ndarray:
-        """Read a tensor, or raise an error unless it has as many numbers as its shape says."""
-        onnx, shape, name = self._onnx, tuple(tensor.dims), f"tensor {tensor.name!r} of shape {tuple(tensor.dims)}"
-        if min(shape, default=0) < 0:
-            raise CorruptError(name)
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        size = math.prod(shape) * dtype.itemsize
-        self._budget.spend(name, size)
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            content = _external_bytes(self._path, tensor, size)
-            tensor = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, raw_data=content)
-        if tensor.HasField("raw_data") and len(tensor.raw_data) != size and dtype.itemsize > 1:
-            raise CorruptError(f"{name} and dtype {dtype}, with {len(tensor.raw_data)} bytes instead of {size}")
-        array = np.array(onnx.numpy_helper.to_array(tensor))
-        if array.shape != shape:
-            raise CorruptError(f"{name}, with numbers for {array.shape}")
-        return array
-
-
-def _external_file(path: pathlib.Path, tensor: Any) -> tuple[pathlib.Path, dict[str, str]]:
-    """Return the file and the entries of external data, or raise an error unless it is in the model's folder."""
-    entries, folder = {entry.key: entry.value for entry in tensor.external_data}, path.resolve().parent
-    location = entries.get("location", "")
-    file, parts = (folder / location).resolve(), pathlib.PurePath(location.replace("\\", "/")).parts
-    is_inside = location and not pathlib.PurePath(location).is_absolute() and file.is_relative_to(folder)
-    if not is_inside or ".." in parts or not file.is_file():
-        found = f"external data of tensor {tensor.name!r} at {location!r}, which is not a file in the model's folder"
-        fix = "put the file beside the model; or store the numbers in it: onnx.save(onnx.load(path), other_path)"
-        raise CorruptError(found, fix)
-    return file, entries
-
-
-def _external_bytes(path: pathlib.Path, tensor: Any, size: int) -> bytes:
-    """Read external data, or raise an error unless its file has all of it."""
-    file, entries = _external_file(path, tensor)
-    offset, length, most = int(entries.get("offset", 0)), int(entries.get("length", size)), file.stat().st_size
-    if offset < 0 or length != size or offset + length > most:
-        text = f"{length} bytes from {offset} on, of {most}, for {size}"
-        raise CorruptError(f"external data of tensor {tensor.name!r}: {text}")
-    with file.open("rb") as opened:
-        opened.seek(offset)
-        return opened.read(length)
-
-
-def _layers(graph: Any, constants: _Constants, onnx: Any) -> dict[str, Layer]:
+def _layers(graph: Any, constants: Constants, onnx: Any) -> dict[str, Layer]:
     layers: dict[str, Layer] = {}
-    biases = {}  # the constants of one axis that are added to a result, by the result's name
-    for node in graph.node:
-        if node.op_type == "Add" and len(node.input) == 2:
-            for result, constant in (node.input, reversed(node.input)):
-                if constant in constants and result not in constants and constants.rank(constant) == 1:
-                    biases[result] = constant
+    sums, ranks = _sums(graph, constants), _Ranks(graph, constants)
     for node in graph.node:
         if node.domain not in ("", "ai.onnx"):
             continue
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if layer := _layer(node, attributes, constants, biases):
-            name = constants.names[next(name for name in node.input[1:] if name)]
+        if layer := _layer(node, attributes, constants, sums, ranks):
+            name = constants.origins[next(name for name in node.input[1:] if name)]
             path = node.name.strip("/").replace("/", ".") or name
             path = name.removesuffix(".weight") if name.endswith(".weight") else path
             layers[path if path not in layers else f"{path}.{len(layers)}"] = layer
-    unused = [tensor.name for tensor in graph.initializer if tensor.name not in constants.arrays]
+    unused = [tensor.name for tensor in graph.initializer if tensor.name not in constants.used]
     return layers | {name: Layer(OTHER, {"value": constants[name]}, "onnx") for name in unused}
 
 
-def _layer(node: Any, attributes: Mapping[str, Any], constants: _Constants, biases: Mapping[str, str]) -> Layer | None:
+def _sums(graph: Any, constants: Constants) -> dict[str, str]:
+    """Return the constants that are added to results without another use, by the result's name."""
+    uses: collections.Counter[str] = collections.Counter()
+    graphs = [graph]
+    while graphs:
+        inner = graphs.pop()
+        for node in inner.node:
+            uses.update(node.input)
+            graphs += [each.g for each in node.attribute if each.HasField("g")]
+            graphs += [found for each in node.attribute for found in each.graphs]
+        uses.update(each.name for each in inner.output)
+    found = {}
+    for node in graph.node:
+        if node.op_type == "Add" and len(node.input) == 2:
+            for result, constant in (node.input, reversed(node.input)):
+                if constant in constants and result not in constants and uses[result] == 1:
+                    found[result] = constant
+    return found
+
+
+class _Ranks:
+    """The number of axes of a graph's values, where it is known."""
+
+    def __init__(self, graph: Any, constants: Constants):
+        self._constants, self._producers = constants, {name: node for node in graph.node for name in node.output}
+        values = [*graph.input, *graph.value_info, *graph.output]
+        tensors = {each.name: each.type.tensor_type for each in values if each.type.HasField("tensor_type")}
+        self._stated = {name: len(each.shape.dim) for name, each in tensors.items() if each.HasField("shape")}
+
+    def get(self, name: str) -> int | None:
+        """Return the rank that the graph states, or that follows from the layers that the value goes through."""
+        seen: set[str] = set()
+        while name not in self._stated and name in self._producers and name not in seen:
+            seen.add(name)
+            node = self._producers[name]
+            if node.op_type in ("Conv", "ConvTranspose") and node.input[1] in self._constants:
+                return len(self._constants.shape(node.input[1]))
+            if node.op_type == "Gemm":
+                return 2
+            if node.op_type not in _SAME_RANK:
+                return None
+            name = next((each for each in node.input if each not in self._constants), "")
+        return self._stated.get(name)
+
+
+def _layer(
+    node: Any, attributes: Mapping[str, Any], constants: Constants, sums: Mapping[str, str], ranks: _Ranks
+) -> Layer | None:
     """Return the node as a layer, or ``None``."""
     operator, names = node.op_type, [name for name in node.input[1:] if name]
-    if operator == "MatMul" and len(names) == 1 and names[0] in constants and constants.rank(names[0]) == 2:
-        # A dense layer's kernel in ONNX, as in PyTorch, is the transpose of the matrix that MatMul multiplies by.
-        arrays = {"kernel": constants[names[0]].T}
-        if node.output[0] in biases:
-            arrays["bias"] = constants[biases[node.output[0]]]
-        return Layer("dense", arrays, "onnx")
-    is_scaled = attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0
-    if operator == "Gemm" and (is_scaled or attributes.get("transA", 0)):
+    if not names or not all(name in constants for name in names):
         return None
-    if operator not in _ROLES or not names or not all(name in constants for name in names):
+    added = sums.get(node.output[0])
+    if operator == "MatMul":
+        return _matmul(names[0], constants, added)
+    if operator == "Gemm":
+        return _gemm(names, attributes, constants, added)
+    if operator == "PRelu":
+        slopes = _vector(constants, names[0], ranks.get(node.input[0]))
+        return None if slopes is None else Layer("prelu", {"negative_slope": slopes}, "onnx")
+    if operator not in _ROLES:
         return None
     arrays = dict(zip(_ROLES[operator], (constants[name] for name in names), strict=False))
-    groups = int(attributes.get("group", 1))
+    if operator not in ("Conv", "ConvTranspose"):
+        return Layer("norm", arrays, "onnx", epsilon=float(attributes.get("epsilon", 1e-5)))
+    groups, shape = int(attributes.get("group", 1)), arrays["kernel"].shape
+    channels = shape[0] if operator == "Conv" else shape[1] * groups
+    if added is not None and len(names) == 1 and (bias := _vector(constants, added, len(shape), channels)) is not None:
+        arrays["bias"] = bias
     if operator == "Conv":
         return Layer("conv", arrays, "onnx", groups)
-    if operator == "ConvTranspose":
-        return Layer("conv_transpose", arrays, "onnx", groups, spec=_spec(attributes, arrays["kernel"].shape))
-    if operator == "Gemm":
-        kernel = arrays["kernel"] if attributes.get("transB", 0) else arrays["kernel"].T
-        return Layer("dense", {**arrays, "kernel": kernel}, "onnx")
-    return Layer("norm", arrays, "onnx", epsilon=float(attributes.get("epsilon", 1e-5)))
+    return Layer("conv_transpose", arrays, "onnx", groups, spec=_spec(attributes, shape))
+
+
+def _matmul(name: str, constants: Constants, added: str | None) -> Layer | None:
+    """Return a product with a matrix as a dense layer, whose kernel in ONNX, as in PyTorch, is the transpose."""
+    shape = constants.shape(name)
+    if len(shape) != 2:
+        return None
+    arrays = {"kernel": constants[name].T}
+    if added is not None:
+        rank = len(constants.shape(added))
+        bias = _vector(constants, added, rank, shape[1], axis=rank - 1)
+        arrays |= {} if bias is None else {"bias": bias}
+    return Layer("dense", arrays, "onnx")
+
+
+def _gemm(names: list[str], attributes: Mapping[str, Any], constants: Constants, added: str | None) -> Layer | None:
+    is_scaled = attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0
+    if is_scaled or attributes.get("transA", 0):
+        return None
+    is_transposed, arrays = bool(attributes.get("transB", 0)), {}
+    for name in names[1:] or filter(None, [added]):
+        bias = _vector(constants, name, 2, constants.shape(names[0])[0 if is_transposed else 1])
+        if bias is None and name in names:
+            return None  # a matrix is added, in place of a bias
+        arrays |= {} if bias is None else {"bias": bias}
+    kernel = constants[names[0]]
+    return Layer("dense", {"kernel": kernel if is_transposed else kernel.T, **arrays}, "onnx")
+
+
+def _vector(
+    constants: Constants, name: str, rank: int | None, channels: int | None = None, axis: int = 1
+) -> np.ndarray | None:
+    """Return a constant as a vector, or ``None`` if it differs along other axes than ``axis`` of a value of ``rank``.
+
+    With ``channels``, the vector has a number for each of them.
+    """
+    shape, size = constants.shape(name), math.prod(constants.shape(name))
+    if size != 1:
+        sizes = (*[1] * ((rank or 0) - len(shape)), *shape)
+        if rank is None or len(sizes) != rank or sizes[axis] != size or channels not in (None, size):
+            return None
+    vector = constants[name].reshape(-1)
+    return vector if channels is None else np.repeat(vector, channels // size)
 
 
 def _spec(attributes: Mapping[str, Any], kernel_shape: tuple[int, ...]) -> Spec | None:

@@ -7,25 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import check_choice, require
+from .._errors import require
 from ..checkpoint import Checkpoint
 from ..layouts import FRAMEWORKS
 from . import state_dict
+from .state_dict import Arrays
 from .untrusted import parsing
 
+_DTYPES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32", "F64", "C64")
 _METADATA = "jconvt"  # the entry of the metadata for kinds, groups and order
 
 
-def read(path: pathlib.Path, framework: str | None) -> Checkpoint:
-    """Read a file's layers. ``framework=None`` is the framework in the file's metadata, or PyTorch."""
+def read(path: pathlib.Path) -> tuple[Arrays, str | None, dict[str, Any]]:
+    """Return a file's arrays, and the framework and the annotations of its metadata, if ``write`` wrote it."""
     safetensors = require("safetensors", f"reading {path}")
+    arrays, unread = {}, {}
     with parsing(path, "safetensors file"), safetensors.safe_open(str(path), framework="np") as file:
-        stored, annotations = _parse_metadata(file.metadata())
-        arrays = {name: np.array(file.get_tensor(name), order="C") for name in file.keys()}  # noqa: SIM118 (no dict)
-    framework = framework or stored or "torch"
-    check_choice("framework", "framework", framework, FRAMEWORKS)
-    layers = state_dict.layers(arrays, framework, annotations)
-    return Checkpoint(layers, framework, ordered=bool(annotations), source=str(path))
+        for name in file.keys():  # noqa: SIM118 (no dict)
+            described = file.get_slice(name)
+            if described.get_dtype() in _DTYPES:
+                arrays[name] = np.array(file.get_tensor(name), order="C")
+            else:
+                unread[name] = f"dtype {described.get_dtype()}, shape {tuple(described.get_shape())}"
+        return Arrays(arrays, unread), *_parse_metadata(file.metadata())
 
 
 def write(path: pathlib.Path, checkpoint: Checkpoint) -> None:

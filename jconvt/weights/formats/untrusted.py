@@ -44,12 +44,12 @@ class ByteBudget:
     """
 
     def __init__(self, size: int):
-        self._size = self._left = size
+        self._size = self.left = size
 
     def spend(self, name: str, size: int) -> None:
         """Count ``size`` bytes for the array ``name``."""
-        self._left -= size
-        if size < 0 or self._left < 0:
+        self.left -= size
+        if size < 0 or self.left < 0:
             total = f"all arrays together more than the file's {self._size}"
             raise CorruptError(f"{name} has {size} bytes, and {total}")
 

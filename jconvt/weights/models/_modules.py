@@ -17,7 +17,7 @@ from ..checkpoint import Checkpoint, Layer
 from ..layouts import CONVOLUTIONS, OTHER
 
 _KINDS = {"ConvTranspose": "conv_transpose", "Conv": "conv", "Dense": "dense", "Linear": "dense"}
-_KINDS |= {f"{name}Norm": "norm" for name in ("Batch", "Layer", "Group", "Instance", "RMS")}
+_KINDS |= {"PReLU": "prelu"} | {f"{name}Norm": "norm" for name in ("Batch", "Layer", "Group", "Instance", "RMS")}
 
 
 def kind(module: Any) -> str | None:
