@@ -62,6 +62,8 @@ def test_check__other_outputs_raise(into, original):
     assert text.startswith("the loaded model does not give the reference output\n  got:   a largest difference of 0.")
     assert "\n  legal: 0.000345 or less\n  fix:   look at strides, paddings" in text
     assert into(checkpoint, check=(X, changed), tolerance=0.2).difference == pytest.approx(0.1, rel=0.2)
+    with pytest.raises(ArgumentError, match=r"0\.05 or less"):
+        into(checkpoint, check=(X, changed), tolerance=0.05)
     for wrong in (output * np.nan, np.where(output > 0, output, np.inf)):
         with pytest.raises(ArgumentError, match="a largest difference of inf"):
             into(checkpoint, check=(X, wrong))
