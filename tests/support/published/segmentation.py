@@ -66,7 +66,7 @@ def nn_unet(library):
 
 
 def _attend(library, q, k, v):
-    """Return the output of an attention layer with two heads."""
+    """Return the result of an attention layer with two heads."""
     q, k, v = (each.reshape(*each.shape[:-1], 2, -1) for each in (q, k, v))
     scores = library.softmax(library.einsum("bqhd,bkhd->bhqk", q, k) / q.shape[-1] ** 0.5)
     found = library.einsum("bhqk,bkhd->bqhd", scores, v)
