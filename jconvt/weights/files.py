@@ -65,6 +65,10 @@ def read(
     format = format if format is None else _format(path, format, FORMATS)
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ArgumentError(f"{path} is not a regular file", got=str(path), legal="a file", fix="pass a file's path")
+    if (path / "saved_model.pb").exists() or path.suffix == ".index":
+        got, legal = path.name, "a file of Keras, PyTorch, safetensors or ONNX"
+        fix = "open it with tf.train.load_checkpoint, and pass its arrays to weights.from_state_dict(state, 'keras')"
+        raise ArgumentError("SavedModels and checkpoints of TensorFlow are not read", got=got, legal=legal, fix=fix)
     path.open("rb").close()  # raises the same OSError for every format
     format = format or _SUFFIXES.get(path.suffix.lower()) or _format(path, _content_format(path), FORMATS)
     if framework is not None and format not in ("safetensors", "index"):
