@@ -67,7 +67,6 @@ def compute(
 
 def _transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     rank, dilations = spec.rank, [axis.dilation for axis in spec.axes]
-    x, w = x.astype(dtype), w.astype(dtype)  # JAX does not differentiate a convolution to another dtype
     if any(axis.stride > 1 for axis in spec.axes):
         w, dilations = _zero_filled(w, spec), [1] * rank
     extents = [(taps - 1) * dilation + 1 for taps, dilation in zip(w.shape, dilations, strict=False)]

@@ -73,7 +73,7 @@ def in_onnxruntime(functions, inputs, shape=None):
 
 
 def in_tflite(functions, inputs, shape=None):
-    """The same in TensorFlow Lite's interpreter. ``None`` in ``shape`` stands for any size."""
+    """The same in TensorFlow Lite's interpreter. ``None`` in ``shape`` means any size."""
     tf = pytest.importorskip("tensorflow")
     from jax.experimental import jax2tf
 
