@@ -6,7 +6,8 @@ integers instead of pairs.
 jconvt's layers add arguments. ``output_shape`` and ``output_padding`` choose the output size as in
 ``jconvt.conv_transpose``. "SAME_LOWER" is "SAME" with an odd crop larger at the start of the canvas. "CIRCULAR", which
 Flax has too, is aligned as "SAME", or with ``transpose_kernel`` as "SAME_LOWER": that follows from where Flax puts the
-padding before it wraps the canvas around.
+padding before it wraps the canvas around. With ``use_consistent_padding``, it is aligned as Flax's circular
+convolution, which it transposes: that copies ``(extent - 1) // 2`` pixels to the front of its input.
 """
 
 from collections.abc import Sequence
@@ -162,6 +163,8 @@ def resolve_layer(
     if is_lower:
         axes = tuple(map(to_same_lower, axes))
     if is_circular:
+        if others.get("use_consistent_padding"):
+            axes = tuple(axis.with_crop((axis.extent - 1) // 2, 0) for axis in axes)
         axes, wrap = make_circular(axes, sizes, output_shape=output_shape, output_padding=output_padding)
     kernel = kernel_layout(spec.rank, transpose_kernel, spec.groups)
     return ResolvedLayer(Spec(axes, spec.groups), layout, kernel, wrap)
