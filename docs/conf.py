@@ -47,8 +47,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings describe the types
 add_module_names = False
 
-INTERACTIVE = "why_67_interactive.html"
-"""The interactive page that ``why_67.md`` and its translation embed."""
+INTERACTIVE = {"en": "why_67_interactive.html", "zh": "why_67_interactive.zh.html"}
+"""The interactive page that ``why_67.md`` embeds, and that of its translation."""
 
 
 def check_public_names(app: Sphinx, env: Any) -> None:
@@ -65,7 +65,8 @@ def check_public_names(app: Sphinx, env: Any) -> None:
 def write_interactive_page(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         explanation = jconvt.explain(example.INPUT, example.FILTERS, **example.ARGUMENTS)
-        explanation.save(pathlib.Path(app.outdir) / "_static" / INTERACTIVE, cell=(0, 0))
+        for language, name in INTERACTIVE.items():
+            explanation.save(pathlib.Path(app.outdir) / "_static" / name, cell=(0, 0), language=language)
 
 
 def check_links(app: Sphinx, exception: Exception | None) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import keras, lax, onnx, tensorflow, torch
 from ._conventions.convention import Call
+from ._core.plain import plain_jax
 from ._core.selection import Choice, Decision, choose
 from ._geometry.axis import Axis
 from ._geometry.kernel_layout import KernelConversion, KernelLayout
@@ -41,6 +42,7 @@ __all__ = [
     "keras",
     "lax",
     "onnx",
+    "plain_jax",
     "tensorflow",
     "torch",
     "translate",

@@ -23,10 +23,11 @@ class ConvTranspose(nn.ConvTranspose):
       output_shape: the spatial sizes of the output, unless the call passes others. TensorFlow's rules say which sizes
         are legal, and align them.
       output_padding: chooses the output size as in ``jconvt.conv_transpose``.
-      use_consistent_padding: whether numbers in ``padding`` are those of the convolution that is transposed, as in
-        TensorFlow and PyTorch. Otherwise they pad the input with zeros between its pixels. ``padding`` may then also
-        be "SAME_LOWER" at every stride: "SAME" with an odd crop larger at the start of the output. Without it
-        "SAME_LOWER" is as in Flax, which has it at stride 1.
+      use_consistent_padding: whether ``padding`` is that of the convolution that is transposed. Numbers are then those
+        of TensorFlow and PyTorch; otherwise they pad the input with zeros between its pixels. "SAME_LOWER" is then
+        "SAME" with an odd crop larger at the start of the output, at every stride; otherwise it is Flax's, which has it
+        at stride 1. "CIRCULAR" is then the transpose of Flax's ``Conv`` with "CIRCULAR", for images whose sizes are
+        multiples of ``strides``; otherwise it is Flax's, which for some kernel sizes and strides is shifted.
       method: as in ``jconvt.conv_transpose``.
       out_sharding: a ``jax.sharding.NamedSharding`` or ``PartitionSpec`` for the output.
 

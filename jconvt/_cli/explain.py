@@ -14,6 +14,7 @@ from rich.console import Console
 
 from .._conventions.registry import CONVENTIONS
 from .._explain import Explanation, explain, text
+from .._explain.words import LANGUAGES
 from .._testing import example
 from ..errors import ArgumentError
 from . import geometry_options, terminal
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--view", choices=(*text.VIEWS, "all"), help="default: stamps")
     file = functools.partial(option, metavar="FILE", type=pathlib.Path)
     file("--html", help="write an interactive page, which needs no network")
+    option("--language", choices=LANGUAGES, default="en", help="of the page")
     file("--figure", help="draw the view as .png, .svg or .pdf, or animate it as .gif")
 
 
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     cells = [explanation.first, explanation.busiest] if arguments.cell is None else [explanation.cell(arguments.cell)]
     for path, view in ((arguments.html, None), (arguments.figure, arguments.view)):
         if path is not None:
-            explanation.save(path, view, arguments.cell)
+            explanation.save(path, view, arguments.cell, arguments.language if path is arguments.html else "en")
             print(f"wrote {path}")
     if arguments.html is arguments.figure is None:
         views = [*text.VIEWS] if arguments.view == "all" else [arguments.view or "stamps"]

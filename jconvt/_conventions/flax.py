@@ -7,7 +7,8 @@ jconvt's layers add arguments. ``output_shape`` and ``output_padding`` choose th
 ``jconvt.conv_transpose``. With ``use_consistent_padding``, "SAME_LOWER" is that of the convolution that is transposed:
 "SAME" with an odd crop larger at the start of the canvas. "CIRCULAR", which Flax has too, is aligned as "SAME", or with
 ``transpose_kernel`` as that "SAME_LOWER": this follows from where Flax puts the padding before it wraps the canvas
-around.
+around. With ``use_consistent_padding``, it is aligned as Flax's circular convolution, which it transposes: that copies
+``(extent - 1) // 2`` pixels to the front of its input.
 """
 
 from collections.abc import Sequence
@@ -165,6 +166,8 @@ def resolve_layer(
     if is_lower:
         axes = tuple(map(to_same_lower, axes))
     if is_circular:
+        if others.get("use_consistent_padding"):
+            axes = tuple(axis.with_crop((axis.extent - 1) // 2, 0) for axis in axes)
         axes, wrap = make_circular(axes, sizes, output_shape=output_shape, output_padding=output_padding)
     kernel = kernel_layout(spec.rank, transpose_kernel, spec.groups)
     return ResolvedLayer(Spec(axes, spec.groups), layout, kernel, wrap)

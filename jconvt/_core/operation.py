@@ -23,6 +23,7 @@ from .._jax_compat import default_matmul_precision
 from .._methods import METHODS
 from ..errors import ArgumentError, ArgumentTypeError
 from . import out_sharding as sharding
+from . import plain
 from .primitives import bind
 
 _NUMBERS = (jnp.signedinteger, jnp.unsignedinteger, jnp.floating, jnp.complexfloating)
@@ -89,6 +90,8 @@ def transposed_convolution(
     ``name`` names the operation in profiles and compiled programs.
     """
     _check_method(method)
+    if plain.is_active():
+        method = "auto"
     dtype = x.dtype if preferred_element_type is None else _result_dtype(x.dtype, preferred_element_type)
     if x.dtype == bool:  # products of numbers that are not negative: their sum is 0 only if all are
         numbers = jnp.float32 if _kind(dtype) is jnp.bool_ else dtype

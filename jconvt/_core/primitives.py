@@ -31,17 +31,20 @@ from .._geometry.spec import Spec
 from .._jax_compat import auto_sharded_devices, jit_is_disabled, match_vma
 from .._methods import METHODS, ProblemShape, spmd_implementation
 from .._methods._batch_chunking import in_chunks
+from . import plain
 from .cost_model import chunk_size
 from .halo import GlobalMap, explicit_axes, output_sharding, shard_mapped
 from .selection import select, tuning_epoch
 
 
 def bind(map: Map, a: Array, b: Array, **parameters: Any) -> Array:
-    """Apply the primitive of ``map`` to its two operands.
+    """Apply the primitive of ``map`` to its two operands, or under ``jconvt.plain_jax`` compute it.
 
     ``parameters`` are ``spec``, ``layout``, the ``dtype`` of the result, ``precision`` and ``method``, which also
     computes the derivatives.
     """
+    if plain.is_active():
+        return plain.compute(map, *match_vma(a, b), **parameters)
     return _PRIMITIVES[map].bind(*match_vma(a, b), **parameters)
 
 

@@ -45,26 +45,30 @@ class Explanation(ProductTable):
 
         return figures.svg(self, view, cell)
 
-    def html(self, cell: Any = None) -> str:
+    def html(self, cell: Any = None, language: str = "en") -> str:
         """Return an interactive page: hover, touch, or walk by keyboard. It needs nothing from the network.
 
-        It begins with the sum of ``cell``; by default, of an output with the most products.
+        It begins with the sum of ``cell``; by default, of an output with the most products. ``language`` is "en" or
+        "zh", Chinese.
         """
-        return page.html(self, cell)
+        return page.html(self, cell, language)
 
-    def save(self, path: str | os.PathLike[str], view: str | None = None, cell: Any = None) -> None:
+    def save(
+        self, path: str | os.PathLike[str], view: str | None = None, cell: Any = None, language: str = "en"
+    ) -> None:
         """Write a page (.html), a picture (.png, .svg, .pdf) or an animation (.gif). On errors the old file stays.
 
         Args:
           path: the file; its ending selects the format.
           view: as in ``figure``; a GIF shows "dilated" by default. A page has all views.
           cell: as in ``figure``; a GIF walks through all outputs.
+          language: as in ``html``; pictures are in English.
 
         Raises:
           ArgumentError: the ending is none of these, or the file cannot be written.
           ModuleNotFoundError: for pictures, matplotlib is not installed.
         """
-        export.save(self, path, view, cell)
+        export.save(self, path, view, cell, language)
 
     def _repr_html_(self) -> str:
         return page.frame(self)

@@ -15,12 +15,15 @@ _ENDINGS = (".html", ".png", ".svg", ".pdf", ".gif")
 _MOST_FRAMES = 49  # of more outputs, an animation shows every second, third, ...
 
 
-def save(table: ProductTable, path: str | os.PathLike[str], view: str | None, cell: Any) -> None:
+def save(table: ProductTable, path: str | os.PathLike[str], view: str | None, cell: Any, language: str) -> None:
     """Write ``path``; on errors the old file stays."""
     target = _checked(path)
+    if language != "en" and target.suffix.lower() != ".html":
+        got, fix = f"language = {language!r} for {target.name}", "leave it out, or save a page, which ends in .html"
+        raise ArgumentError("pictures are in English only", got=got, legal="'en'", fix=fix)
     try:
         with replacing(target) as temporary, temporary.open("wb") as file:
-            _write(table, file, target.suffix.lower(), view, cell)
+            _write(table, file, target.suffix.lower(), view, cell, language)
     except OSError as error:
         got = f"path = {str(path)!r}: {error.strerror or error}"
         legal, fix = "a file in a directory that exists and is writable", "make the directory, or pass another path"
@@ -45,9 +48,9 @@ def _checked(path: str | os.PathLike[str]) -> pathlib.Path:
     return target
 
 
-def _write(table: ProductTable, file: IO[bytes], ending: str, view: str | None, cell: Any) -> None:
+def _write(table: ProductTable, file: IO[bytes], ending: str, view: str | None, cell: Any, language: str) -> None:
     if ending == ".html":
-        file.write(page.html(table, cell).encode())
+        file.write(page.html(table, cell, language).encode())
         return
     from . import figures  # imports matplotlib
 

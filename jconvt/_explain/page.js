@@ -1,6 +1,8 @@
 "use strict";
 // All numbers are text from the library: the script computes only positions.
 const data = JSON.parse(document.getElementById("data").textContent);
+const words = data.words;
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const byId = (id) => document.getElementById(id);
 const cellsOf = {};
 let pair = data.pairs[data.pair];
@@ -43,7 +45,7 @@ function grid(id, shape, cell, choose) {
   box.style.setProperty("--columns", columns);
   box.style.setProperty("--wide", tiny ? (columns === 1 ? "3em" : "9px") : `max(2.3em, ${longest * 0.62 + 0.7}em)`);
   box.setAttribute("role", "grid");
-  box.setAttribute("aria-label", id);
+  box.setAttribute("aria-label", words[id]);
   const cells = [];
   for (let row = 0; row < rows; row++) {
     const line = document.createElement("div");
@@ -107,19 +109,18 @@ function build() {
   grid("stamps", output, sumCell, showCell);
   grid("zeros", zeros, (index) => {
     const pixel = zeroPixels[index];
-    return pixel < 0 ? { text: "0", pixels: [], zero: true, label: "zero" } : pixelCell(pixel);
+    return pixel < 0 ? { text: "0", pixels: [], zero: true, label: words.zero } : pixelCell(pixel);
   }, (index) => zeroPixels[index] >= 0 && showPixel(zeroPixels[index]));
   grid("flipped", extent, (index) => {
     const tap = windowTaps[index];
-    return tap < 0 ? { text: "0", pixels: [], zero: true, label: "zero" } : tapCell(tap);
+    return tap < 0 ? { text: "0", pixels: [], zero: true, label: words.zero } : tapCell(tap);
   }, null);
   grid("matrix", [pair.output.length, pixels], (index) => {
     const cell = Math.floor(index / pixels), pixel = index % pixels;
     const term = pair.sums[cell].terms.find(([from]) => from === pixel);
-    const where = `output ${place(cell, output)}, input ${place(pixel, input)}: `;
-    return term
-      ? { text: pair.kernel[term[1]], pixels: [pixel], label: where + pair.kernel[term[1]] }
-      : { text: "0", pixels: [], zero: true, label: where + "0" };
+    const text = term ? pair.kernel[term[1]] : "0";
+    const label = fill(words.entry, { cell: place(cell, output), pixel: place(pixel, input), value: text });
+    return { text, pixels: term ? [pixel] : [], zero: !term, label };
   }, (index) => showCell(Math.floor(index / pixels)));
   grid("vector", [pixels, 1], pixelCell, showPixel);
   grid("result", [pair.output.length, 1], sumCell, showCell);
@@ -154,7 +155,7 @@ function show(next) {
   if (state.pixel === null) showSum(state.cell);
   else showStamp(state.pixel);
   byId("slider").value = state.cell;
-  byId("slider").setAttribute("aria-valuetext", `output ${place(state.cell, data.output)}`);
+  byId("slider").setAttribute("aria-valuetext", fill(words.outputAt, { cell: place(state.cell, data.output) }));
   byId("at").textContent = `out${place(state.cell, data.output)}`;
 }
 
@@ -162,18 +163,20 @@ function choose(id, indices) {
   for (const index of indices) cellsOf[id][index].classList.add("chosen");
 }
 
-function item(pixel, words) {
+function item(pixel, text) {
   const line = document.createElement("li");
   line.style.setProperty("--line", `var(--line${colour(pixel)})`);
-  line.textContent = words;
+  line.textContent = text;
   return line;
 }
+
+const spell = (pixel, tap, product) => `${pair.factors[pixel]} × ${pair.taps[tap]} = ${product}`;
 
 function showSum(cell) {
   const { terms, parts } = pair.sums[cell], pixels = pair.input.length;
   byId("sum").replaceChildren(...spelled(parts));
   byId("terms").replaceChildren(...terms.map(([pixel, tap, product]) =>
-    item(pixel, `input${place(pixel, data.input)} by tap ${place(tap, data.kernel)}: ${pair.factors[pixel]} × ${pair.taps[tap]} = ${product}`)));
+    item(pixel, fill(words.term, { pixel: place(pixel, data.input), tap: place(tap, data.kernel), product: spell(pixel, tap, product) }))));
   for (const id of ["output", "stamps", "result"]) choose(id, [cell]);
   for (const id of ["input", "vector"]) choose(id, terms.map(([pixel]) => pixel));
   choose("kernel", terms.map(([, tap]) => tap));
@@ -192,12 +195,12 @@ function showStamp(pixel) {
     element.style.background = term ? ground([pixel]) : "";
     if (!term) cellsOf.output[cell].classList.add("quiet");
   });
-  byId("sum").replaceChildren(...spelled([[`input${place(pixel, data.input)} = `, -1], [pair.input[pixel], pixel], [" stamps ", -1],
-    [`${pair.factors[pixel]} × kernel`, pixel],
-    [landed.length ? ` on out${place(landed[0], data.output)} to out${place(landed[landed.length - 1], data.output)}` : " where nothing is kept", -1]]));
+  const ends = { first: place(landed[0], data.output), last: place(landed[landed.length - 1], data.output) };
+  byId("sum").replaceChildren(...spelled([[`input${place(pixel, data.input)} = `, -1], [pair.input[pixel], pixel], [words.stamping, -1],
+    [fill(words.stamp, { factor: pair.factors[pixel] }), pixel], [landed.length ? fill(words.landing, ends) : words.nowhere, -1]]));
   byId("terms").replaceChildren(...landed.map((cell) => {
     const [, tap, product] = pair.sums[cell].terms.find(([from]) => from === pixel);
-    return item(pixel, `out${place(cell, data.output)} gets ${pair.factors[pixel]} × ${pair.taps[tap]} = ${product}`);
+    return item(pixel, fill(words.contribution, { cell: place(cell, data.output), product: spell(pixel, tap, product) }));
   }));
   choose("input", [pixel]);
   choose("vector", [pixel]);
@@ -236,14 +239,14 @@ function reveal(cell) {
 function stop() {
   clearInterval(timer);
   timer = null;
-  byId("play").textContent = "Play";
+  byId("play").textContent = words.play;
 }
 
 byId("slider").max = data.pairs[0].output.length - 1;
 byId("slider").addEventListener("input", (event) => { stop(); showCell(Number(event.target.value)); });
 byId("play").addEventListener("click", () => {
   if (timer) return stop();
-  byId("play").textContent = "Pause";
+  byId("play").textContent = words.pause;
   timer = setInterval(() => showCell((state.cell + 1) % pair.output.length), 900);
 });
 const select = byId("pair");

@@ -14,18 +14,19 @@ import numpy as np
 
 from .formatting import Index, colour_number, format_factor, format_number, typeset
 from .products import ProductTable, ravel
+from .words import words
 
 _MOST_PRODUCTS = 20_000  # of all pairs of channels together; a page with more has only the chosen pair
 
 
-def html(table: ProductTable, cell: Any = None) -> str:
+def html(table: ProductTable, cell: Any = None, language: str = "en") -> str:
     """Return the page, which begins with the sum of ``cell``. It works from a disk, a server, and in a frame."""
-    parts = {
+    parts = words(language) | {
         "title": markup.escape(table.call),
         "style": _source("page.css"),
         "script": _source("page.js"),
         # "<" becomes an escape, so that no text in the numbers can end the element that holds them.
-        "data": json.dumps(_data(table, cell), allow_nan=False).replace("<", "\\u003c"),
+        "data": json.dumps(_data(table, cell, language), allow_nan=False).replace("<", "\\u003c"),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _source("page.html"))
 
@@ -37,13 +38,11 @@ def frame(table: ProductTable) -> str:
     return f'<iframe sandbox="allow-scripts" title="{title}" style="{style}" srcdoc="{page}"></iframe>'
 
 
-def _data(table: ProductTable, cell: Any = None) -> dict[str, Any]:
+def _data(table: ProductTable, cell: Any, language: str) -> dict[str, Any]:
     """Return what the page shows: places as integers in row-major order, numbers as text."""
     chosen, pairs = (table.input_channel, table.output_channel), table.pairs
     shown = pairs if table.overlap.sum() * len(pairs) <= _MOST_PRODUCTS else [chosen]
-    agrees = "The library computes the same numbers."
-    if not table.agrees:
-        agrees = "The library disagrees with the definition here: please report it."
+    text = words(language)
     return {
         "input": table.input.shape,
         "kernel": table.kernel.shape,
@@ -53,31 +52,34 @@ def _data(table: ProductTable, cell: Any = None) -> dict[str, Any]:
         "zeroPixels": table.zero_filled_pixels.ravel().tolist(),
         "windowTaps": table.window_taps.ravel().tolist(),
         "colours": [colour_number(pixel) for pixel in np.ndindex(table.input.shape)],
-        "pairs": [_pair(table.pair(*each)) for each in shown],
+        "pairs": [_pair(table.pair(*each), language) for each in shown],
         "pair": shown.index(chosen),
         "cell": ravel(table.busiest if cell is None else table.cell(cell), table.output.shape),
-        "notes": [] if shown == pairs else [f"This page has one of {len(pairs)} pairs."],
-        "agrees": agrees,
+        "notes": [] if shown == pairs else [text["onePair"].format(count=len(pairs))],
+        "agrees": text["agrees" if table.agrees else "disagrees"],
+        "words": text,
     }
 
 
-def _pair(table: ProductTable) -> dict[str, Any]:
+def _pair(table: ProductTable, language: str) -> dict[str, Any]:
     return {
-        "name": f"input {table.input_channel}, output {table.output_channel}",
+        "name": words(language)["pair"].format(input=table.input_channel, output=table.output_channel),
         "input": [*map(_number, table.input.flat)],
         "kernel": [*map(_number, table.kernel.flat)],
         "factors": [typeset(format_factor(value)) for value in table.input.flat],
         "taps": [typeset(format_factor(value)) for value in table.kernel.flat],
         "output": [*map(_number, table.output.flat)],
-        "sums": [_sum(table, cell) for cell in np.ndindex(table.output.shape)],
-        "notes": table.notes,
-        "unflipped": typeset(table.unflipped(table.first)),
+        "sums": [_sum(table, cell, language) for cell in np.ndindex(table.output.shape)],
+        "notes": table.remarks(language),
+        "unflipped": typeset(table.unflipped(table.first, language)),
     }
 
 
-def _sum(table: ProductTable, cell: Index) -> dict[str, Any]:
+def _sum(table: ProductTable, cell: Index, language: str) -> dict[str, Any]:
     pixels, taps = table.input.shape, table.kernel.shape
-    parts = [[typeset(text), -1 if pixel is None else ravel(pixel, pixels)] for text, pixel in table.spelled(cell)]
+    parts = [
+        [typeset(text), -1 if pixel is None else ravel(pixel, pixels)] for text, pixel in table.spelled(cell, language)
+    ]
     terms = [[ravel(p, pixels), ravel(tap, taps), _number(product)] for p, tap, product in table.products(cell)]
     return {"parts": parts, "terms": terms}
 

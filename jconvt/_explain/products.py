@@ -22,6 +22,7 @@ from .._geometry.spec import Spec
 from .._methods import reference
 from ..errors import ArgumentError
 from .formatting import Index, format_factor, format_index, format_number
+from .words import words
 
 
 class Product(NamedTuple):
@@ -242,18 +243,20 @@ class ProductTable:
     @property
     def notes(self) -> list[str]:
         """Remarks on the channels, a flipped kernel, overflow or rounding, to read before the numbers."""
-        notes, dtype, added = [], self.answer.dtype, self.filters.shape[-1] // self.spec.groups
+        return self.remarks("en")
+
+    def remarks(self, language: str) -> list[str]:
+        """Return ``notes`` in a language."""
+        found, count = [], self.filters.shape[-1] // self.spec.groups
         if len(self.pairs) > 1:
-            channels = f"Input channel {self.input_channel}, output channel {self.output_channel}"
-            notes.append(f"{channels}; the call adds up {added} such pair{'s' * (added > 1)} for each output channel.")
-        if self.backwards:
-            notes.append("This convention stamps its kernels backwards: the kernel here is the flip of the argument.")
+            found.append("manyChannels" if count > 1 else "oneChannel")
+        found += ["backwards"] * self.backwards
         if self.wraps or self.overflows:
-            become = "wrap around" if self.wraps else "are not finite"
-            notes.append(f"Some sums are too large for {dtype}: in the call's result they {become}.")
+            found.append("wraps" if self.wraps else "overflows")
         elif self.rounds:
-            notes.append(f"The call's result is rounded to {dtype}; the sums here are not.")
-        return notes
+            found.append("rounds")
+        values = {"input": self.input_channel, "output": self.output_channel, "count": count}
+        return [words(language)[key].format(dtype=self.answer.dtype, **values) for key in found]
 
     def sentence(self, cell: Any) -> str:
         """Return one output's sum as text.
@@ -265,7 +268,7 @@ class ProductTable:
         """
         return "".join(text for text, _ in self.spelled(cell))
 
-    def spelled(self, cell: Any) -> Iterator[tuple[str, Index | None]]:
+    def spelled(self, cell: Any, language: str = "en") -> Iterator[tuple[str, Index | None]]:
         """Yield the parts of ``sentence``, each with the input pixel of its product, or ``None``."""
         cell = self.cell(cell)
         yield f"out{format_index(cell)} = ", None
@@ -276,9 +279,9 @@ class ProductTable:
             yield _format_product(self.input[pixel], self.kernel[tap]), pixel
         yield f"{' = ' if products else ''}{format_number(self.output[cell])}", None
         if not products:
-            yield ", as no stamp reaches it", None
+            yield words(language)["unreached"], None
 
-    def unflipped(self, cell: Any) -> str:
+    def unflipped(self, cell: Any, language: str = "en") -> str:
         """Return one output's sum as it would be, wrongly, if an unflipped kernel slid over the zero-filled input.
 
         >>> from jconvt import explain
@@ -291,7 +294,7 @@ class ProductTable:
         with np.errstate(all="ignore"):
             total = sum((pixel * tap for pixel, tap in factors), self.output.dtype.type(0))
         terms = " + ".join(itertools.starmap(_format_product, factors)) + " = " * bool(factors)
-        return f"Without the flip, out{format_index(cell)} would be {terms}{format_number(total)}."
+        return words(language)["unflipped"].format(cell=format_index(cell), sum=f"{terms}{format_number(total)}")
 
 
 def ravel(index: Index, shape: Index) -> int:

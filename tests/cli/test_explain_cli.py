@@ -17,6 +17,14 @@ def command(*options):
         return stop.code
 
 
+def test_explain__writes_the_page_in_a_language(tmp_path):
+    pytest.importorskip("matplotlib")
+    page_file, figure = tmp_path / "page.html", tmp_path / "figure.svg"
+    assert command("--html", str(page_file), "--figure", str(figure), "--language", "zh") == 0
+    assert '<html lang="zh-CN">' in page_file.read_text(encoding="utf-8")
+    assert figure.exists()
+
+
 def test_explain__shows_the_example(capsys):
     assert command() == 0
     shown = capsys.readouterr()

@@ -37,6 +37,13 @@ def test_save__an_animation_has_a_frame_for_each_output(tmp_path):
     assert all((one != other).any() for one, other in itertools.pairwise(frames))
 
 
+def test_save__pictures_are_in_english(corner, tmp_path):
+    corner.save(tmp_path / "page.html", language="zh")
+    assert "每个数从何而来" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    with pytest.raises(jconvt.ArgumentError, match="pictures are in English only"):
+        corner.save(tmp_path / "picture.png", language="zh")
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [

@@ -6,10 +6,12 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 import jconvt
 from jconvt import explain
 from jconvt._explain.formatting import COLOURS, WORDS_ON_LIGHT, tint
+from jconvt._explain.words import LANGUAGES, words
 
 
 class Page(html.parser.HTMLParser):
@@ -83,7 +85,7 @@ def test_html__a_name_cannot_break_out(other, naughty):
 
 
 def test_html__a_note_cannot_break_out(corner, monkeypatch, naughty):
-    monkeypatch.setattr(jconvt.Explanation, "notes", [naughty])
+    monkeypatch.setattr(jconvt.Explanation, "remarks", lambda *_: [naughty])
     read = Page(corner.html())
     assert read.tags.count("script") == 2
     assert read.data["pairs"][0]["notes"] == [naughty]
@@ -98,6 +100,30 @@ def test_html__complex_factors_have_parentheses():
     why = explain(np.full((1, 1, 1), 1 + 2j, np.complex64), np.full((3, 1, 1), 3j, np.complex64), padding="VALID")
     pair = Page(why.html()).data["pairs"][0]
     assert (pair["factors"], pair["taps"], pair["input"]) == (["(1+2i)"], ["(0+3i)"] * 3, ["1+2i"])
+
+
+def placeholders(text):
+    return sorted(re.findall(r"\{\w+\}", text))
+
+
+def test_words__languages_have_the_same_keys_and_places():
+    english, *others = map(words, LANGUAGES)
+    page = "".join(
+        importlib.resources.files("jconvt._explain").joinpath(name).read_text()
+        for name in ("page.html", "page.js", "page.py", "products.py")
+    )
+    for other in others:
+        assert other.keys() == english.keys()
+        for key, text in english.items():
+            assert placeholders(other[key]) == placeholders(text), key
+            assert other[key] != text
+    assert [key for key in english if key not in page] == []
+
+
+@pytest.mark.parametrize("language", ["de", "zh-CN", None, ["en"]])
+def test_language__unknown_raises(corner, language):
+    with pytest.raises(jconvt.ArgumentError, match="do not have this language"):
+        corner.html(language=language)
 
 
 def schemes():

@@ -1,5 +1,6 @@
 """The page in a browser: mouse, touch and keyboard show the numbers, and it loads nothing from the network."""
 
+import re
 import shutil
 
 import numpy as np
@@ -244,6 +245,37 @@ def test_style__narrow_screens_light_and_dark(visit, name):
             light = sum(map(int, ink[ink.index("(") + 1 : -1].split(",")[:3])) > 384
             assert light == (scheme == "dark")
             assert ground == "rgba(0, 0, 0, 0)" or ink != ground
+
+
+@pytest.mark.parametrize("name", ["example", "one-dimension"])
+@pytest.mark.parametrize("width", [1200, 1000, 360])
+def test_style__cards_leave_no_hole(visit, name, width):
+    """Each card is at the top, or close below another one."""
+    page = visit(name, width=width)
+    boxes = [card.bounding_box() for card in page.locator("article").all()]
+    top = min(box["y"] for box in boxes)
+    columns = {box["x"] for box in boxes}
+    assert len(columns) == {1200: 3, 1000: 2, 360: 1}[width]
+    for box in boxes:
+        above = [each for each in boxes if each["x"] == box["x"] and each["y"] < box["y"]]
+        gap = min((box["y"] - each["y"] - each["height"] for each in above), default=box["y"] - top)
+        assert 0 <= gap < 20
+
+
+def test_language__every_word_is_chinese(browser, tmp_path):
+    """Names of arrays are as in code, and so are the keys."""
+    PAGES["channels"].save(tmp_path / "page.html", language="zh")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    for act in (lambda: None, lambda: page.click("#play"), cell(page, "input", 0).hover):
+        act()
+        labels = page.eval_on_selector_all(
+            "[aria-label], [aria-valuetext]", "found => found.map((each) => each.ariaLabel + each.ariaValueText)"
+        )
+        text = " ".join([page.inner_text("body").replace(page.inner_text("code"), ""), *labels])
+        assert {*re.findall("[A-Za-z]+", text)} <= {"input", "kernel", "out", "C", "Tab", "null"}
+    page.close()
 
 
 def test_pair__selects_the_channels(visit):
