@@ -166,7 +166,7 @@ def resolve_layer(
     if is_lower:
         axes = tuple(map(to_same_lower, axes))
     if is_circular:
-        if others.get("use_consistent_padding"):
+        if consistent:
             axes = tuple(axis.with_crop((axis.extent - 1) // 2, 0) for axis in axes)
         axes, wrap = make_circular(axes, sizes, output_shape=output_shape, output_padding=output_padding)
     kernel = kernel_layout(spec.rank, transpose_kernel, spec.groups)
