@@ -105,6 +105,23 @@ def test_torch__hostile_pickle_raises(value, state_dict, tmp_path):
     assert_rejected(rezipped(state_dict, tmp_path / "bad.pt", change))
 
 
+LONG = b"X\x40\x42\x0f\x00" + b"a" * 10**6
+MANY_FROM_LONG = {
+    "a name of 2000000 characters": LONG + b"q\x00h\x00\x93",
+    "a key of 1000002 characters": b"}" + LONG + b"}U\x01bctorch._utils\n_rebuild_sparse_tensor\n)Rss",
+}
+
+
+@pytest.mark.parametrize(("text", "value"), MANY_FROM_LONG.items())
+def test_torch__texts_that_multiply_raise(text, value, state_dict, tmp_path):
+    """A text that the pickle has once would be copied to each name that begins with it."""
+
+    def change(members):
+        members["good/data.pkl"] = b"\x80\x02}X\x01\x00\x00\x00a" + value + b"s."
+
+    assert_rejected(rezipped(state_dict, tmp_path / "bad.pt", change), text)
+
+
 def test_torch__tensors_larger_than_the_file_raise(tmp_path):
     torch = pytest.importorskip("torch")
     whole = torch.zeros(1000)

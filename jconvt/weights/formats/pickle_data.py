@@ -12,6 +12,7 @@ from .untrusted import CorruptError
 
 _DICTIONARIES = ("collections.OrderedDict", "collections.defaultdict")
 PERSISTENT = "persistent id"  # the name of a reference to something outside the pickle
+_LONGEST = 500  # characters of the name of a function; a pickle can make many long ones of one text
 
 
 @dataclasses.dataclass(eq=False)
@@ -102,6 +103,8 @@ def load(file: Any, references: list[Any] | None = None) -> Any:
                 stack.append(Name(str(argument).replace(" ", ".")))
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
+                if len(module) + len(name) > _LONGEST:
+                    raise CorruptError(f"a name of {len(module) + len(name)} characters")
                 stack.append(Name(".".join((module, name))))
             case "REDUCE" | "NEWOBJ":
                 arguments, function = stack.pop(), stack.pop()

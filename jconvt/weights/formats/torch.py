@@ -29,6 +29,7 @@ _FORMAT = "PyTorch state_dict"
 _SAVE_AGAIN = "save only the state_dict, by torch.save(model.state_dict(), path)"
 _LEGACY_NUMBER = 0x1950A86A20F9469CFC6C  # the first value of a file from before PyTorch 1.6
 _DEEPEST, _MOST_DICTIONARIES = 8, 100_000  # in which state_dicts are looked for
+_LONGEST = 1_000  # characters of a key of a state_dict
 _DTYPES = {
     f"torch.{name}Storage": np.dtype(dtype)
     for name, dtype in {
@@ -136,6 +137,8 @@ def _state_dicts(content: Any) -> dict[str, _Found]:
             return
         if next(visits) > _MOST_DICTIONARIES:
             raise CorruptError("too many dictionaries", _SAVE_AGAIN)
+        if len(path) > _LONGEST:
+            raise CorruptError(f"a dictionary with a key of {len(path)} characters", _SAVE_AGAIN)
         if tensors := {name: tensor for name, each in value.items() if (tensor := _tensor(each)) is not None}:
             if path in found:
                 raise CorruptError(f"two dictionaries at {path}", _SAVE_AGAIN)
@@ -173,7 +176,7 @@ def _tensor(value: Any) -> _Tensor | str | None:
 
 
 def _choose(path: pathlib.Path, found: Mapping[str, _Found], content: Any, key: str | None) -> tuple[str, _Found]:
-    """Return the state_dict at ``key``, or the only one that has a kernel, or the only one."""
+    """Return the state_dict at ``key``, or the only one that has a kernel or what may be one, or the only one."""
     if not found:
         entries = content.items() if isinstance(content, dict) else ()
         names = [f"{name} ({each.name})" if isinstance(each, Call) else name for name, each in entries]
@@ -183,7 +186,7 @@ def _choose(path: pathlib.Path, found: Mapping[str, _Found], content: Any, key: 
     has_kernel = {
         name: tensors
         for name, tensors in found.items()
-        if any(isinstance(each, _Tensor) and len(each.shape) > 1 for each in tensors.values())
+        if any(isinstance(each, str) or len(each.shape) > 1 for each in tensors.values())
     }
     choices = has_kernel or found
     if key is None and len(choices) == 1:
