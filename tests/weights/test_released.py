@@ -54,6 +54,12 @@ def test_read__key_chooses_one_of_several(content, first, second, legacy, tmp_pa
         weights.read(path, key="steps")
 
 
+def test_read__state_dict_of_unreadable_kernels_is_a_choice(tmp_path):
+    torch.save({"generator": {"0.weight": UP["0.weight"].to_sparse()}, "critic": UP}, tmp_path / "a.pt")
+    with pytest.raises(ArgumentError, match=r"several state_dicts\n  got:   'generator' \(1 tensors\), 'critic'"):
+        weights.read(tmp_path / "a.pt")
+
+
 class Config:
     """A class that the reader cannot import."""
 
@@ -235,17 +241,22 @@ def test_read__sharded(suffix, tmp_path):
     assert_up(found)
     assert (found.framework, found.ordered, found.notes) == ("torch", False, ())
     assert weights.read(index, framework="equinox").framework == "equinox"
-    folder = tmp_path / "inner"
+    folder, cache = tmp_path / "inner", tmp_path / "snapshots"
     folder.mkdir()
-    (folder / "link").symlink_to(tmp_path / shards["0.bias"])
-    for place in (f"../{shards['0.bias']}", str(tmp_path / shards["0.bias"]), "link", "", ".", "missing", "a\0", 3, {}):
+    (folder / shards["0.bias"]).write_bytes((tmp_path / shards["0.bias"]).read_bytes())
+    cache.mkdir()
+    for i, name in enumerate((*shards.values(), index.name)):  # as in Hugging Face's cache
+        (tmp_path / name).rename(tmp_path / f"blob{i}")
+        (cache / name).symlink_to(f"../blob{i}")
+    assert_up(weights.read(cache / index.name))
+    for place in (f"../{shards['0.bias']}", str(folder / shards["0.bias"]), "", ".", "..", "missing", "a\0", 3, {}):
         (folder / "a.index.json").write_text(json.dumps({"weight_map": {"0.bias": place}}))
         assert_rejected(folder / "a.index.json")
     for text in ("{", "[]", "{}", '{"weight_map": 3}', "[" * 10**5):
         (folder / "a.index.json").write_text(text)
         assert_rejected(folder / "a.index.json")
-    index.write_text(json.dumps({"weight_map": {"0.bias": shards["0.weight"]}}))
-    assert_rejected(index, f"{shards['0.weight']} without 0.bias")
+    (folder / "a.index.json").write_text(json.dumps({"weight_map": {"0.weight": shards["0.bias"]}}))
+    assert_rejected(folder / "a.index.json", f"{shards['0.bias']} without 0.weight")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -28,11 +28,12 @@ def read(path: pathlib.Path, read_shard: Callable[[pathlib.Path], Arrays]) -> Ar
 
 
 def _file(path: pathlib.Path, shard: str) -> pathlib.Path:
-    """Return the shard's file, or raise an error unless it is in the folder of the index."""
-    folder = path.resolve().parent
-    file = (folder / shard).resolve()
-    if file.parent != folder or not file.is_file():
-        raise CorruptError(
-            f"a shard at {shard!r}, which is not a file in its folder", "download all files to one folder"
-        )
+    """Return the shard's file, or raise an error unless it is in the folder of the index.
+
+    It may be a link, as in Hugging Face's cache, but the index only has its name.
+    """
+    file = path.parent / shard
+    if pathlib.PurePath(shard.replace("\\", "/")).name != shard or not file.is_file():
+        found = f"a shard at {shard!r}, which is not a file in its folder"
+        raise CorruptError(found, "download all files to one folder")
     return file
