@@ -90,6 +90,23 @@ def test_spectral_norm__of_as_many_inputs_as_outputs(build, kind, spelling):
     np.testing.assert_allclose(found, effective(random).numpy(), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("spelling", [old, new], ids=["old", "new"])
+def test_spectral_norm__of_a_square_dense_layer(spelling):
+    """The matrix is that of the layer, unless it is evident that it is the transpose."""
+    torch.manual_seed(0)
+    for size in (4, 32):
+        for dim in (0, 1):
+            layer = spelling.spectral_norm(nn.Linear(size, size), dim=dim)
+            for _ in range(20):
+                layer(torch.randn(1, size))
+            if (size, dim) == (4, 1):
+                with pytest.raises(ArgumentError, match=r"a\.weight fits two[\s\S]*save .* after remove_spectral_norm"):
+                    read(layer)
+            else:
+                found = read(layer).arrays["kernel"]
+                np.testing.assert_allclose(found, effective(layer).numpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_weight_norm__is_rounded_once(dtype, tmp_path):
     layer = perturbed(new.weight_norm(nn.ConvTranspose1d(8, 4, 8)), dtype)

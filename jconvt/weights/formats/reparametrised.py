@@ -17,7 +17,7 @@ _Kind = Callable[[str], str | None]  # what is known of the kind of the layer at
 _OLD = re.compile(r"(.*\.)?weight_([a-z]+)")
 _NEW = re.compile(r"(.*\.)?parametrizations\.weight\.(.+)")
 _NEW_PARTS = {"original0": "g", "original1": "v", "original": "orig", "0._u": "u", "0._v": "v"}
-_FIRST_AXIS = {"conv": 0, "conv_transpose": 1, "dense": 0}  # of the matrix of PyTorch's spectral_norm, by kind
+_FIRST_AXIS = {"conv": 0, "conv_transpose": 1}  # of the matrix of PyTorch's spectral_norm, by kind; 0 for all others
 _LONG = 16  # two vectors of so many numbers are not almost parallel by chance
 
 
@@ -97,20 +97,25 @@ def _spectral_norm(target: str, parts: Mapping[str, np.ndarray], kind: _Kind) ->
             left, right = v @ matrix.T, u @ matrix
             scales[axis] = u @ left
             # Of the right matrix, u and v are almost singular vectors.
-            if len(v) >= _LONG and abs(scales[axis]) > 0.9 * max(np.linalg.norm(left), np.linalg.norm(right)):
+            if abs(scales[axis]) > 0.9 * max(np.linalg.norm(left), np.linalg.norm(right)):
                 evident.append(axis)
     if not scales:
         raise _no_fit(target, parts, "u with the size of one axis of the kernel, and v with that of all others")
     axis = next(iter(scales))
     if len(set(scales.values())) > 1:
         path = target.rpartition(".")[0]
-        axis = evident[0] if len(evident) == 1 else _FIRST_AXIS.get(str(kind(path)), -1)
-        if axis not in scales:
+        usual = 0 if kernel.ndim == 2 else _FIRST_AXIS.get(str(kind(path)))
+        is_clear = len(evident) == 1 and len(parts["v"]) >= _LONG
+        axis = evident[0] if is_clear else usual
+        if axis not in scales or (len(evident) == 1 and axis != evident[0]):
             problem = f"the spectral norm of {target} fits two matrices of its kernel"
             legal = (
                 "a kind: the matrix of a convolution has axis 0 of the kernel first, that of a transposed one axis 1"
             )
             fix = f"pass kinds={{{path!r}: 'conv_transpose'}} or 'conv', or --kind '{path}=conv_transpose'"
+            if usual is not None:
+                legal = f"u and v that are singular vectors of the matrix with axis {usual} first, as usual"
+                fix = "save the state_dict after remove_spectral_norm or remove_parametrizations, of torch.nn.utils"
             raise ArgumentError(problem, got=_shapes(parts), legal=legal, fix=fix)
     return (kernel / scales[axis]).astype(parts["orig"].dtype)
 
