@@ -64,8 +64,11 @@ def test_check__other_outputs_raise(into, original):
     assert into(checkpoint, check=(X, changed), tolerance=0.2).difference == pytest.approx(0.1, rel=0.2)
     with pytest.raises(ArgumentError, match=r"0\.05 or less"):
         into(checkpoint, check=(X, changed), tolerance=0.05)
-    for wrong in (output * np.nan, np.where(output > 0, output, np.inf)):
+    for wrong in (np.where(output > 0, output, np.nan), np.where(output > 0, output, np.inf)):
         with pytest.raises(ArgumentError, match="a largest difference of inf"):
+            into(checkpoint, check=(X, wrong))
+    for wrong in (output * np.nan, output * 0):
+        with pytest.raises(ArgumentError, match=r"the reference output says nothing[\s\S]*pass other inputs"):
             into(checkpoint, check=(X, wrong))
     with pytest.raises(ArgumentError, match=r"another shape .*\n.*\n.*\n  fix:   pass the output as the model has it"):
         into(checkpoint, check=(X, output[:, 1:]))

@@ -30,7 +30,7 @@ def checked(report: Report, call: Callable[..., Any], check: Check, tolerance: f
         coarsest dtype in the parameters and the outputs: 3e-4 for float32.
 
     Raises:
-      ArgumentError: the outputs differ in shape or by more than the tolerance.
+      ArgumentError: the outputs differ in shape or by more than the tolerance, or the reference has only zeros or NaN.
     """
     if not isinstance(check, tuple) or len(check) != 2:
         got, legal = f"check of type {type(check).__name__}", "a pair"
@@ -45,6 +45,13 @@ def checked(report: Report, call: Callable[..., Any], check: Check, tolerance: f
         fix = f"pass the output as the model has it, with channels first or last; look at {_UNSTORED}"
         problem = "the loaded model's output has another shape than the reference output"
         raise ArgumentError(problem, got=listed(map(str, shapes)), legal=listed(map(str, legal)), fix=fix)
+    if not any((np.isfinite(each) & (each != 0)).any() for each in wanted):
+        problem, got = (
+            "the reference output says nothing",
+            f"no finite number but 0, in shapes {listed(map(str, legal))}",
+        )
+        fix = "pass other inputs, and the original model's output for them"
+        raise ArgumentError(problem, got=got, legal="an output that depends on the weights", fix=fix)
     if tolerance is None:
         parameters = [array for arrays in fitted.values() for array in arrays.values()]
         tolerance = max(_precision(each.dtype) for each in (*parameters, *ours, *wanted))
