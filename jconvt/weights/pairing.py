@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import ArgumentError
+from . import slopes
 from .checkpoint import Checkpoint, Layer
 from .fitting import check_fit, differences, obstacle
 from .layouts import OTHER
@@ -83,11 +84,14 @@ def _relation(
     holds: Callable[[Layer, Layer], bool],
     also: Relation = lambda source, target: True,
 ) -> Relation:
-    """Return the relation. Layers with equal kinds, shapes and options are compared once."""
+    """Return the relation. Layers with equal kinds, shapes and options are compared once.
+
+    Whether slopes fit depends on their numbers, too.
+    """
     first: dict[object, str] = {}
     ours, theirs = (
-        {path: first.setdefault((side, _signature(each)), path) for path, each in found.items()}
-        for side, found in (("source", layers), ("target", targets))
+        {path: first.setdefault((side, _signature(each), numbers(each)), path) for path, each in found.items()}
+        for side, found, numbers in (("source", layers, _has_one_slope), ("target", targets, lambda _: None))
     )
     known = functools.cache(lambda source, target: holds(layers[source], targets[target]))
     return lambda source, target: also(source, target) and known(ours[source], theirs[target])
@@ -96,6 +100,10 @@ def _relation(
 def _signature(layer: Layer) -> object:
     shapes = tuple((role, tuple(array.shape)) for role, array in layer.arrays.items())
     return (layer.kind, layer.framework, layer.groups, layer.transpose_kernel, layer.spec, layer.epsilon, shapes)
+
+
+def _has_one_slope(source: Layer) -> bool:
+    return source.may_be("prelu") and all(map(slopes.are_equal, source.arrays.values()))
 
 
 def _color(layer: Layer) -> object:

@@ -18,9 +18,14 @@ def are_per_channel(shape: tuple[int, ...], channels_first: bool) -> bool:
     return all(size == 1 for size in (shape[1:] if channels_first else shape[:-1]))
 
 
+def are_equal(slopes: np.ndarray) -> bool:
+    """Whether there are slopes, and all are equal."""
+    return slopes.size > 0 and bool((slopes == slopes.flat[0]).all())
+
+
 def fitted(source: Layer, target: Layer) -> Layer:
     """Return the source with slopes of the target's shape, if they are equal or the shape has no others."""
     slopes, shape = source.arrays["negative_slope"], tuple(target.arrays["negative_slope"].shape)
-    if slopes.size and (slopes == slopes.flat[0]).all():
+    if are_equal(slopes):
         return dataclasses.replace(source, arrays={"negative_slope": np.full(shape, slopes.flat[0], slopes.dtype)})
     return source

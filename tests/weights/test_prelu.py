@@ -64,6 +64,16 @@ def test_prelu__several_slopes_do_not_fit_flax(tmp_path):
             call()
 
 
+def test_prelu__whether_slopes_fit_depends_on_their_numbers():
+    """Of two vectors of one shape, only that with equal numbers fits Flax's PReLU."""
+    model = nnx.Sequential(nnx.RMSNorm(3, rngs=nnx.Rngs(0)), nnx.PReLU())
+    for order in (("norm", "act"), ("act", "norm")):
+        vectors = {"norm": np.arange(3.0), "act": np.full(3, 0.7)}
+        weights.into_nnx(weights.from_state_dict({f"{name}.weight": vectors[name] for name in order}), model)
+        close(model.layers[0].scale[...], vectors["norm"])
+        close(model.layers[1].negative_slope[...], 0.7)
+
+
 @pytest.mark.parametrize("slopes", [[0.7], [0.1, 0.2, 0.3]])
 def test_prelu__torch_into_equinox_and_back(slopes, tmp_path):
     checkpoint, answer = torch_prelu(slopes, tmp_path / "a.pt")
