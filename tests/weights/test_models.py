@@ -423,3 +423,25 @@ def test_into_linen__groups_of_custom_layers(tmp_path):
     layer = weights.read(tmp_path / "model.pt", kinds={"0": "conv_transpose"}).layers["0"]
     assert layer.groups == 2  # by the bias
     assert dataclasses.replace(layer, arrays={"kernel": layer.arrays["kernel"]}).filters.shape == (4, 4, 4, 6)
+
+
+def test_into_nnx__layers_that_share_a_variable_get_one_value():
+    nnx = pytest.importorskip("flax.nnx")
+    model = nnx.List([nnx.Linear(3, 3, use_bias=False, rngs=nnx.Rngs(i)) for i in range(2)])
+    model[1].kernel = model[0].kernel
+    before = np.asarray(model[0].kernel[...])
+    kernels = {f"{i}.weight": np.full((3, 3), i, np.float32) for i in range(2)}
+    with pytest.raises(ArgumentError, match=r"layers '0' and '1' of the target share one kernel[\s\S]*without sharing"):
+        weights.into_nnx(weights.from_state_dict(kernels), model)
+    np.testing.assert_array_equal(model[0].kernel[...], before)
+    weights.into_nnx(weights.from_state_dict(dict.fromkeys(kernels, kernels["1.weight"])), model)
+    np.testing.assert_array_equal(model[1].kernel[...], 1)
+
+
+def test_equinox__shared_nodes_raise():
+    eqx = pytest.importorskip("equinox")
+    model = eqx.nn.Sequential([eqx.nn.Linear(3, 3, key=jax.random.key(i)) for i in range(2)])
+    shared = eqx.nn.Shared(model, lambda each: each[1].weight, lambda each: each[0].weight)
+    with pytest.raises(ArgumentError, match=r"'pytree\.layers\.1' has something else than arrays[\s\S]*shared\(\)"):
+        weights.from_equinox(shared)
+    assert list(weights.from_equinox(shared()).layers) == ["layers.0", "layers.1"]

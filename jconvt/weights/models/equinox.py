@@ -124,6 +124,8 @@ def _kernel(path: str, wrapper: Any, state: Any, eqx: Any) -> jax.Array:
     if wrapper.weight_name != "weight" or (is_spectral and state is None):
         got = f"weight_name = {wrapper.weight_name!r}, state of type {type(state).__name__}"
         legal, fix = "weight_name = 'weight'; and a state, with a SpectralNorm", "pass state=, from make_with_state"
+        if wrapper.weight_name != "weight":
+            fix = "replace the wrapper by its layer with the array that it computes, by equinox.tree_at"
         raise ArgumentError(f"the kernel of layer {path!r} cannot be computed", got=got, legal=legal, fix=fix)
     wrapper = eqx.tree_at(lambda each: each.layer, wrapper, Kernel(wrapper.layer.weight))
     return wrapper(None, state, inference=True)[0] if is_spectral else wrapper(None)
@@ -146,6 +148,10 @@ def _layers(
         roles = {"norm": ("scale", "bias"), "prelu": ("negative_slope",)}.get(found, ("kernel", "bias"))
         arrays = {role: getattr(module, STORED["equinox"].suffixes[role]) for role in roles}
         arrays = {role: array for role, array in arrays.items() if array is not None}
+        if nodes := [role for role, array in arrays.items() if not hasattr(array, "shape")]:
+            got, legal = f"{nodes[0]} of type {type(arrays[nodes[0]]).__name__}", "arrays"
+            fix = "with equinox.nn.Shared, pass a model that has shared() in its place"
+            raise ArgumentError(f"layer {path!r} has something else than arrays", got=got, legal=legal, fix=fix)
         if found == "prelu" and not are_per_channel(module.negative_slope.shape, channels_first=True):
             continue
         owned |= set(map(id, arrays.values()))

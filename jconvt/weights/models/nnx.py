@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ...errors import ArgumentError
 from .._errors import require
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import ROLES
@@ -54,6 +55,7 @@ def into_nnx(
     nnx = require("flax.nnx", "loading into an NNX model")
     modules, targets, unowned = _parts(model, nnx)
     fitted, report = fit(checkpoint, targets, tuple(unowned), names, strict, by_order)
+    _check_shared(modules, fitted)
     if check is not None:
         copy = nnx.clone(model)
         _assign(_parts(copy, nnx)[0], fitted)
@@ -86,6 +88,22 @@ def _assign(modules: Mapping[str, Any], fitted: Mapping[str, Mapping[str, np.nda
     for path, arrays in fitted.items():
         for role, array in arrays.items():
             getattr(modules[path], role)[...] = jnp.asarray(array)
+
+
+def _check_shared(modules: Mapping[str, Any], fitted: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Raise an error if a variable that several layers share would get different numbers."""
+    first: dict[int, tuple[str, np.ndarray]] = {}
+    for path, arrays in fitted.items():
+        for role, array in arrays.items():
+            other, numbers = first.setdefault(id(getattr(modules[path], role)), (path, array))
+            if not np.array_equal(numbers, array):
+                problem = f"layers {other!r} and {path!r} of the target share one {role}"
+                got, legal = (
+                    "different numbers for them in the source",
+                    "the same numbers, or a variable for each layer",
+                )
+                fix = "build the layers without sharing; or correct their pairs, by names={source: target}"
+                raise ArgumentError(problem, got=got, legal=legal, fix=fix)
 
 
 def _wrappers(model: Any, nnx: Any) -> list[Any]:
