@@ -9,7 +9,7 @@ from typing import Any
 from .._geometry.arguments import integer
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.spec import Spec
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentTypeError
 from . import layouts
 from ._errors import check_choice, listed
 from .report import table
@@ -145,8 +145,12 @@ class Checkpoint:
 
         Raises:
           ArgumentError: a pattern matches no layer, a kind is unknown, or arrays cannot have that kind or these groups.
-          ArgumentTypeError: groups are not integers.
+          ArgumentTypeError: groups are not integers, or kinds not a dictionary.
         """
+        if not isinstance(kinds, Mapping | None):
+            got, legal = f"kinds = {kinds!r}", "a dictionary of kinds by pattern of the path"
+            fix = f"pass kinds={{'*': {kinds!r}}} for all layers"
+            raise ArgumentTypeError("kinds is not a dictionary", got=got, legal=legal, fix=fix)
         kinds = kinds or {}
         numbers = groups if isinstance(groups, Mapping) else {}
         numbers = {pattern: integer(n, f"groups[{pattern!r}]", lowest=1) for pattern, n in numbers.items()}
@@ -174,6 +178,14 @@ class Checkpoint:
                 check_groups(path, layer)
             layers[path] = layer.grouped()
         return dataclasses.replace(self, layers=layers)
+
+
+def check_checkpoint(checkpoint: Any) -> None:
+    """Raise an error unless this is a checkpoint."""
+    if not isinstance(checkpoint, Checkpoint):
+        got, legal = f"checkpoint of type {type(checkpoint).__name__}", "a Checkpoint"
+        fix = "pass the result of read, from_state_dict, from_linen, from_nnx or from_equinox"
+        raise ArgumentTypeError("checkpoint is not a Checkpoint", got=got, legal=legal, fix=fix)
 
 
 def check_groups(path: str, layer: Layer) -> None:

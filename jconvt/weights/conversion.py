@@ -8,9 +8,9 @@ from .._geometry.kernel_layout import KernelConversion
 from ..errors import ArgumentError
 from . import layouts
 from ._errors import check_choice, listed
-from .checkpoint import Checkpoint, Layer, check_groups
+from .checkpoint import Checkpoint, Layer, check_checkpoint, check_groups
 from .layouts import CONVERTED, OTHER, ROLES, TARGETS, VECTOR
-from .names import Names, check_paths, check_unique
+from .names import Names, check_paths, check_type, check_unique
 from .report import Report, Row
 
 
@@ -37,7 +37,9 @@ def convert(checkpoint: Checkpoint, to: str, names: Names = None) -> tuple[Check
     source  target  kind            from          to            conversion              paired by
     up      up      conv_transpose  (8, 4, 3, 2)  (3, 2, 4, 8)  .transpose(2, 3, 1, 0)  path
     """
+    check_checkpoint(checkpoint)
     check_choice("framework", "to", to, TARGETS)
+    check_type(names)
     if callable(names):
         paths = {path: names(path) or path for path in checkpoint.layers}
     else:

@@ -10,7 +10,7 @@ from typing import Any
 from .._atomic_write import replacing
 from ..errors import ArgumentError, ArgumentTypeError
 from ._errors import check_choice, listed
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, check_checkpoint
 from .conversion import convert
 from .formats import keras, keras_writing, onnx, safetensors, sharded, state_dict, torch
 from .formats.state_dict import Arrays, Kinds
@@ -135,10 +135,7 @@ def write(
     """
     path = _path(path)
     format = _format(path, format, _WRITTEN)
-    if not isinstance(checkpoint, Checkpoint):
-        got, legal = f"checkpoint of type {type(checkpoint).__name__}", "a Checkpoint"
-        fix = "pass the result of read, from_linen, from_nnx or from_equinox"
-        raise ArgumentTypeError("checkpoint is not a Checkpoint", got=got, legal=legal, fix=fix)
+    check_checkpoint(checkpoint)
     legal = _FRAMEWORKS.get(format, TARGETS)
     to = to or (legal[0] if len(legal) == 1 else checkpoint.framework)
     if to not in legal:

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import ArgumentError
 from . import layouts
 from ._errors import listed
-from .checkpoint import Checkpoint, Layer
+from .checkpoint import Checkpoint, Layer, check_checkpoint
 from .fitting import check_fit, differences, fit_layer
 from .layouts import ROLES, UNKNOWN
 from .names import Names
@@ -30,8 +30,9 @@ def fit(
     Raises:
       ArgumentError: layers could be paired otherwise too, a target stays unmatched and ``strict`` is true, or an array
         does not fit.
-      ArgumentTypeError: the target's dtype cannot hold the numbers.
+      ArgumentTypeError: the target's dtype cannot hold the numbers, or an argument has a wrong type.
     """
+    check_checkpoint(checkpoint)
     pairs = pair(checkpoint, targets, names, by_order)
     used, filled = {each.source for each in pairs}, {each.target for each in pairs}
     missing = {path: layer for path, layer in targets.items() if path not in filled}

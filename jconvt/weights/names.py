@@ -4,7 +4,7 @@ import collections
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ArgumentTypeError
 from ._errors import listed
 
 Names = Mapping[str, str] | Callable[[str], str | None] | None
@@ -20,7 +20,9 @@ def resolve(names: Names, sources: Collection[str], targets: Collection[str], ow
 
     Raises:
       ArgumentError: it names a layer that does not exist, or one target twice.
+      ArgumentTypeError: it is neither a dictionary nor a function.
     """
+    check_type(names)
     if callable(names):
         mapped = {path: target for path in sources if (target := names(path)) is not None}
     else:
@@ -29,6 +31,13 @@ def resolve(names: Names, sources: Collection[str], targets: Collection[str], ow
     check_paths("target", mapped.values(), targets, "the target", "{source: target}")
     check_unique(mapped, "leave all but one of them out")
     return mapped
+
+
+def check_type(names: Names) -> None:
+    """Raise an error unless a name map is a dictionary, a function or ``None``."""
+    if not (names is None or callable(names) or isinstance(names, Mapping)):
+        got, legal = f"names of type {type(names).__name__}", "a dictionary, or a function from path to path"
+        raise ArgumentTypeError("names is not a name map", got=got, legal=legal, fix="pass names={source: target}")
 
 
 def check_paths(side: str, paths: Collection[str], layers: Collection[str], owner: str, form: str) -> None:

@@ -256,6 +256,7 @@ def test_write__unwritable_path_raises(tmp_path):
         assert not target.is_file()
 
 
+ONE = Checkpoint({"a": Layer("dense", {"kernel": np.ones((3, 3), np.float32)}, "torch")}, "torch")
 BAD = [
     (lambda p: weights.read(p / "a.npz"), "unknown format of weights", "a.npz", "to from_state_dict"),
     (lambda p: weights.read(3), "path is not a path", "type int", "the name of a file"),
@@ -293,6 +294,13 @@ BAD = [
     (lambda p: weights.read(p / "m.safetensors", groups={"up": 2.5}), "must be an integer", "2.5", "integer"),
     (lambda p: weights.write(p / "a.onnx", checkpoint("torch")), "unknown format", "a.onnx", ".pt, .pth"),
     (lambda p: weights.write(p / "a.pt", {}), "checkpoint is not a Checkpoint", "type dict", "result of read"),
+    (lambda p: weights.convert({}, "keras"), "checkpoint is not a Checkpoint", "type dict", "result of read"),
+    (lambda p: weights.into_equinox({}, None), "checkpoint is not a Checkpoint", "type dict", "result of read"),
+    (lambda p: weights.convert(ONE, "keras", names=3), "names is not a name map", "type int", "names={source"),
+    (lambda p: weights.into_equinox(ONE, None, names=[]), "names is not a name map", "type list", "names={source"),
+    (lambda p: ONE.told(kinds="conv"), "kinds is not a dictionary", "kinds = 'conv'", "kinds={'*': 'conv'}"),
+    (lambda p: weights.from_state_dict({"net": {}, "i": 3}), "state has no arrays", "'net', 'i'", "pass state['net']"),
+    (lambda p: weights.from_state_dict({"i": 3}), "state has no arrays", "'i'", "module.state_dict()"),
     (
         lambda p: weights.write(p / "a.pt", checkpoint("torch"), "flax"),
         "cannot store that framework's layout",

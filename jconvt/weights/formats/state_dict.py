@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ...errors import ArgumentTypeError
+from ...errors import ArgumentError, ArgumentTypeError
 from .. import layouts, slopes
-from .._errors import check_choice
+from .._errors import check_choice, listed
 from ..checkpoint import Checkpoint, Layer
 from ..layouts import FRAMEWORKS, OTHER, ROLES, UNKNOWN, VECTOR
 from .reparametrised import fold
@@ -41,7 +41,8 @@ def from_state_dict(
       kinds, groups: as for ``read``.
 
     Raises:
-      ArgumentError: the framework is unknown, kinds or groups do not fit, or a part of a weight norm is missing.
+      ArgumentError: the framework is unknown, there are no arrays, kinds or groups do not fit, or a part of a weight
+        norm is missing.
       ArgumentTypeError: ``state`` is not a dictionary.
 
     >>> import numpy as np
@@ -65,6 +66,11 @@ def from_state_dict(
             if (place := _place(array)) not in copies:
                 copies[place] = np.array(array)
             found[str(name)] = copies[place]
+    if state and not (found or unread):
+        inner = [name for name, value in state.items() if isinstance(value, Mapping)]
+        got, legal = f"state with {listed(map(repr, state))}", "tensors or arrays by dotted name"
+        fix = f"pass state[{inner[0]!r}]" if inner else "pass module.state_dict()"
+        raise ArgumentError("state has no arrays", got=got, legal=legal, fix=fix)
     return checkpoint(Arrays(found, unread, tied_note(found)), framework, "the state_dict", kinds).told(kinds, groups)
 
 
