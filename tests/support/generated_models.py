@@ -131,12 +131,12 @@ def seeds(count: int) -> range:
     return range(int(first or 0), int(last))
 
 
-def generate(seed: int) -> Generated:
-    """Return a random model."""
+def generate(seed: int, kinds: Sequence[tuple[str, dict[str, Any]]] = UNITS) -> Generated:
+    """Return a random model, of layers of these kinds and arguments."""
     draw = random.Random(seed)
     library = draw.choice(LIBRARIES)
     units: list[Unit] = []
-    steps = _steps(draw, units, library)
+    steps = _steps(draw, units, library, kinds)
     calls = list(dict.fromkeys(_called(steps)))
     sources = _paths(draw, calls)
     way = draw.choice([*RENAMED, *(["automatic"] if library == "linen" else [])])
@@ -159,14 +159,16 @@ def generate(seed: int) -> Generated:
     return Generated(library, steps, tuple(named), tuple(others), targets, must_load)
 
 
-def _steps(draw: random.Random, units: list[Unit], library: str) -> tuple[Unit | Residual, ...]:
+def _steps(
+    draw: random.Random, units: list[Unit], library: str, kinds: Sequence[tuple[str, dict[str, Any]]]
+) -> tuple[Unit | Residual, ...]:
     wrappers = draw.choice(((), (), ("weight_norm",), ("weight_norm", "spectral_norm", "", "")))
-    same_kind = draw.choice((None, draw.choice(UNITS)))  # in many models all layers are the same
+    same_kind = draw.choice((None, draw.choice(kinds)))  # in many models all layers are the same
 
     def unit(is_shortcut: bool = False) -> Unit:
-        kind, options = draw.choice(UNITS) if same_kind is None or draw.random() < 0.2 else same_kind
+        kind, options = draw.choice(kinds) if same_kind is None or draw.random() < 0.2 else same_kind
         if options.get("stride", 1) > 1 and (is_shortcut or sum(each.stride > 1 for each in units) > 1):
-            kind, options = UNITS[0]
+            kind, options = kinds[0]
         if kind == "prelu" and library == "equinox":  # Flax has one slope for all channels
             options = {"slopes": draw.choice((1, 4))}
         if kind in ("conv", "conv_transpose", "dense") and wrappers:
