@@ -19,6 +19,7 @@ from tests.support.generated_models import Generated, Unit, example, get, run, t
 
 _RNGS = nnx.Rngs(0)
 _KEY = jax.random.key(0)
+_ZEROS = {"kernel_init": nn.initializers.zeros}  # other numbers come later, and these are quick
 
 
 class Model(Protocol):
@@ -59,19 +60,20 @@ def _convolution(unit: Unit) -> dict[str, Any]:
         "kernel_dilation": (unit.dilation,),
         "feature_group_count": unit.groups,
         "use_bias": unit.bias,
+        **_ZEROS,
     }
 
 
 def _transposed(unit: Unit) -> dict[str, Any]:
     options = {"padding": unit.padding, "groups": unit.groups, "use_bias": unit.bias, "use_consistent_padding": True}
-    return {"kernel_size": (unit.kernel,), "strides": (unit.stride,), **options}
+    return {"kernel_size": (unit.kernel,), "strides": (unit.stride,), **options, **_ZEROS}
 
 
 def linen_layer(unit: Unit) -> nn.Module:
     return {
         "conv": lambda: nn.Conv(unit.outputs, **_convolution(unit)),
         "conv_transpose": lambda: jconvt.linen.ConvTranspose(unit.outputs, **_transposed(unit)),
-        "dense": lambda: nn.Dense(unit.outputs),
+        "dense": lambda: nn.Dense(unit.outputs, **_ZEROS),
         "batch_norm": lambda: nn.BatchNorm(use_running_average=True, epsilon=1e-5),
         "layer_norm": lambda: nn.LayerNorm(epsilon=1e-5, use_fast_variance=False),
         "prelu": nn.PReLU,
@@ -83,7 +85,7 @@ def nnx_layer(unit: Unit) -> nnx.Module:
     return {
         "conv": lambda: nnx.Conv(*sizes, **_convolution(unit), rngs=_RNGS),
         "conv_transpose": lambda: jconvt.nnx.ConvTranspose(*sizes, **_transposed(unit), rngs=_RNGS),
-        "dense": lambda: nnx.Linear(*sizes, rngs=_RNGS),
+        "dense": lambda: nnx.Linear(*sizes, **_ZEROS, rngs=_RNGS),
         "batch_norm": lambda: nnx.BatchNorm(unit.outputs, epsilon=1e-5, rngs=_RNGS),
         "layer_norm": lambda: nnx.LayerNorm(unit.outputs, epsilon=1e-5, use_fast_variance=False, rngs=_RNGS),
         "prelu": nnx.PReLU,

@@ -29,9 +29,9 @@ def keras_layer(unit: Unit, name: str | None) -> keras.layers.Layer:
         "layer_norm": lambda: layers.LayerNormalization(epsilon=1e-5, **options),
         "prelu": lambda: layers.PReLU(shared_axes=[1] if unit.slopes > 1 else [1, 2], **options),
     }[unit.kind]()
-    return (
-        layers.SpectralNormalization(layer, name=name and f"{name}_norm") if unit.wrapper == "spectral_norm" else layer
-    )
+    if unit.wrapper == "spectral_norm" and unit.groups == 1:  # a file does not tell the class of a wrapped layer
+        return layers.SpectralNormalization(layer, name=name and f"{name}_norm")
+    return layer
 
 
 def keras_model(model: Generated, seed: int) -> tuple[keras.Model, dict[str, Unit]]:
