@@ -233,3 +233,14 @@ def test_onnx__a_long_chain_of_nodes_is_an_error_or_a_layer(tmp_path):
     nodes = [node("Identity", [f"i{i}"], [f"i{i + 1}"]) for i in range(5000)]
     with pytest.raises(ArgumentError, match="cannot be read as ONNX model"):
         weights.read(model(tmp_path / "m.onnx", [*nodes, node("Identity", ["i5000"], ["W"]), UP], {"i0": W, "B": B}))
+
+
+def test_read__a_layer_that_is_called_twice_counts_once(tmp_path):
+    """Otherwise its second call would fill another layer, whose weights the file does not have in a readable form."""
+    once = node("Conv", ["x", "a.weight"], ["y"], pads=[1, 1])
+    twice = node("Conv", ["y", "same"], ["z"], pads=[1, 1])
+    dilated = node("Conv", ["z", "a.weight"], ["out"], pads=[2, 2], dilations=[2])
+    nodes = [node("Identity", ["a.weight"], ["same"]), once, twice, dilated]
+    arrays = {"a.weight": W[:3, :, 0, :3]}
+    path = model(tmp_path / "a.onnx", nodes, arrays, (1, 3, 5), ["out"])
+    assert list(weights.read(path).layers) == ["a", "a.1"]
