@@ -13,7 +13,7 @@ pytest.importorskip("flax")
 
 from tests.support import generated_jax, generated_keras, generated_models
 
-SEEDS = generated_models.seeds(36)
+SEEDS = generated_models.seeds(24)
 
 
 def model_of(seed):

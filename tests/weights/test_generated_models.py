@@ -20,7 +20,7 @@ def raises_if(condition):
     return contextlib.suppress(ArgumentError) if condition else contextlib.nullcontext()
 
 
-@pytest.mark.parametrize("seed", generated_models.seeds(300))
+@pytest.mark.parametrize("seed", generated_models.seeds(500))
 def test_into__equal_output_or_an_error(seed, tmp_path):
     model = generated_models.generate(seed)
     module = generated_torch.torch_model(model, seed)

@@ -21,7 +21,7 @@ def owner(path, targets):
     return next((unit for unit, target in targets.items() if f"{path}.".startswith(f"{'.'.join(target)}.")), None)
 
 
-@pytest.mark.parametrize("seed", generated_models.seeds(300))
+@pytest.mark.parametrize("seed", generated_models.seeds(200))
 def test_from__equal_output_or_an_error(seed, tmp_path):
     model = generated_models.generate(seed)
     original = generated_jax.build(model, has_wrappers=True).randomized(seed)

@@ -195,6 +195,15 @@ def test_onnx__slopes_of_values_of_unknown_rank_are_listed(operator, shape, kind
     assert layers["s"].kind == kind
 
 
+def test_onnx__slopes_after_a_dense_layer(tmp_path):
+    """PyTorch's exporter gives slopes the channels' axis, and a dense layer over channels two transposes."""
+    swap = [node("Transpose", names[:1], names[1:], perm=[0, 2, 1]) for names in (["x", "a"], ["b", "c"])]
+    nodes = [swap[0], node("MatMul", ["a", "w"], ["b"]), swap[1], node("PRelu", ["c", "s"], ["y"])]
+    slopes = np.array([[0.1], [0.2], [0.3], [0.4]], np.float32)
+    path = model(tmp_path / "m.onnx", nodes, {"w": np.eye(4, dtype=np.float32), "s": slopes}, (2, 4, 5))
+    assert weights.read(path).layers["s"].kind == "prelu"
+
+
 ROW, COLUMN = np.ones((1, 1000), np.int8), np.ones((1000, 1), np.int8)
 BAD = {
     "scales along another axis": (

@@ -27,7 +27,7 @@ _ROLES: dict[str, tuple[str, ...]] = {
 
 _SAME_RANK = ("AveragePool", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization")
 _SAME_RANK += ("Add", "Cast", "Clip", "Concat", "DepthToSpace", "Dropout", "Identity", "LeakyRelu", "MaxPool", "Mul")
-_SAME_RANK += ("PRelu", "Pad", "Relu", "Resize", "Sigmoid", "Sub", "Tanh", "Upsample")
+_SAME_RANK += ("PRelu", "Pad", "Relu", "Resize", "Sigmoid", "Sub", "Tanh", "Transpose", "Upsample")
 """Operators whose result has as many axes as their first input that is not a constant."""
 
 
@@ -109,10 +109,14 @@ class _Ranks:
                 return len(self._constants.shape(node.input[1]))
             if node.op_type == "Gemm":
                 return 2
-            if node.op_type not in _SAME_RANK:
+            if node.op_type not in _SAME_RANK and not self._is_dense(node):
                 return None
             name = next((each for each in node.input if each not in self._constants), "")
         return self._stated.get(name)
+
+    def _is_dense(self, node: Any) -> bool:
+        matrices = [each for each in node.input if each in self._constants and len(self._constants.shape(each)) == 2]
+        return node.op_type == "MatMul" and len(matrices) == 1
 
 
 def _layer(
