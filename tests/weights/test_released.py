@@ -285,7 +285,5 @@ def test_from_state_dict__of_tensorflows_files(tmp_path):
         array = tf.train.load_checkpoint(str(path)).get_tensor("up/kernel/.ATTRIBUTES/VARIABLE_VALUE")
         found = weights.from_state_dict({"up.kernel": array}, "keras", kinds={"up": "conv_transpose"})
         assert found.layers["up"].filters.shape == (4, 4, 3, 4)
-        with pytest.raises(
-            ArgumentError, match=r"unknown format of weights\n  got:   .*\.index\n.*\n.*to from_state_dict"
-        ):
+        with pytest.raises(ArgumentError, match=r"\n  got:   .*\.index\n.*\n.*to weights\.from_state_dict"):
             weights.read(path.with_name(f"{path.name}.index"))
