@@ -53,10 +53,11 @@ def pair(
     free = Group(
         [path for path in layers if path not in mapped], [path for path in targets if path not in mapped.values()]
     )
-    fits = _relation(layers, targets, lambda source, target: not obstacle(source, target))
-    agree = _relation(layers, targets, lambda source, target: not differences(source, target), fits)
+    fits = _relation(checkpoint.layers, targets, lambda source, target: not obstacle(source, target))
+    agree = _relation(checkpoint.layers, targets, lambda source, target: not differences(source, target), fits)
     color = functools.cache(lambda path: _color(layers[path]))
-    ours, theirs = keys(*free, fits)
+    others = [path for path in checkpoint.layers if path not in layers]
+    ours, theirs = keys([*free.sources, *others], free.targets, fits)
     undecided = []
     for group in _groups(free, fits):
         equal = _equal_paths(group, ours, theirs, fits)
@@ -71,7 +72,7 @@ def pair(
             elif left.sources and left.targets:
                 undecided.append((left, guess))
         pairs |= found
-    _check_equal_paths(pairs, layers, targets, ours, theirs)
+    _check_equal_paths(pairs, checkpoint.layers, targets, ours, theirs)
     if undecided:
         raise _ambiguous(checkpoint, targets, undecided, mapped, by_order)
     position = {path: i for i, path in enumerate(targets)}
@@ -225,10 +226,16 @@ def _check_equal_paths(
     theirs: Mapping[str, Key],
 ) -> None:
     """Raise an error if layers of equal paths do not fit, and one of them is left over."""
-    at, filled = {key: target for target, key in theirs.items()}, {each.target for each in pairs.values()}
+    at, filled = {key: target for target, key in theirs.items()}, {each.target: each for each in pairs.values()}
     for source, key in ours.items():
         target = at.get(key)
-        if target is not None and (source not in pairs or target not in filled):
+        if target is not None and layers[source].kind == OTHER:
+            if target in filled:
+                problem = f"layer {source!r} has the path of {target!r}, and is not converted"
+                got, legal = str(layers[source]), f"a {targets[target].kind}"
+                fix = f"if another layer is the right one, pass it, as names={{{filled[target].source!r}: {target!r}}}"
+                raise ArgumentError(problem, got=got, legal=legal, fix=fix)
+        elif target is not None and (source not in pairs or target not in filled):
             check_fit(source, target, layers, targets[target])
 
 

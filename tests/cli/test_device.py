@@ -45,7 +45,7 @@ def test_device__stopped_in_the_middle_and_completed_without_torch_and_flax(tmp_
     environment = {"PYTHONPATH": f"{missing}{os.pathsep}{ROOT}"}
     folder = tmp_path / "results"
 
-    first = start(folder, **environment)
+    first = start(folder, minutes=5, **environment)
     while first.poll() is None and not record.read(page.path(folder, "timing")).results:
         time.sleep(0.1)
     first.send_signal(signal.SIGTERM)
@@ -57,8 +57,11 @@ def test_device__stopped_in_the_middle_and_completed_without_torch_and_flax(tmp_
     assert "**Not finished.**" in text
     assert not json.loads((folder / "device.json").read_text())["finished"]
 
-    second = start(folder, **environment)
-    assert second.wait(120) in (0, 3)
+    for _ in range(5):  # the second run completes it in its minute, unless other programs take the cores
+        later = start(folder, **environment)
+        assert later.wait(120) in (0, 3)
+        if later.returncode == 0:
+            break
     found, content = results(folder), json.loads((folder / "device.json").read_text())
     for name in STAGES:  # nothing is computed twice
         assert found[name].items() >= stopped[name].items()
@@ -204,7 +207,7 @@ def test_device__a_machine_that_does_not_answer(tmp_path, monkeypatch, capsys):
 
 
 def test_device__a_killed_command_leaves_no_process(tmp_path):
-    first = start(tmp_path)
+    first = start(tmp_path, minutes=5)
     while not record.read(page.path(tmp_path, "check")).results:
         assert first.poll() is None
         time.sleep(0.1)

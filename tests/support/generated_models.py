@@ -2,21 +2,31 @@
 
 ``generate(seed)`` draws the layers, the order of their calls, and the paths of each layer in both frameworks. A new
 layer needs a line in ``UNITS`` and in each framework's ``*_layer``; a new way of naming needs a line in ``RENAMED``.
+``JCONVT_MODELS=100`` tests 100 models in each test, and ``JCONVT_MODELS=500:20000`` those from the first to the last
+seed.
 """
 
 import dataclasses
 import itertools
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 LENGTH = 5
+LIBRARIES = ("linen", "nnx", "equinox")
 Path = tuple[str, ...]
+SHARED = ("again", "shared")  # the end of the second path of a shared layer
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A layer of one spatial axis. ``number`` tells layers with the same arguments apart."""
+    """A layer of one spatial axis. ``number`` tells layers with the same arguments apart.
+
+    ``wrapper`` is "weight_norm" or "spectral_norm" where the kernel is computed, and ``slopes`` are PReLU's.
+    """
 
     kind: str
     inputs: int
@@ -26,6 +36,8 @@ class Unit:
     dilation: int = 1
     groups: int = 1
     bias: bool = True
+    slopes: int = 1
+    wrapper: str = ""
     number: int = 0
 
     @property
@@ -47,12 +59,15 @@ UNITS = (
     ("conv", {"kernel": 3}),
     ("conv", {"kernel": 3, "dilation": 2}),
     ("conv", {"kernel": 3, "groups": 2, "bias": False}),
+    ("conv", {"kernel": 3, "groups": 4}),
     ("conv", {"kernel": 1}),
     ("conv_transpose", {"kernel": 3}),
+    ("conv_transpose", {"kernel": 3, "groups": 2, "bias": False}),
     ("conv_transpose", {"kernel": 4, "stride": 2}),
     ("dense", {}),
     ("batch_norm", {}),
     ("layer_norm", {}),
+    ("prelu", {}),
 )
 """Kinds and arguments. Most have the same shapes as others, so that only paths tell them apart."""
 
@@ -75,8 +90,27 @@ class Generated:
     @property
     def names(self) -> dict[str, str]:
         """The name map with all layers."""
-        first = {unit: path for path, unit in reversed(self.sources)}
-        return {".".join(first[unit]): ".".join(path) for unit, path in self.targets.items()}
+        return {".".join(self.source_of[unit]): ".".join(path) for unit, path in self.targets.items()}
+
+    @property
+    def source_of(self) -> dict[Unit, Path]:
+        """PyTorch's own path of each layer, which a shared layer has another of, too."""
+        return {unit: path for path, unit in self.sources if path[-2:] != SHARED}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kinds by PyTorch's paths that a state_dict may need: where a spectral norm fits two matrices."""
+        paths = (*self.sources, *self.others)
+        return {".".join(path): unit.kind for path, unit in paths if unit.wrapper == "spectral_norm"}
+
+    def has(self, *values: object) -> bool:
+        """Whether a layer's kind, wrapper or number of slopes is one of these."""
+        return any({unit.kind, unit.wrapper, unit.slopes}.intersection(values) for unit in self.targets)
+
+    def on(self, library: str) -> "Generated":
+        """Return the model for another library, with PyTorch's paths as that library writes them."""
+        targets = {unit: spelled(library, path) for unit, path in self.source_of.items()}
+        return dataclasses.replace(self, library=library, targets=targets)
 
 
 def run(steps: Sequence[Unit | Residual], apply: Callable[[Unit, Any], Any], activate: Any, x: Any) -> Any:
@@ -91,21 +125,27 @@ def run(steps: Sequence[Unit | Residual], apply: Callable[[Unit, Any], Any], act
     return x
 
 
-def generate(seed: int) -> Generated:
-    """Return a random model."""
+def seeds(count: int) -> range:
+    """Return the seeds of the models to test: ``count`` of them, if the environment does not say."""
+    first, _, last = os.environ.get("JCONVT_MODELS", str(count)).rpartition(":")
+    return range(int(first or 0), int(last))
+
+
+def generate(seed: int, kinds: Sequence[tuple[str, dict[str, Any]]] = UNITS) -> Generated:
+    """Return a random model, of layers of these kinds and arguments."""
     draw = random.Random(seed)
-    library = draw.choice(("linen", "nnx", "equinox"))
+    library = draw.choice(LIBRARIES)
     units: list[Unit] = []
-    steps = _steps(draw, units)
+    steps = _steps(draw, units, library, kinds)
     calls = list(dict.fromkeys(_called(steps)))
     sources = _paths(draw, calls)
     way = draw.choice([*RENAMED, *(["automatic"] if library == "linen" else [])])
     renamed = _automatic(calls) if way == "automatic" else RENAMED[way](draw, sources)
-    targets = {unit: path if way == "automatic" else _spelled(draw, library, path) for unit, path in renamed.items()}
+    targets = {unit: path if way == "automatic" else spelled(library, path) for unit, path in renamed.items()}
     named = [(path, unit) for unit, path in sources.items()]
     if draw.random() < 0.2:  # a shared layer has a second path
         shared = draw.choice(calls)
-        named.append((("again", "shared"), shared))
+        named.append((SHARED, shared))
     others: list[tuple[Path, Unit]] = []
     prefixes: list[Path] = [()]
     if draw.random() < 0.3:
@@ -119,13 +159,20 @@ def generate(seed: int) -> Generated:
     return Generated(library, steps, tuple(named), tuple(others), targets, must_load)
 
 
-def _steps(draw: random.Random, units: list[Unit]) -> tuple[Unit | Residual, ...]:
-    same_kind = draw.choice((None, draw.choice(UNITS)))  # in many models all layers are the same
+def _steps(
+    draw: random.Random, units: list[Unit], library: str, kinds: Sequence[tuple[str, dict[str, Any]]]
+) -> tuple[Unit | Residual, ...]:
+    wrappers = draw.choice(((), (), ("weight_norm",), ("weight_norm", "spectral_norm", "", "")))
+    same_kind = draw.choice((None, draw.choice(kinds)))  # in many models all layers are the same
 
     def unit(is_shortcut: bool = False) -> Unit:
-        kind, options = draw.choice(UNITS) if same_kind is None or draw.random() < 0.2 else same_kind
+        kind, options = draw.choice(kinds) if same_kind is None or draw.random() < 0.2 else same_kind
         if options.get("stride", 1) > 1 and (is_shortcut or sum(each.stride > 1 for each in units) > 1):
-            kind, options = UNITS[0]
+            kind, options = kinds[0]
+        if kind == "prelu" and library == "equinox":  # Flax has one slope for all channels
+            options = {"slopes": draw.choice((1, 4))}
+        if kind in ("conv", "conv_transpose", "dense") and wrappers:
+            options = {**options, "wrapper": draw.choice(wrappers)}
         units.append(Unit(kind, 4, 4, **options, number=len(units)))
         return units[-1]
 
@@ -203,7 +250,7 @@ RENAMED: Mapping[str, Callable[[random.Random, Mapping[Unit, Path]], dict[Unit, 
 def _automatic(calls: Sequence[Unit]) -> dict[Unit, Path]:
     """Return Linen's own names, in the order of calls."""
     classes = {"conv": "Conv", "conv_transpose": "ConvTranspose", "dense": "Dense"}
-    classes |= {"batch_norm": "BatchNorm", "layer_norm": "LayerNorm"}
+    classes |= {"batch_norm": "BatchNorm", "layer_norm": "LayerNorm", "prelu": "PReLU"}
     counts: dict[str, int] = {}
     found = {}
     for unit in calls:
@@ -213,7 +260,7 @@ def _automatic(calls: Sequence[Unit]) -> dict[Unit, Path]:
     return found
 
 
-def _spelled(draw: random.Random, library: str, path: Path) -> Path:
+def spelled(library: str, path: Path) -> Path:
     """Return a path as the library writes members of its lists and sequences."""
     if not path[-1].isdecimal():
         return path
@@ -240,3 +287,8 @@ def get(node: Any, path: Path) -> Any:
     for part in path:
         node = node[int(part)] if isinstance(node, list) else getattr(node, part)
     return node
+
+
+def example(seed: int) -> np.ndarray:
+    """Return an input, ``(n, length, channels)``."""
+    return np.random.default_rng(seed).normal(size=(2, LENGTH, 4)).astype(np.float32)

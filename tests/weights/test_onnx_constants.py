@@ -195,6 +195,15 @@ def test_onnx__slopes_of_values_of_unknown_rank_are_listed(operator, shape, kind
     assert layers["s"].kind == kind
 
 
+def test_onnx__slopes_after_a_dense_layer(tmp_path):
+    """PyTorch's exporter gives slopes the channels' axis, and a dense layer over channels two transposes."""
+    swap = [node("Transpose", names[:1], names[1:], perm=[0, 2, 1]) for names in (["x", "a"], ["b", "c"])]
+    nodes = [swap[0], node("MatMul", ["a", "w"], ["b"]), swap[1], node("PRelu", ["c", "s"], ["y"])]
+    slopes = np.array([[0.1], [0.2], [0.3], [0.4]], np.float32)
+    path = model(tmp_path / "m.onnx", nodes, {"w": np.eye(4, dtype=np.float32), "s": slopes}, (2, 4, 5))
+    assert weights.read(path).layers["s"].kind == "prelu"
+
+
 ROW, COLUMN = np.ones((1, 1000), np.int8), np.ones((1000, 1), np.int8)
 BAD = {
     "scales along another axis": (
@@ -233,3 +242,14 @@ def test_onnx__a_long_chain_of_nodes_is_an_error_or_a_layer(tmp_path):
     nodes = [node("Identity", [f"i{i}"], [f"i{i + 1}"]) for i in range(5000)]
     with pytest.raises(ArgumentError, match="cannot be read as ONNX model"):
         weights.read(model(tmp_path / "m.onnx", [*nodes, node("Identity", ["i5000"], ["W"]), UP], {"i0": W, "B": B}))
+
+
+def test_read__a_layer_that_is_called_twice_counts_once(tmp_path):
+    """Otherwise its second call would fill another layer, whose weights the file does not have in a readable form."""
+    once = node("Conv", ["x", "a.weight"], ["y"], pads=[1, 1])
+    twice = node("Conv", ["y", "same"], ["z"], pads=[1, 1])
+    dilated = node("Conv", ["z", "a.weight"], ["out"], pads=[2, 2], dilations=[2])
+    nodes = [node("Identity", ["a.weight"], ["same"]), once, twice, dilated]
+    arrays = {"a.weight": W[:3, :, 0, :3]}
+    path = model(tmp_path / "a.onnx", nodes, arrays, (1, 3, 5), ["out"])
+    assert list(weights.read(path).layers) == ["a", "a.1"]

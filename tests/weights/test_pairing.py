@@ -182,6 +182,17 @@ def test_pair__equal_paths_that_do_not_fit_never_cross():
     assert "names={'b': 'a'}" in text
 
 
+def test_pair__no_layer_takes_the_place_of_one_that_cannot_be_read():
+    unread = Layer("other", {"bias": np.ones(3)}, "torch", unread={"weight": "dtype float8"})
+    sources, targets = {"up": unread, "spare": layer()}, {"up": layer()}
+    said = message(sources, targets)
+    assert "layer 'up' has the path of 'up'" in said
+    assert "weight is not read (dtype float8)" in said
+    assert "names={'spare': 'up'}" in said
+    assert paired(sources, targets, {"spare": "up"}) == "spare-up:name"
+    assert paired({"up": unread}, targets) == ""
+
+
 def test_pair__equal_numbers_are_interchangeable():
     shared = layer()
     assert paired({"a": shared, "b": shared}, layers("x")) == "a-x:shape"

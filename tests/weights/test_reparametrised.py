@@ -175,7 +175,7 @@ def test_fold__incomplete_or_ambiguous_sets_raise(state, a, b, c):
         {"weight_g": ones((3, 1)), "weight_v": ones((3, 4), np.int8), "bias": ones(3)},
         {"weight_g": ones((3, 1)), "weight_v": torch.zeros(3, 4, device="meta"), "bias": ones(3)},
     ],
-    ids=str,
+    ids=["orthogonal", "chain", "other name", "mask of a whole kernel", "parts of a whole kernel", "integers", "meta"],
 )
 def test_fold__unknown_computations_cost_only_their_layer(state):
     layers = weights.from_state_dict({**state, "next.weight": ones((3, 2, 1))}).layers

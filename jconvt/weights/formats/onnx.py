@@ -27,7 +27,7 @@ _ROLES: dict[str, tuple[str, ...]] = {
 
 _SAME_RANK = ("AveragePool", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LayerNormalization")
 _SAME_RANK += ("Add", "Cast", "Clip", "Concat", "DepthToSpace", "Dropout", "Identity", "LeakyRelu", "MaxPool", "Mul")
-_SAME_RANK += ("PRelu", "Pad", "Relu", "Resize", "Sigmoid", "Sub", "Tanh", "Upsample")
+_SAME_RANK += ("PRelu", "Pad", "Relu", "Resize", "Sigmoid", "Sub", "Tanh", "Transpose", "Upsample")
 """Operators whose result has as many axes as their first input that is not a constant."""
 
 
@@ -46,18 +46,28 @@ def read(path: pathlib.Path) -> Checkpoint:
 
 def _layers(graph: Any, constants: Constants, onnx: Any) -> dict[str, Layer]:
     layers: dict[str, Layer] = {}
+    calls: set[object] = set()
     sums, ranks = _sums(graph, constants), _Ranks(graph, constants)
     for node in graph.node:
         if node.domain not in ("", "ai.onnx"):
             continue
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if layer := _layer(node, attributes, constants, sums, ranks):
+        layer = _layer(node, attributes, constants, sums, ranks)
+        call = _call(node, constants, sums)
+        if layer is not None and call not in calls:
+            calls.add(call)
             name = constants.origins[next(name for name in node.input[1:] if name)]
             path = node.name.strip("/").replace("/", ".") or name
             path = name.removesuffix(".weight") if name.endswith(".weight") else path
             layers[path if path not in layers else f"{path}.{len(layers)}"] = layer
     unused = [tensor.name for tensor in graph.initializer if tensor.name not in constants.used]
     return layers | {name: Layer(OTHER, {"value": constants[name]}, "onnx") for name in unused}
+
+
+def _call(node: Any, constants: Constants, sums: Mapping[str, str]) -> object:
+    """Return what is equal for the calls of one layer: its constants and its options."""
+    names = [constants.origins.get(name, name) for name in (*node.input[1:], sums.get(node.output[0], ""))]
+    return node.op_type, *names, *sorted(each.SerializeToString() for each in node.attribute)
 
 
 def _sums(graph: Any, constants: Constants) -> dict[str, str]:
@@ -99,10 +109,14 @@ class _Ranks:
                 return len(self._constants.shape(node.input[1]))
             if node.op_type == "Gemm":
                 return 2
-            if node.op_type not in _SAME_RANK:
+            if node.op_type not in _SAME_RANK and not self._is_dense(node):
                 return None
             name = next((each for each in node.input if each not in self._constants), "")
         return self._stated.get(name)
+
+    def _is_dense(self, node: Any) -> bool:
+        matrices = [each for each in node.input if each in self._constants and len(self._constants.shape(each)) == 2]
+        return node.op_type == "MatMul" and len(matrices) == 1
 
 
 def _layer(

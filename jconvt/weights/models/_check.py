@@ -54,8 +54,8 @@ def checked(report: Report, call: Callable[..., Any], check: Check, tolerance: f
         raise ArgumentError(problem, got=got, legal="an output that depends on the weights", fix=fix)
     if tolerance is None:
         parameters = [array for arrays in fitted.values() for array in arrays.values()]
-        tolerance = max(_precision(each.dtype) for each in (*parameters, *ours, *wanted))
-    difference = max(map(_difference, ours, wanted), default=0.0)
+        tolerance = max(precision(each.dtype) for each in (*parameters, *ours, *wanted))
+    difference = max(map(difference_of, ours, wanted), default=0.0)
     if not difference <= tolerance:
         suspects = [f"the pair {row.source!r}, {row.target!r} by order" for row in report.guesses]
         fix = f"look at {listed([*suspects, *report.notes, _UNSTORED])}"
@@ -65,11 +65,12 @@ def checked(report: Report, call: Callable[..., Any], check: Check, tolerance: f
     return dataclasses.replace(report, difference=difference)
 
 
-def _precision(dtype: Any) -> float:
+def precision(dtype: Any) -> float:
+    """Return the relative difference that counts as rounding: the square root of the machine epsilon."""
     return float(jnp.finfo(dtype).eps) ** 0.5 if jnp.issubdtype(dtype, jnp.inexact) else 0.0
 
 
-def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+def difference_of(found: np.ndarray, wanted: np.ndarray) -> float:
     """Return the largest difference, relative to the largest number wanted. It is infinite for other NaNs."""
     if not wanted.size:
         return 0.0

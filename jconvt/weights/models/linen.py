@@ -15,7 +15,7 @@ from ..layouts import ROLES
 from ..matching import fit
 from ..names import Names
 from ..report import Report
-from ._check import Check, checked
+from ._check import Check, checked, difference_of, precision
 from ._modules import dotted, kind, to_checkpoint, to_layer
 
 _Path = tuple[str, ...]
@@ -193,7 +193,8 @@ def _compute(
         fix = "wrap the layer outside of nn.scan, nn.remat, nn.jit and nn.vmap"
         raise ArgumentError("kernels are computed in a transformation", got=got, legal=legal, fix=fix) from error
     for place, (first, *others) in found.items():
-        if any(not np.array_equal(first, each) for each in others):
+        # The compiler may round each call's kernel differently.
+        if any(difference_of(np.asarray(each), np.asarray(first)) > precision(first.dtype) for each in others):
             got, legal = f"{1 + len(others)} calls with other values of {dotted(place)}", "the same in all calls"
             fix = "call the layer always, or never, in the same WeightNorm or SpectralNorm"
             raise ArgumentError("a layer is called with several kernels", got=got, legal=legal, fix=fix)
