@@ -267,5 +267,5 @@ def _ambiguous(
         order = "or pass by_order=True (--by-order), if both sides are in the order of calls"
     problem = f"paths and shapes leave a choice between layers of {checkpoint.source} and of the target"
     got, fix = (indent.join(["", *each]) for indent, each in (("\n    ", lines), ("\n    ", names)))
-    fix = f"check these pairs, which are a guess, and pass them; {order}{fix}"
+    fix = f"check these pairs, which are a guess, and pass them (check= compares outputs); {order}{fix}"
     return ArgumentError(problem, got=f"candidates, side by side{got}", legal="one pairing", fix=fix)

@@ -116,7 +116,7 @@ def test_pair__error_has_candidates_and_the_line_to_paste():
         "    convs1.0  Dense_0  dense  (3, 3)  (3, 3)\n"
         "    convs1.1  Dense_1  dense  (3, 3)  (3, 3)\n"
         "  legal: one pairing\n"
-        "  fix:   check these pairs, which are a guess, and pass them; "
+        "  fix:   check these pairs, which are a guess, and pass them (check= compares outputs); "
         "or pass by_order=True (--by-order), if both sides are in the order of calls\n"
         "    names={\n"
         "        'rgb': 'out',\n"
