@@ -49,6 +49,9 @@ def test_check__equal_outputs(into, original):
     assert f"checked: the outputs differ by {report.difference:.1e} of the largest number" in str(report)
     with pytest.raises(ArgumentError, match=r"\n  legal: 0 or less"):
         into(checkpoint, check=(X, output), tolerance=0)
+    for tolerance in ("0.1", -1, float("nan")):
+        with pytest.raises(ArgumentTypeError, match="tolerance must be a number"):
+            into(checkpoint, check=(X, output), tolerance=tolerance)
 
 
 @LIBRARIES

@@ -31,11 +31,15 @@ def checked(report: Report, call: Callable[..., Any], check: Check, tolerance: f
 
     Raises:
       ArgumentError: the outputs differ in shape or by more than the tolerance, or the reference has only zeros or NaN.
+      ArgumentTypeError: ``check`` is not a pair, or ``tolerance`` not a number.
     """
     if not isinstance(check, tuple) or len(check) != 2:
         got, legal = f"check of type {type(check).__name__}", "a pair"
         fix = "pass check=(inputs, output), with a tuple for several inputs"
         raise ArgumentTypeError("check is not a pair of inputs and an output", got=got, legal=legal, fix=fix)
+    if tolerance is not None and not (isinstance(tolerance, int | float) and tolerance >= 0):
+        got, fix = f"tolerance = {tolerance!r}", "leave it out for the rounding of the dtypes"
+        raise ArgumentTypeError("tolerance must be a number", got=got, legal="0 or more", fix=fix)
     inputs, output = check
     with jax.default_matmul_precision("highest"):
         found = call(*inputs) if isinstance(inputs, tuple) else call(inputs)
@@ -46,12 +50,10 @@ def checked(report: Report, call: Callable[..., Any], check: Check, tolerance: f
         problem = "the loaded model's output has another shape than the reference output"
         raise ArgumentError(problem, got=listed(map(str, shapes)), legal=listed(map(str, legal)), fix=fix)
     if not any((np.isfinite(each) & (each != 0)).any() for each in wanted):
-        problem, got = (
-            "the reference output says nothing",
-            f"no finite number but 0, in shapes {listed(map(str, legal))}",
-        )
+        got = f"no finite number but 0, in shapes {listed(map(str, legal))}"
+        problem, legal = "the reference output says nothing", "an output that depends on the weights"
         fix = "pass other inputs, and the original model's output for them"
-        raise ArgumentError(problem, got=got, legal="an output that depends on the weights", fix=fix)
+        raise ArgumentError(problem, got=got, legal=legal, fix=fix)
     if tolerance is None:
         parameters = [array for arrays in fitted.values() for array in arrays.values()]
         tolerance = max(precision(each.dtype) for each in (*parameters, *ours, *wanted))
