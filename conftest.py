@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pathlib
 
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
@@ -12,6 +13,7 @@ if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 collect_ignore = ["docs/conf.py", "docs/picture.py"]  # they need what only the documentation's build needs
+_PUBLISHED = pathlib.Path(__file__).parent / "tests" / "support" / "published"
 _NEEDS = {
     "docs/from_flax.md": ["flax"],
     "docs/from_keras.md": ["flax", "keras", "tensorflow"],
@@ -28,8 +30,12 @@ _NEEDS = {
     "jconvt/weights/models/linen.py": ["flax"],
     "jconvt/weights/models/nnx.py": ["flax"],
     "jconvt/weights/formats/_hdf5_probe.py": ["h5py"],
+    "tests/support/generated_jax.py": ["equinox", "flax"],
+    "tests/support/generated_keras.py": ["keras"],
+    "tests/support/generated_torch.py": ["safetensors", "torch"],
     "tests/support/make_goldens.py": ["tensorflow"],
     "tests/support/onnxruntime_calls.py": ["onnx", "onnxruntime"],
+    **{f"tests/support/published/{each.name}": ["flax", "keras", "torch"] for each in _PUBLISHED.glob("*.py")},
 }
 """The packages that the code of a file needs besides jconvt. The documentation's build runs the cells of notebooks."""
 
