@@ -44,7 +44,7 @@ class Model(Protocol):
 
 def build(model: Generated, has_wrappers: bool = False) -> Model:
     """Return the model in its library. The wrappers compute the kernels in another way than PyTorch's."""
-    return {"linen": _Linen, "nnx": _NNX, "equinox": _Equinox}[model.library](model, has_wrappers)
+    return {"linen": _Linen, "nnx": _NNX, "equinox": _Equinox}[model.framework](model, has_wrappers)
 
 
 def _numbers(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:

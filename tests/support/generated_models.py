@@ -80,7 +80,7 @@ class Generated:
     layers that the target does not have. ``must_load`` says whether equal paths decide.
     """
 
-    library: str
+    framework: str
     steps: tuple[Unit | Residual, ...]
     sources: tuple[tuple[Path, Unit], ...]
     others: tuple[tuple[Path, Unit], ...]
@@ -110,7 +110,7 @@ class Generated:
     def on(self, library: str) -> "Generated":
         """Return the model for another library, with PyTorch's paths as that library writes them."""
         targets = {unit: spelled(library, path) for unit, path in self.source_of.items()}
-        return dataclasses.replace(self, library=library, targets=targets)
+        return dataclasses.replace(self, framework=library, targets=targets)
 
 
 def run(steps: Sequence[Unit | Residual], apply: Callable[[Unit, Any], Any], activate: Any, x: Any) -> Any:
