@@ -74,7 +74,7 @@ def conv_transpose(
     >>> conv_transpose(inputs, kernel, 2, "same", output_padding=0).ravel()
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
     """
-    x, w = operation.operands(True, inputs=inputs, kernel=kernel)
+    x, w = operation.numbers_or_booleans(inputs=inputs, kernel=kernel)
     spec, layout = convention.resolve(
         x.shape, w.shape, strides, padding, output_padding, data_format, dilation_rate, groups=groups
     )

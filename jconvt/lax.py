@@ -88,12 +88,13 @@ def conv_transpose(
     >>> conv_transpose(x, kernel, (2,), [(1, 1)], transpose_kernel=True).ravel()
     Array([ 10., 101.,  10., 101.,  10., 101.,  10.], dtype=float32)
     """
-    x, w = operation.operands(True, lhs=lhs, rhs=rhs)
+    x, w = operation.numbers_or_booleans(lhs=lhs, rhs=rhs)
     if x.ndim == w.ndim == 2:
-        first_four = strides, padding, rhs_dilation, dimension_numbers
+        arguments = convention.with_spatial_axis(
+            strides, padding, rhs_dilation, dimension_numbers, use_consistent_padding
+        )
         y = conv_transpose(
-            jax.lax.expand_dims(x, (2,)), jax.lax.expand_dims(w, (2,)),
-            *convention.with_spatial_axis(*first_four, use_consistent_padding), transpose_kernel, precision,
+            jax.lax.expand_dims(x, (2,)), jax.lax.expand_dims(w, (2,)), *arguments, transpose_kernel, precision,
             preferred_element_type, feature_group_count=feature_group_count, method=method, out_sharding=out_sharding,
         )  # fmt: skip
         return jax.lax.squeeze(y, (2,))

@@ -6,7 +6,7 @@ This code is the same for every convention: their arguments have become a ``Spec
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,14 +32,23 @@ _SMALL = 1 << 28
 """Outputs of fewer bytes are allocated without a look at the memory of the device."""
 
 
-def operands(booleans: bool = False, /, **arrays: Any) -> list[jax.Array]:
-    """Return the named arguments as arrays of one dtype: of numbers, or of ``booleans`` where these have a meaning.
+def operands(**arrays: Any) -> list[jax.Array]:
+    """Return the named arguments as arrays of one numeric dtype.
 
     Different dtypes are promoted as in ``jax.numpy``. Under ``jax.numpy_dtype_promotion("strict")`` that is an error.
     """
+    return _operands(arrays, _NUMBERS)
+
+
+def numbers_or_booleans(**arrays: Any) -> list[jax.Array]:
+    """Return the named arguments as ``operands`` does, or as booleans if all are."""
+    return _operands(arrays, _KINDS)
+
+
+def _operands(arrays: Mapping[str, Any], kinds: Sequence[Any]) -> list[jax.Array]:
     found = [value if isinstance(value, jax.Array) else _array(value, name) for name, value in arrays.items()]
     dtypes = [array.dtype for array in found]
-    computed = all(_kind(dtype) in (_KINDS if booleans else _NUMBERS) for dtype in dtypes)
+    computed = all(_kind(dtype) in kinds for dtype in dtypes)
     if len(set(dtypes)) == 1 and computed:
         return found
     *names, last = arrays
@@ -91,15 +100,16 @@ def transposed_convolution(
     """
     _check_method(method)
     if plain.is_active():
-        method = "auto"
+        method = "auto"  # so that no limit of a method that does not compute raises an error
     dtype = x.dtype if preferred_element_type is None else _result_dtype(x.dtype, preferred_element_type)
-    if x.dtype == bool:  # products of numbers that are not negative: their sum is 0 only if all are
-        numbers = jnp.float32 if _kind(dtype) is jnp.bool_ else dtype
+    if x.dtype == bool:  # the sum of products of 0 and 1 counts those that are true
+        are_booleans = _kind(dtype) is jnp.bool_
+        numbers = jnp.float32 if are_booleans else dtype
         y = transposed_convolution(
             x.astype(numbers), w.astype(numbers), spec, layout, name=name, method=method, precision=precision,
             out_sharding=out_sharding,
         )  # fmt: skip
-        return y.astype(dtype)
+        return y > 0.5 if are_booleans else y  # a device may round 0, as Winograd's algorithm does
     precision = _precision(default_matmul_precision() if precision is None else precision)
     sizes = spec.output_sizes(layout.spatial(x.shape))
     shape = layout.shape(x.shape[0], sizes, w.shape[spec.rank] * spec.groups)
