@@ -43,11 +43,16 @@ def resolve(
     groups: int = 1,
 ) -> tuple[Spec, Layout]:
     """Resolve a call of ``keras.ops.conv_transpose`` on operands of these shapes, in any number of groups."""
-    if data_format is None and "keras" in sys.modules:  # the setting of a Keras that the caller has imported
-        data_format = sys.modules["keras"].backend.image_data_format()
+    data_format = _default_format() if data_format is None else data_format  # before the cache, as it can change
     return _resolve(
         input_shape, kernel_shape, strides, padding, output_padding, data_format, dilation_rate, groups=groups
     )
+
+
+def _default_format() -> str:
+    """Return the setting of a Keras that the program has imported, or else Keras's default."""
+    backend = getattr(sys.modules.get("keras"), "backend", None)
+    return "channels_last" if backend is None else backend.image_data_format()
 
 
 @memoize
@@ -57,7 +62,7 @@ def _resolve(
     strides: Any,
     padding: Any,
     output_padding: Any,
-    data_format: str | None,
+    data_format: str,
     dilation_rate: Any,
     *,
     groups: int,
@@ -91,11 +96,12 @@ def call(spec: Spec, channels_first: bool = False) -> Call:
     axes, rank = spec.axes, spec.rank
     check_supported(spec, CONVENTION.function, "jconvt.keras.conv_transpose")
     padding, added, computed = _closest(axes)
+    data_format = "channels_first" if channels_first else "channels_last"
     arguments = {
         "strides": shortest(axis.stride for axis in axes),
         "padding": padding,
         "output_padding": None if added is None else shortest(added),
-        "data_format": "channels_first" if channels_first else None,
+        "data_format": None if data_format == _default_format() else data_format,
         "dilation_rate": shortest(axis.dilation for axis in axes),
     }
     defaults = {"strides": 1, "padding": "valid", "output_padding": None, "data_format": None, "dilation_rate": 1}
@@ -147,10 +153,9 @@ def _is_same(padding: Any) -> bool:
 
 def _layout(rank: int, arguments: Mapping[str, Any]) -> Layout:
     named, formats = arguments.get("data_format"), ("channels_last", "channels_first")
-    if named is None:
-        return Layout(rank)
+    named = _default_format() if named is None else named
     named = named.lower() if isinstance(named, str) else named
-    return Layout(rank, one_of(named, "data_format", formats, "leave it out for channels last") == "channels_first")
+    return Layout(rank, one_of(named, "data_format", formats, "pass one of these") == "channels_first")
 
 
 def _padding_arguments(padding: Padding) -> dict[str, Any]:

@@ -258,8 +258,15 @@ def test_keras__data_format_is_the_setting_of_an_imported_keras(monkeypatch):
     first, last = (conv_transpose(x, w, data_format=name) for name in ("channels_first", "channels_last"))
     assert first.shape != last.shape
     np.testing.assert_array_equal(conv_transpose(x, w), first)
+    spec, layout = convention.resolve(x.shape, w.shape)
+    assert (layout.channels_first, convention.CONVENTION.layout(1, {}).channels_first) == (True, True)
+    assert "data_format" not in convention.call(spec, channels_first=True).arguments
+    assert convention.call(spec).arguments["data_format"] == "channels_last"
     setting = "channels_last"
     np.testing.assert_array_equal(conv_transpose(x, w), last)
+    for absent in (None, types.ModuleType("keras")):  # blocked, or imported in part
+        monkeypatch.setitem(sys.modules, "keras", absent)
+        np.testing.assert_array_equal(conv_transpose(x, w), last)
     monkeypatch.delitem(sys.modules, "keras")
     np.testing.assert_array_equal(conv_transpose(x, w), last)
 
