@@ -54,10 +54,11 @@ def _operands(arrays: Mapping[str, Any], kinds: Sequence[Any]) -> list[jax.Array
     *names, last = arrays
     got = ", ".join(f"{name} {dtype}" for name, dtype in zip(arrays, dtypes, strict=True))
     if not computed:
+        wrong, more = ("PRNG-key", "boolean, ") if jnp.bool_ in kinds else ("boolean and PRNG-key", "")
         raise ArgumentTypeError(
-            "boolean and PRNG-key arrays cannot be convolved",
+            f"{wrong} arrays cannot be convolved",
             got=got,
-            legal="integer, floating-point or complex dtypes",
+            legal=f"{more}integer, floating-point or complex dtypes",
             fix="convert with .astype(jnp.float32)",
         )
     try:
