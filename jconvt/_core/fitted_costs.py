@@ -33,7 +33,7 @@ def kind(problem: ProblemShape) -> str:
 
 
 def features(map: Map, method: str, problem: ProblemShape) -> tuple[float, ...]:
-    """One call; FLOPs; FLOPs including those with the zeros of a dilated input; and the bytes that are moved."""
+    """The factors of the constants: 1, FLOPs, FLOPs with the zeros of a dilated input, and the bytes that are moved."""
     moved = problem.bytes("x", "w", "z") + 2 * METHODS[method].temporary_bytes(map, problem)
     return 1.0, problem.flops, problem.flops * problem.dilation_overhead, moved
 

@@ -69,7 +69,7 @@ def _transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtyp
     rank, dilations = spec.rank, [axis.dilation for axis in spec.axes]
     if any(axis.stride > 1 for axis in spec.axes):
         w, dilations = _zero_filled(w, spec), [1] * rank
-    extents = [(taps - 1) * dilation + 1 for taps, dilation in zip(w.shape, dilations, strict=False)]
+    extents = [(taps - 1) * dilation + 1 for taps, dilation in zip(w.shape[:rank], dilations, strict=True)]
     image = (0, layout.channel_axis, *layout.spatial_axes)
     canvas = lax.conv_general_dilated(
         x,
@@ -95,8 +95,8 @@ def _zero_filled(w: Array, spec: Spec) -> Array:
             w = w.reshape(*w.shape[:i], axis.kernel * axis.dilation, *w.shape[i + 2 :])
         # If one axis of a grouped convolution is dilated by the size of its kernel, TensorFlow Lite's converter takes
         # it for a bilinear resize, whatever the taps are. One more zero prevents that.
-        more = spec.groups > 1 and axis.extent == axis.stride
-        w = _pad(w, (i,), [(0, axis.extent + more - w.shape[i])])
+        extra_zero = spec.groups > 1 and axis.extent == axis.stride
+        w = _pad(w, (i,), [(0, axis.extent + extra_zero - w.shape[i])])
     return w
 
 
