@@ -114,12 +114,11 @@ def test_tflite__every_geometry_of_one_and_two_axes():
 @pytest.mark.filterwarnings("ignore")
 def test_tflite__depthwise():
     """Where the stride is the size of the kernel, the converter is tempted to resize instead."""
-    sizes = ((1, 2, 2), (1, 4, 2), (2, 2, 2), (2, 3, 2), (1, 3, 3), (1, 3, 1))
-    check(in_tflite, [(Spec((Axis(k, s), Axis(2, 1))[:rank], groups=3), Layout(rank)) for rank, k, s in sizes])
+    check(in_tflite, [*geometries(ranks=(1, 2), groups=(3,))])
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("spec", [Spec((Axis(2, 2),) * 3), Spec((Axis(4, 2),), groups=2)])
+@pytest.mark.parametrize("spec", [Spec((Axis(2, 2),) * 3), Spec((Axis(4, 2),), groups=2)], ids=["axes", "groups"])
 def test_tflite__lacks_three_axes_and_groups(spec):
     """These are errors. If TensorFlow Lite learns them, change the documentation."""
     pytest.importorskip("tensorflow")
@@ -140,6 +139,15 @@ def test_onnx__lacks_three_axes():
     x, up, _ = problem(Spec((Axis(2, 2),) * 3), Layout(3))
     with pytest.raises(NotImplementedError, match="layouts"):
         in_onnxruntime([up], [x])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_onnx__lacks_symbolic_sizes_past_the_last_stamp():
+    pytest.importorskip("jax2onnx", exc_type=ImportError)
+    x, up, _ = problem(Spec((Axis(2, 3, hi=-1),)), Layout(1))
+    in_onnxruntime([up], [x])
+    with pytest.raises(Exception, match="B"):
+        in_onnxruntime([up], [x], shape=("B", *x.shape[1:]))
 
 
 def models():
