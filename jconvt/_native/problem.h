@@ -1,0 +1,33 @@
+// A geometry with sizes: what a kernel needs to know about a call. Plain integers, the same for every instruction set.
+//
+//   <z, T(x, w)>  =  sum over n, i, t, c, o of  x[n, i, c] * w[t, o, c] * z[n, i * stride + t * dilation - lo, o]
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace jconvt {
+
+// The three maps of that sum: T(x, w) -> z, F(z, w) -> x, and G(x, z) -> w.
+enum class Map { kTranspose, kForward, kKernelGradient };
+
+enum class Dtype { kFloat32, kFloat64, kBfloat16, kFloat16 };
+
+// One spatial axis. The canvas of x_size pixels is cropped by lo at its beginning, and to z_size pixels.
+struct Axis {
+  int64_t kernel, stride, dilation, lo, x_size, z_size;
+};
+
+// Where an image's elements are, in elements: channels last or channels first.
+struct Strides {
+  int64_t batch, channel, axis[3];
+};
+
+// Problems of fewer axes have leading axes of size 1. Channels are those of one group. w is always contiguous, in the
+// order (taps..., o, groups * c). No size is 0.
+struct Problem {
+  int64_t batch, groups, c, o;
+  Axis axis[3];
+  Strides x, z;
+};
+
+}  // namespace jconvt
