@@ -10,6 +10,7 @@ from ._geometry.axis import Axis
 from ._geometry.kernel_layout import KernelConversion, KernelLayout
 from ._geometry.layout import Layout
 from ._geometry.spec import Spec
+from ._native import NativeStatus, native_status
 from ._translation import Translation, translate
 from .errors import ArgumentError, ArgumentTypeError
 from .tensorflow import conv1d_transpose, conv2d_transpose, conv3d_transpose, conv_transpose
@@ -30,6 +31,7 @@ __all__ = [
     "KernelConversion",
     "KernelLayout",
     "Layout",
+    "NativeStatus",
     "Product",
     "Spec",
     "Translation",
@@ -41,6 +43,7 @@ __all__ = [
     "explain",
     "keras",
     "lax",
+    "native_status",
     "onnx",
     "plain_jax",
     "tensorflow",
