@@ -30,7 +30,7 @@ class KernelGradient {
     lanes_from_z_ = 4 * p_.c < 3 * kLanes<T> && joined > p_.c && joined >= kLanes<T>;
     joined_ = contiguous && (lanes_from_z_ || p_.o < 2 * kMaxRows[kMaxVectors]);
     make_tap_sets();
-    const int64_t wide = lanes_from_z_ ? joined : p_.c;
+    const int64_t wide = lanes_from_z_ ? p_.axis[2].kernel * p_.o : p_.c;
     const int64_t vectors = ceil_div(wide, kLanes<T>);
     for (int64_t first = 0; first < vectors;) {
       const int now = vectors_of_tile(vectors - first);
