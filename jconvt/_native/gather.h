@@ -55,12 +55,7 @@ class DenseGather {
  public:
   DenseGather(const Gather<S> &gather, int threads) : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
     for (int i = 0; i < 3; ++i) phases_[i] = g_.transposed ? transpose_phases(g_.axis[i]) : forward_phases(g_.axis[i]);
-    const int64_t vectors = ceil_div(g_.width, kLanes<T>);
-    for (int64_t first = 0; first < vectors;) {
-      const int now = vectors_of_tile(vectors - first);
-      tiles_.push_back({first * kLanes<T>, smaller((first + now) * kLanes<T>, g_.width)});
-      first += now;
-    }
+    tiles_ = tiles_of<T>(g_.width);
     const int64_t widest = round_up(tiles_[0].size(), kLanes<T>);
     piece_ = smaller(g_.depth, larger<int64_t>(1, kPanelBytes / (widest * static_cast<int64_t>(sizeof(T)))));
     const int64_t taps = most_taps(0) * most_taps(1) * most_taps(2), slots = larger<int64_t>(1, taps * ceil_div(g_.depth, piece_));

@@ -31,12 +31,7 @@ class KernelGradient {
     joined_ = contiguous && (lanes_from_z_ || p_.o < 2 * kMaxRows[kMaxVectors]);
     make_tap_sets();
     const int64_t wide = lanes_from_z_ ? p_.axis[2].kernel * p_.o : p_.c;
-    const int64_t vectors = ceil_div(wide, kLanes<T>);
-    for (int64_t first = 0; first < vectors;) {
-      const int now = vectors_of_tile(vectors - first);
-      tiles_.push_back({first * kLanes<T>, smaller((first + now) * kLanes<T>, wide)});
-      first += now;
-    }
+    tiles_ = tiles_of<T>(wide);
     rows_ = p_.batch * phases_[0].count * phases_[1].count;
     const int64_t row = phases_[2].count;
     rows_at_once_ = larger<int64_t>(1, smaller(rows_, kPixelsAtOnce / row));
