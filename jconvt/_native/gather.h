@@ -88,11 +88,11 @@ class DenseGather {
     split_ = 1;
     for (const int i : {2, 0, 3})
       if (counts[i] > counts[split_]) split_ = i;
-    constexpr int64_t kTasksOfThread = 4, kPixelsOfTask = 128;
+    constexpr int64_t kTasksOfThread = 4, kPixelsOfTask = 128, kNumbersOfTask = 1 << 16;
     const int64_t pixels = counts[0] * counts[1] * counts[2] * counts[3];
     const int64_t wanted = ceil_div(kTasksOfThread * threads, phases() * g_.groups * static_cast<int64_t>(tiles_.size()));
-    parts_ = larger<int64_t>(1, smaller(smaller(wanted, counts[split_]), pixels / kPixelsOfTask));
-    if (threads == 1) parts_ = 1;
+    parts_ = threads == 1 ? 1 : larger<int64_t>(1, smaller(smaller(wanted, counts[split_]), pixels / kPixelsOfTask));
+    if (g_.depthwise) parts_ = smaller(counts[split_], ceil_div(pixels * g_.width, kNumbersOfTask));
   }
 
   struct Slot {  // a piece of a tap's matrix
@@ -101,8 +101,9 @@ class DenseGather {
   };
 
   void task(int64_t task, int thread) {
-    const int64_t part = task % parts_;
-    task /= parts_;
+    // Parts come last, so that the next task reads the same input, except where tasks pack many taps.
+    const int64_t others = tasks() / parts_, part = g_.depthwise ? task / others : task % parts_;
+    task = g_.depthwise ? task % others : task / parts_;
     const Range tile = tiles_[static_cast<size_t>(task % static_cast<int64_t>(tiles_.size()))];
     task /= static_cast<int64_t>(tiles_.size());
     const int64_t group = task % g_.groups;
