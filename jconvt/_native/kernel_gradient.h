@@ -139,22 +139,26 @@ class KernelGradient {
     task /= tile_parts_;
     const int64_t group = task % p_.groups, tap_part = task / p_.groups;
     const Range units{units_ * tap_part / tap_parts_, units_ * (tap_part + 1) / tap_parts_};
-    Work work{group, tiles, sums_ + part * taps() * p_.o * total_, reinterpret_cast<T *>(scratch_ + thread * thread_bytes_), nullptr, nullptr, {}};
+    Work work{group, tiles, sums_ + part * taps() * p_.o * total_, reinterpret_cast<T *>(scratch_ + thread * thread_bytes_), nullptr, nullptr, false, {}};
     work.z_panel = work.product + kSumBytes / sizeof(T);
     work.panel = work.z_panel + (z_packed_ ? z_row_ * rows_at_once_ * pixels_at_once_ : 0);
-    for (int64_t i = units.begin; i < units.end; ++i) {
-      const TapSet *set = joined_ ? nullptr : &sets_[static_cast<size_t>(i % static_cast<int64_t>(sets_.size()))];
-      clear(work, set ? i / static_cast<int64_t>(sets_.size()) : i, set ? Range{set->tap, set->tap + 1} : Range{0, p_.axis[2].kernel});
-    }
-    for (int64_t i = chunks_ * part / parts_; i < chunks_ * (part + 1) / parts_; ++i) {
+    if (joined_)
+      for (int64_t tap01 = units.begin; tap01 < units.end; ++tap01) clear(work, tap01, {0, p_.axis[2].kernel});
+    const Range chunks{chunks_ * part / parts_, chunks_ * (part + 1) / parts_};
+    for (int64_t i = chunks.begin; i < chunks.end; ++i) {
       const Chunk chunk = chunk_at(i);
+      work.accumulate = joined_ || i > chunks.begin;
       if (!lanes_from_z_ && !depthwise_) pack_x(chunk, work);
       for (int64_t j = units.begin * sets_of_unit_; j < units.end * sets_of_unit_; ++j) {
         const int64_t tap01 = j / static_cast<int64_t>(sets_.size());
         const Tap *tap0 = tap_at(0, tap01 / p_.axis[1].kernel), *tap1 = tap_at(1, tap01 % p_.axis[1].kernel);
         TapSet set = sets_[static_cast<size_t>(j % static_cast<int64_t>(sets_.size()))];
         set.pixels = set.pixels & chunk.pixels;
-        if (!tap0 || !tap1 || set.pixels.size() <= 0) continue;
+        if (!work.accumulate && lanes_from_z_) clear(work, tap01, {set.tap, set.tap + 1});
+        if (!tap0 || !tap1 || set.pixels.size() <= 0) {
+          if (!work.accumulate) clear(work, tap01, {set.tap, set.tap + 1});
+          continue;
+        }
         if (depthwise_) {
           multiply_depthwise(chunk, *tap0, *tap1, set, tap01, work);
         } else if (lanes_from_z_) {
@@ -177,6 +181,7 @@ class KernelGradient {
     int64_t group;
     Range tiles;
     T *sums, *product, *z_panel, *panel;
+    bool accumulate;
     std::vector<Segment<T>> segments;
   };
 
@@ -257,7 +262,7 @@ class KernelGradient {
           for (int64_t pixel = 0; pixel < set.pixels.size(); ++pixel, to += z_row_) copy(z + pixel * z_step(), to, p_.o);
       }
       multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(segment), 0, z_packed_ ? z_row_ : z_step(), tile(i).size(),
-                                 matrix(work, tap01, set.tap) + tile(i).begin, total_, true},
+                                 matrix(work, tap01, set.tap) + tile(i).begin, total_, work.accumulate},
                                 static_cast<int>(row_size / kLanes<T>), set.count * p_.o);
     }
   }
