@@ -5,71 +5,108 @@
 #error "define JCONVT_ISA as baseline, avx2, avx512 or avx512_bf16"
 #endif
 
+#include "kernel_gradient.h"
+#include "stamp.h"
+
 namespace jconvt::JCONVT_ISA {
 namespace {
 
-// Half precision as the bits of its numbers.
-struct Bfloat16 {
-  uint16_t bits;
-  operator float() const {
-    const uint32_t wide = uint32_t{bits} << 16;
-    float value;
-    __builtin_memcpy(&value, &wide, 4);
-    return value;
+// An image with contiguous channels, in the type of sums: itself, or a copy in scratch memory.
+template <class S>
+struct Image {
+  const Sum<S> *data;
+  Strides strides;
+};
+
+template <class S>
+struct Staging {
+  const S *from;
+  Strides from_strides;
+  Sum<S> *to;
+  Strides to_strides;
+  int64_t channels, size1, size2;
+
+  void row(int64_t n, int64_t i) const {
+    for (int64_t j = 0; j < size1; ++j) {
+      const S *source = from + n * from_strides.batch + i * from_strides.axis[0] + j * from_strides.axis[1];
+      Sum<S> *target = to + n * to_strides.batch + i * to_strides.axis[0] + j * to_strides.axis[1];
+      if (from_strides.channel == 1) {
+        copy(source, target, size2 * channels);
+      } else {
+        transpose(source, from_strides.channel, target, channels, channels, size2);
+      }
+    }
   }
 };
 
-template <class T, class Sum>
-void naive(Map map, const Problem &p, const T *x, const T *w, const T *z, Sum *out) {
-  const Axis *a = p.axis;
-  for (int64_t n = 0; n < p.batch; ++n)
-    for (int64_t g = 0; g < p.groups; ++g)
-      for (int64_t i0 = 0; i0 < a[0].x_size; ++i0)
-        for (int64_t i1 = 0; i1 < a[1].x_size; ++i1)
-          for (int64_t i2 = 0; i2 < a[2].x_size; ++i2)
-            for (int64_t t0 = 0; t0 < a[0].kernel; ++t0)
-              for (int64_t t1 = 0; t1 < a[1].kernel; ++t1)
-                for (int64_t t2 = 0; t2 < a[2].kernel; ++t2) {
-                  const int64_t z0 = i0 * a[0].stride + t0 * a[0].dilation - a[0].lo;
-                  const int64_t z1 = i1 * a[1].stride + t1 * a[1].dilation - a[1].lo;
-                  const int64_t z2 = i2 * a[2].stride + t2 * a[2].dilation - a[2].lo;
-                  if (z0 < 0 || z1 < 0 || z2 < 0 || z0 >= a[0].z_size || z1 >= a[1].z_size || z2 >= a[2].z_size) continue;
-                  const int64_t tap = (t0 * a[1].kernel + t1) * a[2].kernel + t2;
-                  for (int64_t o = 0; o < p.o; ++o)
-                    for (int64_t c = 0; c < p.c; ++c) {
-                      const int64_t at_x = n * p.x.batch + i0 * p.x.axis[0] + i1 * p.x.axis[1] + i2 * p.x.axis[2] + (g * p.c + c) * p.x.channel;
-                      const int64_t at_z = n * p.z.batch + z0 * p.z.axis[0] + z1 * p.z.axis[1] + z2 * p.z.axis[2] + (g * p.o + o) * p.z.channel;
-                      const int64_t at_w = (tap * p.o + o) * p.groups * p.c + g * p.c + c;
-                      if (map == Map::kTranspose) out[at_z] += Sum(x[at_x]) * Sum(w[at_w]);
-                      if (map == Map::kForward) out[at_x] += Sum(z[at_z]) * Sum(w[at_w]);
-                      if (map == Map::kKernelGradient) out[at_w] += Sum(x[at_x]) * Sum(z[at_z]);
-                    }
-                }
+template <class S>
+bool stage(const S *from, const Strides &strides, int64_t batch, int64_t channels, const int64_t *sizes, Pool &pool, Image<S> *image) {
+  image->strides = strides;
+  if constexpr (std::is_same_v<S, Sum<S>>) {
+    image->data = from;
+    if (strides.channel == 1) return true;
+  }
+  Strides &to = image->strides;
+  to.channel = 1;
+  to.axis[2] = channels;
+  to.axis[1] = to.axis[2] * sizes[2];
+  to.axis[0] = to.axis[1] * sizes[1];
+  to.batch = to.axis[0] * sizes[0];
+  auto *copied = static_cast<Sum<S> *>(pool.scratch(static_cast<size_t>(batch * to.batch) * sizeof(Sum<S>)));
+  if (!copied) return false;
+  image->data = copied;
+  struct Rows {
+    Staging<S> staging;
+    int64_t count;
+  } rows{{from, strides, copied, to, channels, sizes[1], sizes[2]}, sizes[0]};
+  pool.run(batch * sizes[0], [](void *context, int64_t task, int) {
+    const Rows &rows = *static_cast<const Rows *>(context);
+    rows.staging.row(task / rows.count, task % rows.count);
+  }, &rows);
+  return true;
 }
 
-template <class T>
-void typed(Map map, const Problem &p, const void *a, const void *b, void *out) {
-  const T *x = static_cast<const T *>(map == Map::kForward ? nullptr : a), *z = static_cast<const T *>(map == Map::kForward ? a : b);
-  const T *w = static_cast<const T *>(map == Map::kKernelGradient ? nullptr : b);
-  int64_t size = 1;
-  if (map == Map::kKernelGradient) {
-    size = p.axis[0].kernel * p.axis[1].kernel * p.axis[2].kernel * p.o * p.c * p.groups;
-  } else {
-    size = p.batch * (map == Map::kForward ? p.x.batch : p.z.batch);
+template <class S>
+bool gather(const Gather<S> &gather, Pool &pool) {
+  return !gather.depthwise && StampGather<S>::suits(gather) ? StampGather<S>(gather).run(pool) : DenseGather<S>(gather, pool.threads()).run(pool);
+}
+
+template <class S>
+bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
+  const bool depthwise = p.groups > 1 && p.c == 1 && p.o == 1;
+  const int64_t groups = depthwise ? 1 : p.groups, c = depthwise ? p.groups : p.c, o = depthwise ? p.groups : p.o;
+  int64_t x_sizes[3], z_sizes[3];
+  for (int i = 0; i < 3; ++i) {
+    x_sizes[i] = p.axis[i].x_size;
+    z_sizes[i] = p.axis[i].z_size;
   }
-  __builtin_memset(out, 0, size * sizeof(T));
-  naive(map, p, x, w, z, static_cast<T *>(out));
+  Image<S> x, z;
+  switch (map) {
+    case Map::kTranspose:
+      if (!stage(a, p.x, p.batch, p.groups * p.c, x_sizes, pool, &x)) return false;
+      return gather<S>({true, depthwise, p.batch, groups, depthwise ? 1 : c, o, p.axis, x.strides, p.z, x.data, b, out}, pool);
+    case Map::kForward:
+      if (!stage(a, p.z, p.batch, p.groups * p.o, z_sizes, pool, &z)) return false;
+      return gather<S>({false, depthwise, p.batch, groups, depthwise ? 1 : o, c, p.axis, z.strides, p.x, z.data, b, out}, pool);
+    default:
+      if (!stage(a, p.x, p.batch, p.groups * p.c, x_sizes, pool, &x)) return false;
+      if (!stage(b, p.z, p.batch, p.groups * p.o, z_sizes, pool, &z)) return false;
+      return KernelGradient<S>({p, x.strides, z.strides, x.data, z.data, out}).run(pool);
+  }
 }
 
 }  // namespace
 
-bool compute(Map map, Dtype dtype, const Problem &p, const void *a, const void *b, void *out, Pool &) {
-  if (dtype == Dtype::kFloat64) {
-    typed<double>(map, p, a, b, out);
-  } else {
-    typed<float>(map, p, a, b, out);
+bool compute(Map map, Dtype dtype, const Problem &problem, const void *a, const void *b, void *out, Pool &pool) {
+  const auto as = [&]<class S>() {
+    return compute_as(map, problem, static_cast<const S *>(a), static_cast<const S *>(b), static_cast<S *>(out), pool);
+  };
+  switch (dtype) {
+    case Dtype::kFloat32: return as.template operator()<float>();
+    case Dtype::kFloat64: return as.template operator()<double>();
+    case Dtype::kBfloat16: return as.template operator()<Bfloat16>();
+    default: return as.template operator()<Float16>();
   }
-  return true;
 }
 
 }  // namespace jconvt::JCONVT_ISA

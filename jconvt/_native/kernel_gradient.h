@@ -1,0 +1,290 @@
+// G: each tap's matrix sums, over the pixels that the tap joins, the outer product of a pixel of z and one of x.
+#pragma once
+#include "pool.h"
+#include "taps.h"
+#include "tile.h"
+
+namespace jconvt::JCONVT_ISA {
+
+// x and z have contiguous channels. w is in the order (taps..., o, groups * c).
+template <class S>
+struct Gradient {
+  const Problem &problem;
+  Strides x_strides, z_strides;
+  const Sum<S> *x, *z;
+  S *w;
+};
+
+template <class S>
+class KernelGradient {
+  using T = Sum<S>;
+  static constexpr int64_t kPixelsAtOnce = 1024;  // packed: they stay in the second cache while taps pass
+
+ public:
+  explicit KernelGradient(const Gradient<S> &gradient) : g_(gradient), p_(gradient.problem) {
+    for (int i = 0; i < 3; ++i) phases_[i] = forward_phases(p_.axis[i])[0];
+    depthwise_ = p_.groups > 1 && p_.c == 1 && p_.o == 1;
+    if (depthwise_) std::swap(p_.c, p_.groups);  // the groups share the lanes of vectors
+    total_ = p_.c * p_.groups;
+    // The channels of z follow each other from tap to tap, so that few of them make one product with many rows.
+    const bool contiguous = p_.groups == 1 && p_.axis[2].dilation == 1;
+    const int64_t joined = p_.o * (contiguous ? p_.axis[2].kernel : 1);
+    lanes_from_z_ = !depthwise_ && 4 * p_.c < 3 * kLanes<T> && joined > p_.c && joined >= kLanes<T>;
+    joined_ = depthwise_ || (contiguous && (lanes_from_z_ || p_.o < 2 * kMaxRows[kMaxVectors]));
+    make_tap_sets();
+    const int64_t wide = lanes_from_z_ ? p_.axis[2].kernel * p_.o : p_.c;
+    tiles_ = tiles_of<T>(wide);
+    rows_ = p_.batch * phases_[0].count * phases_[1].count;
+    const int64_t row = phases_[2].count;
+    rows_at_once_ = larger<int64_t>(1, smaller(rows_, kPixelsAtOnce / row));
+    pixels_at_once_ = smaller(row, kPixelsAtOnce);
+    chunks_ = ceil_div(rows_, rows_at_once_) * ceil_div(row, pixels_at_once_);
+    thread_bytes_ = round_up(rows_at_once_ * pixels_at_once_ * kMaxVectors * kVectorBytes, 64) + kSumBytes;
+    choose_parts();
+  }
+
+  bool run(Pool &pool) {
+    const int64_t size = taps() * p_.o * total_, sums = std::is_same_v<S, T> && parts_ == 1 ? 0 : parts_;
+    const int64_t bytes = round_up(thread_bytes_ * pool.threads(), 64);
+    scratch_ = static_cast<char *>(pool.scratch(static_cast<size_t>(bytes + sums * size * static_cast<int64_t>(sizeof(T)))));
+    if (!scratch_) return false;
+    if (sums) {
+      sums_ = reinterpret_cast<T *>(scratch_ + bytes);
+    } else if constexpr (std::is_same_v<S, T>) {
+      sums_ = g_.w;
+    }
+    const int64_t tasks = tap_parts_ * p_.groups * static_cast<int64_t>(tiles_.size()) * parts_;
+    pool.run(tasks, [](void *self, int64_t task, int thread) { static_cast<KernelGradient *>(self)->task(task, thread); }, this);
+    if (sums)
+      pool.run(taps(), [](void *self, int64_t tap, int) { static_cast<KernelGradient *>(self)->add_parts(tap); }, this);
+    return true;
+  }
+
+ private:
+  static constexpr int64_t kMaxTaps = 16, kSumBytes = kMaxVectors * kVectorBytes * kMaxTaps;
+
+  // Taps along the last axis, from tap to tap + count, that join the same pixels of x.
+  struct TapSet {
+    int64_t tap, count, first;
+    Range pixels;
+  };
+
+  int64_t taps() const { return p_.axis[0].kernel * p_.axis[1].kernel * p_.axis[2].kernel; }
+
+  void make_tap_sets() {
+    if (!joined_) {
+      for (int64_t t = 0; t < p_.axis[2].kernel; ++t) {
+        const Tap *tap = tap_at(2, t);
+        sets_.push_back({t, 1, tap ? tap->first : 0, tap ? tap->outputs : Range{0, 0}});
+      }
+      return;
+    }
+    for (const Range piece : phases_[2].pieces()) {
+      TapSet set{0, 0, 0, piece};
+      for (const Tap &tap : phases_[2].taps)
+        if (tap.outputs.begin <= piece.begin && piece.begin < tap.outputs.end) {
+          if (set.count == 0) set = {tap.tap, 0, tap.first, piece};
+          ++set.count;
+        }
+      if (set.count) sets_.push_back(set);
+    }
+  }
+
+  // Tasks share out the sets of taps, as far as these have no taps in common. Where tasks are few, the pixels are split,
+  // too, in a way that does not depend on the number of threads, so that the order of sums does not, either.
+  void choose_parts() {
+    constexpr int64_t kTasks = 8, kPixelsOfPart = 4096;
+    sets_of_unit_ = joined_ ? static_cast<int64_t>(sets_.size()) : 1;
+    units_ = p_.axis[0].kernel * p_.axis[1].kernel * (joined_ ? 1 : static_cast<int64_t>(sets_.size()));
+    const int64_t others = p_.groups * static_cast<int64_t>(tiles_.size());
+    tap_parts_ = smaller(units_, ceil_div(4 * kTasks, others));
+    parts_ = 1;
+    if (tap_parts_ * others < kTasks && taps() * p_.o * total_ < rows_ * phases_[2].count * (p_.c + p_.o) * p_.groups / 8)
+      parts_ = larger<int64_t>(1, smaller(smaller(kTasks, chunks_), rows_ * phases_[2].count / kPixelsOfPart));
+  }
+
+  // Rows of x, and the pixels of each, that are packed at once.
+  struct Chunk {
+    Range rows, pixels;
+  };
+  Chunk chunk_at(int64_t chunk) const {
+    const int64_t row = phases_[2].count, of_row = ceil_div(row, pixels_at_once_);
+    const int64_t first_row = chunk / of_row * rows_at_once_, first = chunk % of_row * pixels_at_once_;
+    return {{first_row, smaller(rows_, first_row + rows_at_once_)}, {first, smaller(row, first + pixels_at_once_)}};
+  }
+
+  void task(int64_t task, int thread) {
+    const int64_t part = task % parts_;
+    task /= parts_;
+    const Range tile = tiles_[static_cast<size_t>(task % static_cast<int64_t>(tiles_.size()))];
+    task /= static_cast<int64_t>(tiles_.size());
+    const int64_t group = task % p_.groups, tap_part = task / p_.groups;
+    const Range units{units_ * tap_part / tap_parts_, units_ * (tap_part + 1) / tap_parts_};
+    Work work{group, tile, sums_ + part * taps() * p_.o * total_, reinterpret_cast<T *>(scratch_ + thread * thread_bytes_), nullptr, {}};
+    work.panel = work.product + kSumBytes / sizeof(T);
+    if (joined_) {
+      for (int64_t tap01 = units.begin; tap01 < units.end; ++tap01) clear(work, tap01, {0, p_.axis[2].kernel});
+    } else {
+      for (int64_t unit = units.begin; unit < units.end; ++unit) {
+        const TapSet &set = sets_[static_cast<size_t>(unit % static_cast<int64_t>(sets_.size()))];
+        clear(work, unit / static_cast<int64_t>(sets_.size()), {set.tap, set.tap + 1});
+      }
+    }
+    for (int64_t i = chunks_ * part / parts_; i < chunks_ * (part + 1) / parts_; ++i) {
+      const Chunk chunk = chunk_at(i);
+      if (!lanes_from_z_ && !depthwise_) pack_x(chunk, work);
+      for (int64_t j = units.begin * sets_of_unit_; j < units.end * sets_of_unit_; ++j) {
+        const int64_t tap01 = j / static_cast<int64_t>(sets_.size());
+        const Tap *tap0 = tap_at(0, tap01 / p_.axis[1].kernel), *tap1 = tap_at(1, tap01 % p_.axis[1].kernel);
+        TapSet set = sets_[static_cast<size_t>(j % static_cast<int64_t>(sets_.size()))];
+        set.pixels = set.pixels & chunk.pixels;
+        if (!tap0 || !tap1 || set.pixels.size() <= 0) continue;
+        if (depthwise_) {
+          multiply_depthwise(chunk, *tap0, *tap1, set, tap01, work);
+        } else if (lanes_from_z_) {
+          multiply_by_x(chunk, *tap0, *tap1, set, tap01, work);
+        } else {
+          multiply_by_z(chunk, *tap0, *tap1, set, tap01, work);
+        }
+      }
+    }
+  }
+
+  const Tap *tap_at(int axis, int64_t index) const {
+    for (const Tap &tap : phases_[axis].taps)
+      if (tap.tap == index) return &tap;
+    return nullptr;
+  }
+
+  // What a task works on, and its memory.
+  struct Work {
+    int64_t group;
+    Range tile;
+    T *sums, *product, *panel;
+    std::vector<Segment<T>> segments;
+  };
+
+  // The matrix of a tap in sums, of this group.
+  T *matrix(const Work &work, int64_t tap01, int64_t tap) const {
+    return work.sums + (tap01 * p_.axis[2].kernel + tap) * p_.o * total_ + work.group * p_.c;
+  }
+
+  void clear(const Work &work, int64_t tap01, Range taps) const {
+    const Range rows = lanes_from_z_ ? work.tile & Range{taps.begin * p_.o, taps.end * p_.o} : Range{taps.begin * p_.o, taps.end * p_.o};
+    const Range columns = lanes_from_z_ ? Range{0, p_.c} : work.tile;
+    for (int64_t row = rows.begin; row < rows.end; ++row)
+      std::memset(matrix(work, tap01, 0) + row * total_ + columns.begin, 0, static_cast<size_t>(columns.size()) * sizeof(T));
+  }
+
+  struct Row {
+    int64_t n, i0, i1;
+  };
+  Row row_at(int64_t row) const {
+    const int64_t size = phases_[0].count * phases_[1].count;
+    return {row / size, row % size / phases_[1].count, row % phases_[1].count};
+  }
+  const T *x_at(Row row, int64_t group) const {
+    return g_.x + row.n * g_.x_strides.batch + row.i0 * g_.x_strides.axis[0] + row.i1 * g_.x_strides.axis[1] + group * p_.c;
+  }
+  // The pixel of z that the taps join with the first pixel of the set's, or nullptr if they join none of this row.
+  const T *z_at(Row row, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t group) const {
+    if (row.i0 < tap0.outputs.begin || row.i0 >= tap0.outputs.end || row.i1 < tap1.outputs.begin || row.i1 >= tap1.outputs.end)
+      return nullptr;
+    return g_.z + row.n * g_.z_strides.batch + (tap0.first + phases_[0].step_in * row.i0) * g_.z_strides.axis[0] +
+           (tap1.first + phases_[1].step_in * row.i1) * g_.z_strides.axis[1] +
+           (set.first + phases_[2].step_in * set.pixels.begin) * g_.z_strides.axis[2] + group * p_.o;
+  }
+  int64_t z_step() const { return phases_[2].step_in * g_.z_strides.axis[2]; }
+  static int64_t padded(int64_t lanes) { return round_up(lanes, kLanes<T>); }
+
+  // `lanes` numbers of each of `pixels` pixels, followed by zeros up to whole vectors.
+  static void pack(const T *from, int64_t from_pixel, int64_t pixels, int64_t lanes, T *to) {
+    for (int64_t i = 0; i < pixels; ++i, from += from_pixel, to += padded(lanes)) {
+      copy(from, to, lanes);
+      for (int64_t lane = lanes; lane < padded(lanes); ++lane) to[lane] = 0;
+    }
+  }
+
+  void pack_x(const Chunk &chunk, Work &work) const {
+    const int64_t lanes = work.tile.size();
+    T *to = work.panel;
+    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, to += chunk.pixels.size() * padded(lanes))
+      pack(x_at(row_at(row), work.group) + chunk.pixels.begin * g_.x_strides.axis[2] + work.tile.begin, g_.x_strides.axis[2],
+           chunk.pixels.size(), lanes, to);
+  }
+
+  // Lanes are channels of x. The rows of the product are channels of z, for one tap after the other.
+  void multiply_by_z(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
+    const int64_t row_size = padded(work.tile.size());
+    work.segments.clear();
+    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
+      if (const T *z = z_at(row_at(row), tap0, tap1, set, work.group)) {
+        const int64_t pixel = (row - chunk.rows.begin) * chunk.pixels.size() + set.pixels.begin - chunk.pixels.begin;
+        work.segments.push_back({z, work.panel + pixel * row_size, set.pixels.size()});
+      }
+    multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(work.segments.size()), 0, z_step(), work.tile.size(),
+                               matrix(work, tap01, set.tap) + work.tile.begin, total_, true},
+                              static_cast<int>(row_size / kLanes<T>), set.count * p_.o);
+  }
+
+  // Lanes are channels of z, for one tap after the other. The rows of the product are channels of x.
+  void multiply_by_x(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
+    const Range lanes = work.tile & Range{set.tap * p_.o, (set.tap + set.count) * p_.o};
+    if (lanes.size() <= 0) return;
+    const int64_t row_size = padded(lanes.size()), x_step = g_.x_strides.axis[2];
+    work.segments.clear();
+    T *to = work.panel;
+    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
+      if (const T *z = z_at(row_at(row), tap0, tap1, set, work.group)) {
+        pack(z + lanes.begin - set.tap * p_.o, z_step(), set.pixels.size(), lanes.size(), to);
+        work.segments.push_back({x_at(row_at(row), work.group) + set.pixels.begin * x_step, to, set.pixels.size()});
+        to += set.pixels.size() * row_size;
+      }
+    multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(work.segments.size()), 0, x_step, row_size, work.product, row_size, false},
+                              static_cast<int>(row_size / kLanes<T>), p_.c);
+    T *sums = matrix(work, tap01, 0);
+    for (int64_t c = 0; c < p_.c; ++c)
+      for (int64_t lane = 0; lane < lanes.size(); ++lane) sums[(lanes.begin + lane) * total_ + c] += work.product[c * row_size + lane];
+  }
+
+  // Lanes are channels of both. The rows of the product are taps.
+  void multiply_depthwise(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
+    const int64_t lanes = work.tile.size(), x_step = g_.x_strides.axis[2], z_tap = p_.axis[2].dilation * g_.z_strides.axis[2];
+    work.segments.clear();
+    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
+      if (const T *z = z_at(row_at(row), tap0, tap1, set, 0)) {
+        const T *x = x_at(row_at(row), 0) + set.pixels.begin * x_step;
+        work.segments.push_back({z + work.tile.begin, x + work.tile.begin, set.pixels.size()});
+      }
+    for (int64_t tap = 0; tap < set.count; tap += kMaxTaps) {
+      const int64_t taps = smaller(set.count - tap, kMaxTaps);
+      multiply_lanes<T>({work.segments.data(), static_cast<int64_t>(work.segments.size()), tap * z_tap, z_tap, z_step(), x_step, lanes,
+                         work.product, lanes}, taps);
+      T *sums = matrix(work, tap01, set.tap + tap) + work.tile.begin;
+      for (int64_t i = 0; i < taps; ++i, sums += total_)
+        for (int64_t lane = 0; lane < lanes; ++lane) sums[lane] += work.product[i * lanes + lane];
+    }
+  }
+
+  // The sums of all parts of a tap, in order, in the type of w.
+  void add_parts(int64_t tap) const {
+    const int64_t size = p_.o * total_;
+    for (int64_t i = tap * size; i < (tap + 1) * size; ++i) {
+      T sum = sums_[i];
+      for (int64_t part = 1; part < parts_; ++part) sum += sums_[part * taps() * size + i];
+      narrow(sum, g_.w + i);
+    }
+  }
+
+  const Gradient<S> g_;
+  Problem p_;
+  Phase phases_[3];
+  std::vector<TapSet> sets_;
+  std::vector<Range> tiles_;  // of the lanes
+  bool depthwise_, joined_, lanes_from_z_;
+  int64_t total_, rows_, rows_at_once_, pixels_at_once_, chunks_, sets_of_unit_, units_, tap_parts_, parts_, thread_bytes_;
+  char *scratch_ = nullptr;
+  T *sums_ = nullptr;
+};
+
+}  // namespace jconvt::JCONVT_ISA

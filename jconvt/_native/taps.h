@@ -1,0 +1,79 @@
+// Along one axis: which outputs of T and F sum over the same taps, and which inputs they read.
+#pragma once
+#include <vector>
+
+#include "tile.h"
+
+namespace jconvt::JCONVT_ISA {
+
+struct Range {
+  int64_t begin, end;
+  int64_t size() const { return end - begin; }
+};
+inline Range operator&(Range a, Range b) { return {larger(a.begin, b.begin), smaller(a.end, b.end)}; }
+
+// Ranges of lanes that tiles compute.
+template <class T>
+std::vector<Range> tiles_of(int64_t lanes) {
+  std::vector<Range> tiles;
+  for (int64_t left = ceil_div(lanes, kLanes<T>), begin = 0; left > 0;) {
+    const int vectors = vectors_of_tile(left);
+    tiles.push_back({begin, smaller(lanes, begin + vectors * kLanes<T>)});
+    begin += vectors * kLanes<T>;
+    left -= vectors;
+  }
+  return tiles;
+}
+
+// A tap reads the input first + step_in * q for the outputs q of a range.
+struct Tap {
+  int64_t tap, first;
+  Range outputs;
+};
+
+// The outputs start + step * q, for q < count: all of F, or those of one phase of T. Taps are in the order of their inputs.
+struct Phase {
+  int64_t start, step, count, step_in;
+  std::vector<Tap> taps;
+
+  // The ranges of q that have one set of taps each, in order.
+  std::vector<Range> pieces() const {
+    std::vector<Range> found{{0, count}};
+    for (const Tap &tap : taps)
+      for (const int64_t cut : {tap.outputs.begin, tap.outputs.end})
+        for (size_t i = 0; i < found.size(); ++i)
+          if (found[i].begin < cut && cut < found[i].end) {
+            found.insert(found.begin() + static_cast<int64_t>(i) + 1, {cut, found[i].end});
+            found[i].end = cut;
+          }
+    return found;
+  }
+};
+
+inline std::vector<Phase> forward_phases(const Axis &a) {
+  Phase all{0, 1, a.x_size, a.stride, {}};
+  for (int64_t t = 0; t < a.kernel; ++t) {
+    const int64_t first = t * a.dilation - a.lo;
+    const Range outputs{larger<int64_t>(0, ceil_div(-first, a.stride)), smaller(a.x_size, ceil_div(a.z_size - first, a.stride))};
+    if (outputs.begin < outputs.end) all.taps.push_back({t, first, outputs});
+  }
+  return {all};
+}
+
+inline std::vector<Phase> transpose_phases(const Axis &a) {
+  std::vector<Phase> phases;
+  for (int64_t start = 0; start < smaller(a.stride, a.z_size); ++start) {
+    Phase phase{start, a.stride, ceil_div(a.z_size - start, a.stride), 1, {}};
+    for (int64_t t = a.kernel - 1; t >= 0; --t) {
+      const int64_t on_canvas = start + a.lo - t * a.dilation;
+      if (on_canvas % a.stride) continue;
+      const int64_t first = on_canvas / a.stride;
+      const Range outputs{larger<int64_t>(0, -first), smaller(phase.count, a.x_size - first)};
+      if (outputs.begin < outputs.end) phase.taps.push_back({t, first, outputs});
+    }
+    phases.push_back(phase);
+  }
+  return phases;
+}
+
+}  // namespace jconvt::JCONVT_ISA

@@ -1,0 +1,166 @@
+// The product that all dense kernels are made of: a tile of MR rows by NV vectors, summed in registers.
+#pragma once
+#include "simd.h"
+
+namespace jconvt::JCONVT_ISA {
+
+// A part of a sum: `depth` terms a[m, k] * b[k, lane].
+template <class T>
+struct Segment {
+  const T *a, *b;
+  int64_t depth;
+};
+
+// How the rows and the terms of a's are apart: one of the two strides is 1.
+enum class Along { kDepth, kRows };
+
+// The tiles with the most rows that the registers hold, for each number of vectors.
+constexpr int kMaxVectors = kRegisters == 32 ? 4 : 3;
+constexpr int kMaxRows[] = {0, kRegisters == 32 ? 14 : 12, kRegisters == 32 ? 12 : 6, kRegisters == 32 ? 8 : 4, 6};
+
+// The number of vectors of the next tile where `left` vectors are left: no thin one at the end.
+inline int vectors_of_tile(int64_t left) {
+  if (left <= kMaxVectors) return static_cast<int>(left);
+  return static_cast<int>(left < 2 * kMaxVectors ? (left + 1) / 2 : kMaxVectors);
+}
+
+// A sum for each row m and lane: of a[shift + m * stride + k] * b[k, lane], or of a[shift + m + k * stride] * b[k, lane].
+template <class T>
+struct Product {
+  const Segment<T> *segments;
+  int64_t count;
+  int64_t shift, stride;
+  int64_t width;  // lanes of the result; b has whole vectors
+  T *out;
+  int64_t out_row;
+  bool accumulate;
+};
+
+template <class T, Along along, int MR, int NV>
+void multiply_tile(const Product<T> &p) {
+  constexpr int L = kLanes<T>;
+  Vector<T> sums[MR][NV] = {};
+  const int64_t stride = p.stride;
+  for (int64_t i = 0; i < p.count; ++i) {
+    const T *a = p.segments[i].a + p.shift, *b = p.segments[i].b;
+    for (int64_t k = p.segments[i].depth; k > 0; --k) {
+      Vector<T> row[NV];
+      for (int v = 0; v < NV; ++v) row[v] = load(b + v * L);
+#pragma GCC unroll 16
+      for (int m = 0; m < MR; ++m) {
+        const T scalar = a[along == Along::kDepth ? m * stride : m];
+#pragma GCC unroll 8
+        for (int v = 0; v < NV; ++v) sums[m][v] += scalar * row[v];
+      }
+      a += along == Along::kDepth ? 1 : stride;
+      b += NV * L;
+    }
+  }
+  for (int m = 0; m < MR; ++m) {
+    T *to = p.out + m * p.out_row;
+    if (p.width == NV * L) {
+      for (int v = 0; v < NV; ++v) store<T>(p.accumulate ? load(to + v * L) + sums[m][v] : sums[m][v], to + v * L);
+    } else {
+      alignas(kVectorBytes) T lanes[NV * L];
+      for (int v = 0; v < NV; ++v) store<T>(sums[m][v], lanes + v * L);
+      for (int64_t i = 0; i < p.width; ++i) to[i] = p.accumulate ? to[i] + lanes[i] : lanes[i];
+    }
+  }
+}
+
+template <class T, Along along, int NV, int MR = kMaxRows[NV]>
+void multiply_rows(Product<T> &p, int rows) {
+  if (rows == MR) return multiply_tile<T, along, MR, NV>(p);
+  if constexpr (MR > 1) multiply_rows<T, along, NV, MR - 1>(p, rows);
+}
+
+// Computes `rows` rows, in tiles of about the same size.
+template <class T, Along along>
+void multiply(Product<T> p, int vectors, int64_t rows) {
+  for (int64_t tiles = ceil_div(rows, kMaxRows[vectors]); tiles > 0; --tiles) {
+    const int now = static_cast<int>(ceil_div(rows, tiles));
+    switch (vectors) {
+      case 1: multiply_rows<T, along, 1>(p, now); break;
+      case 2: multiply_rows<T, along, 2>(p, now); break;
+      case 3: multiply_rows<T, along, 3>(p, now); break;
+      default:
+        if constexpr (kMaxVectors == 4) multiply_rows<T, along, 4>(p, now);
+    }
+    rows -= now;
+    p.shift += now * (along == Along::kDepth ? p.stride : 1);
+    p.out += now * p.out_row;
+  }
+}
+
+// The product of a depthwise convolution, lane by lane: a sum for each row m of
+// a[shift + m * stride + k * a_step, lane] * b[k * b_step, lane].
+template <class T>
+struct LaneProduct {
+  const Segment<T> *segments;
+  int64_t count;
+  int64_t shift, stride, a_step, b_step;
+  int64_t width;
+  T *out;
+  int64_t out_row;
+};
+
+// Where vector v of NV starts: the last ones overlap rather than reach beyond the width.
+template <class T>
+inline int64_t lane_of(int v, int64_t width) {
+  return larger<int64_t>(0, smaller<int64_t>(v * kLanes<T>, width - kLanes<T>));
+}
+
+// A vector, or as many of its lanes as there are.
+template <class T, bool whole>
+inline Vector<T> load_lanes(const T *from, int64_t width) {
+  if constexpr (whole) return load(from);
+  Vector<T> lanes{};
+  for (int64_t i = 0; i < width; ++i) lanes[i] = from[i];
+  return lanes;
+}
+
+template <class T, int MR, int NV, bool whole>
+void multiply_lanes_of_tile(const LaneProduct<T> &p) {
+  Vector<T> sums[MR][NV] = {};
+  int64_t lane[NV];
+  for (int v = 0; v < NV; ++v) lane[v] = lane_of<T>(v, p.width);
+  for (int64_t i = 0; i < p.count; ++i) {
+    const T *a = p.segments[i].a + p.shift, *b = p.segments[i].b;
+    for (int64_t k = p.segments[i].depth; k > 0; --k) {
+      Vector<T> row[NV];
+      for (int v = 0; v < NV; ++v) row[v] = load_lanes<T, whole>(b + lane[v], p.width);
+      for (int m = 0; m < MR; ++m)
+        for (int v = 0; v < NV; ++v) sums[m][v] += load_lanes<T, whole>(a + m * p.stride + lane[v], p.width) * row[v];
+      a += p.a_step;
+      b += p.b_step;
+    }
+  }
+  for (int m = 0; m < MR; ++m)
+    for (int v = 0; v < NV; ++v) {
+      if constexpr (whole) {
+        store<T>(sums[m][v], p.out + m * p.out_row + lane[v]);
+      } else {
+        for (int64_t i = 0; i < p.width; ++i) p.out[m * p.out_row + i] = sums[m][v][i];
+      }
+    }
+}
+
+template <class T, int NV, bool whole, int MR>
+void multiply_lanes_of_rows(LaneProduct<T> &p, int64_t &rows) {
+  for (; rows >= MR; rows -= MR, p.shift += MR * p.stride, p.out += MR * p.out_row) multiply_lanes_of_tile<T, MR, NV, whole>(p);
+  if constexpr (MR > 1) multiply_lanes_of_rows<T, NV, whole, MR / 2>(p, rows);
+}
+
+template <class T>
+void multiply_lanes(LaneProduct<T> p, int64_t rows) {
+  if (p.width < kLanes<T>) return multiply_lanes_of_rows<T, 1, false, 4>(p, rows);
+  switch (ceil_div(p.width, kLanes<T>)) {
+    case 1: return multiply_lanes_of_rows<T, 1, true, 8>(p, rows);
+    case 2: return multiply_lanes_of_rows<T, 2, true, 4>(p, rows);
+    case 3: return multiply_lanes_of_rows<T, 3, true, 4>(p, rows);
+    default:
+      if constexpr (kMaxVectors == 4) multiply_lanes_of_rows<T, 4, true, 4>(p, rows);
+  }
+}
+
+}  // namespace jconvt::JCONVT_ISA
