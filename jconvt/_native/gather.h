@@ -8,9 +8,10 @@ namespace jconvt::JCONVT_ISA {
 
 // T or F as one problem: from `depth` channels of each group of `in`, whose channels are contiguous, to `width` of `out`.
 // The kernel's numbers are w[tap * w_tap + width * w_width + depth * w_depth].
+// Or depthwise: as many groups of one channel as `width`, which then share the lanes of vectors; depth and groups are 1.
 template <class S>
 struct Gather {
-  bool transposed;
+  bool transposed, depthwise;
   int64_t batch, groups, depth, width;
   const Axis *axis;
   Strides in_strides, out_strides;
@@ -55,17 +56,12 @@ class DenseGather {
  public:
   DenseGather(const Gather<S> &gather, int threads) : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
     for (int i = 0; i < 3; ++i) phases_[i] = g_.transposed ? transpose_phases(g_.axis[i]) : forward_phases(g_.axis[i]);
-    const int64_t vectors = ceil_div(g_.width, kLanes<T>);
-    for (int64_t first = 0; first < vectors;) {
-      const int now = vectors_of_tile(vectors - first);
-      tiles_.push_back({first * kLanes<T>, smaller((first + now) * kLanes<T>, g_.width)});
-      first += now;
-    }
+    tiles_ = tiles_of<T>(g_.width);
     const int64_t widest = round_up(tiles_[0].size(), kLanes<T>);
     piece_ = smaller(g_.depth, larger<int64_t>(1, kPanelBytes / (widest * static_cast<int64_t>(sizeof(T)))));
     const int64_t taps = most_taps(0) * most_taps(1) * most_taps(2), slots = larger<int64_t>(1, taps * ceil_div(g_.depth, piece_));
     const int64_t slot_bytes = piece_ * widest * static_cast<int64_t>(sizeof(T));
-    slots_at_once_ = direct_ ? larger<int64_t>(1, smaller(slots, kPanelBytes / slot_bytes)) : slots;
+    slots_at_once_ = direct_ && !g_.depthwise ? larger<int64_t>(1, smaller(slots, kPanelBytes / slot_bytes)) : slots;
     thread_bytes_ = round_up(slots_at_once_ * slot_bytes, 64) + (direct_ ? 0 : kRowsAtOnce * widest * static_cast<int64_t>(sizeof(T)));
     choose_parts(threads);
   }
@@ -92,11 +88,11 @@ class DenseGather {
     split_ = 1;
     for (const int i : {2, 0, 3})
       if (counts[i] > counts[split_]) split_ = i;
-    constexpr int64_t kTasksOfThread = 4, kPixelsOfTask = 128;
+    constexpr int64_t kTasksOfThread = 4, kPixelsOfTask = 128, kNumbersOfTask = 1 << 16;
     const int64_t pixels = counts[0] * counts[1] * counts[2] * counts[3];
     const int64_t wanted = ceil_div(kTasksOfThread * threads, phases() * g_.groups * static_cast<int64_t>(tiles_.size()));
-    parts_ = larger<int64_t>(1, smaller(smaller(wanted, counts[split_]), pixels / kPixelsOfTask));
-    if (threads == 1) parts_ = 1;
+    parts_ = threads == 1 ? 1 : larger<int64_t>(1, smaller(smaller(wanted, counts[split_]), pixels / kPixelsOfTask));
+    if (g_.depthwise) parts_ = smaller(counts[split_], ceil_div(pixels * g_.width, kNumbersOfTask));
   }
 
   struct Slot {  // a piece of a tap's matrix
@@ -105,8 +101,9 @@ class DenseGather {
   };
 
   void task(int64_t task, int thread) {
-    const int64_t part = task % parts_;
-    task /= parts_;
+    // Parts come last, so that the next task reads the same input, except where tasks pack many taps.
+    const int64_t others = tasks() / parts_, part = g_.depthwise ? task / others : task % parts_;
+    task = g_.depthwise ? task % others : task / parts_;
     const Range tile = tiles_[static_cast<size_t>(task % static_cast<int64_t>(tiles_.size()))];
     task /= static_cast<int64_t>(tiles_.size());
     const int64_t group = task % g_.groups;
@@ -160,14 +157,14 @@ class DenseGather {
     const Strides &in = g_.in_strides, &out = g_.out_strides;
     std::vector<Segment<T>> segments;
     for (; slot < end; panel += slot->depth * padded(tile), ++slot) {
-      const T *a = g_.in + group * g_.depth + slot->from;
+      const T *a = g_.in + group * g_.depth + slot->from + (g_.depthwise ? tile.begin : 0);
       bool inside = true;
       for (int i = 0; i < 3; ++i) {
         inside &= slot->tap[i]->outputs.begin <= box[i + 1].begin && box[i + 1].begin < slot->tap[i]->outputs.end;
         a += slot->tap[i]->first * in.axis[i];
       }
       if (!inside) continue;
-      if (!segments.empty() && segments.back().a + segments.back().depth == a &&
+      if (!g_.depthwise && !segments.empty() && segments.back().a + segments.back().depth == a &&
           segments.back().b + segments.back().depth * padded(tile) == panel) {
         segments.back().depth += slot->depth;
       } else {
@@ -201,18 +198,25 @@ class DenseGather {
   }
 
   void compute_rows(Product<T> product, int vectors, int64_t rows, S *to, int64_t to_row, T *sums) const {
+    const auto compute = [&](int64_t now) {
+      if (g_.depthwise) {
+        multiply_lanes<T>({product.segments, product.count, product.shift, product.stride, 0, 0, product.width, product.out, product.out_row}, now);
+      } else {
+        multiply<T, Along::kDepth>(product, vectors, now);
+      }
+    };
     if constexpr (std::is_same_v<S, T>) {
       if (direct_) {
         product.out = to;
         product.out_row = to_row;
-        return multiply<T, Along::kDepth>(product, vectors, rows);
+        return compute(rows);
       }
     }
     const int64_t row_size = vectors * kLanes<T>;
     for (; rows > 0; rows -= kRowsAtOnce, to += kRowsAtOnce * to_row, product.shift += kRowsAtOnce * product.stride) {
       product.out = sums;
       product.out_row = row_size;
-      multiply<T, Along::kDepth>(product, vectors, smaller(rows, kRowsAtOnce));
+      compute(smaller(rows, kRowsAtOnce));
       write_rows(sums, smaller(rows, kRowsAtOnce), row_size, product.width, to, to_row, g_.out_strides.channel);
     }
   }

@@ -23,20 +23,17 @@ class KernelGradient {
  public:
   explicit KernelGradient(const Gradient<S> &gradient) : g_(gradient), p_(gradient.problem) {
     for (int i = 0; i < 3; ++i) phases_[i] = forward_phases(p_.axis[i])[0];
+    depthwise_ = p_.groups > 1 && p_.c == 1 && p_.o == 1;
+    if (depthwise_) std::swap(p_.c, p_.groups);  // the groups share the lanes of vectors
     total_ = p_.c * p_.groups;
     // The channels of z follow each other from tap to tap, so that few of them make one product with many rows.
     const bool contiguous = p_.groups == 1 && p_.axis[2].dilation == 1;
     const int64_t joined = p_.o * (contiguous ? p_.axis[2].kernel : 1);
-    lanes_from_z_ = 4 * p_.c < 3 * kLanes<T> && joined > p_.c && joined >= kLanes<T>;
-    joined_ = contiguous && (lanes_from_z_ || p_.o < 2 * kMaxRows[kMaxVectors]);
+    lanes_from_z_ = !depthwise_ && 4 * p_.c < 3 * kLanes<T> && joined > p_.c && joined >= kLanes<T>;
+    joined_ = depthwise_ || (contiguous && (lanes_from_z_ || p_.o < 2 * kMaxRows[kMaxVectors]));
     make_tap_sets();
-    const int64_t wide = lanes_from_z_ ? joined : p_.c;
-    const int64_t vectors = ceil_div(wide, kLanes<T>);
-    for (int64_t first = 0; first < vectors;) {
-      const int now = vectors_of_tile(vectors - first);
-      tiles_.push_back({first * kLanes<T>, smaller((first + now) * kLanes<T>, wide)});
-      first += now;
-    }
+    const int64_t wide = lanes_from_z_ ? p_.axis[2].kernel * p_.o : p_.c;
+    tiles_ = tiles_of<T>(wide);
     rows_ = p_.batch * phases_[0].count * phases_[1].count;
     const int64_t row = phases_[2].count;
     rows_at_once_ = larger<int64_t>(1, smaller(rows_, kPixelsAtOnce / row));
@@ -64,7 +61,7 @@ class KernelGradient {
   }
 
  private:
-  static constexpr int64_t kSumBytes = kMaxVectors * kVectorBytes * 16;
+  static constexpr int64_t kMaxTaps = 16, kSumBytes = kMaxVectors * kVectorBytes * kMaxTaps;
 
   // Taps along the last axis, from tap to tap + count, that join the same pixels of x.
   struct TapSet {
@@ -135,14 +132,16 @@ class KernelGradient {
     }
     for (int64_t i = chunks_ * part / parts_; i < chunks_ * (part + 1) / parts_; ++i) {
       const Chunk chunk = chunk_at(i);
-      if (!lanes_from_z_) pack_x(chunk, work);
+      if (!lanes_from_z_ && !depthwise_) pack_x(chunk, work);
       for (int64_t j = units.begin * sets_of_unit_; j < units.end * sets_of_unit_; ++j) {
         const int64_t tap01 = j / static_cast<int64_t>(sets_.size());
         const Tap *tap0 = tap_at(0, tap01 / p_.axis[1].kernel), *tap1 = tap_at(1, tap01 % p_.axis[1].kernel);
         TapSet set = sets_[static_cast<size_t>(j % static_cast<int64_t>(sets_.size()))];
         set.pixels = set.pixels & chunk.pixels;
         if (!tap0 || !tap1 || set.pixels.size() <= 0) continue;
-        if (lanes_from_z_) {
+        if (depthwise_) {
+          multiply_depthwise(chunk, *tap0, *tap1, set, tap01, work);
+        } else if (lanes_from_z_) {
           multiply_by_x(chunk, *tap0, *tap1, set, tap01, work);
         } else {
           multiply_by_z(chunk, *tap0, *tap1, set, tap01, work);
@@ -248,6 +247,25 @@ class KernelGradient {
       for (int64_t lane = 0; lane < lanes.size(); ++lane) sums[(lanes.begin + lane) * total_ + c] += work.product[c * row_size + lane];
   }
 
+  // Lanes are channels of both. The rows of the product are taps.
+  void multiply_depthwise(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
+    const int64_t lanes = work.tile.size(), x_step = g_.x_strides.axis[2], z_tap = p_.axis[2].dilation * g_.z_strides.axis[2];
+    work.segments.clear();
+    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
+      if (const T *z = z_at(row_at(row), tap0, tap1, set, 0)) {
+        const T *x = x_at(row_at(row), 0) + set.pixels.begin * x_step;
+        work.segments.push_back({z + work.tile.begin, x + work.tile.begin, set.pixels.size()});
+      }
+    for (int64_t tap = 0; tap < set.count; tap += kMaxTaps) {
+      const int64_t taps = smaller(set.count - tap, kMaxTaps);
+      multiply_lanes<T>({work.segments.data(), static_cast<int64_t>(work.segments.size()), tap * z_tap, z_tap, z_step(), x_step, lanes,
+                         work.product, lanes}, taps);
+      T *sums = matrix(work, tap01, set.tap + tap) + work.tile.begin;
+      for (int64_t i = 0; i < taps; ++i, sums += total_)
+        for (int64_t lane = 0; lane < lanes; ++lane) sums[lane] += work.product[i * lanes + lane];
+    }
+  }
+
   // The sums of all parts of a tap, in order, in the type of w.
   void add_parts(int64_t tap) const {
     const int64_t size = p_.o * total_;
@@ -259,11 +277,11 @@ class KernelGradient {
   }
 
   const Gradient<S> g_;
-  const Problem &p_;
+  Problem p_;
   Phase phases_[3];
   std::vector<TapSet> sets_;
   std::vector<Range> tiles_;  // of the lanes
-  bool joined_, lanes_from_z_;
+  bool depthwise_, joined_, lanes_from_z_;
   int64_t total_, rows_, rows_at_once_, pixels_at_once_, chunks_, sets_of_unit_, units_, tap_parts_, parts_, thread_bytes_;
   char *scratch_ = nullptr;
   T *sums_ = nullptr;

@@ -5,8 +5,8 @@
 #error "define JCONVT_ISA as baseline, avx2, avx512 or avx512_bf16"
 #endif
 
-#include "gather.h"
 #include "kernel_gradient.h"
+#include "stamp.h"
 
 namespace jconvt::JCONVT_ISA {
 namespace {
@@ -67,7 +67,14 @@ bool stage(const S *from, const Strides &strides, int64_t batch, int64_t channel
 }
 
 template <class S>
+bool gather(const Gather<S> &gather, Pool &pool) {
+  return !gather.depthwise && StampGather<S>::suits(gather) ? StampGather<S>(gather).run(pool) : DenseGather<S>(gather, pool.threads()).run(pool);
+}
+
+template <class S>
 bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
+  const bool depthwise = p.groups > 1 && p.c == 1 && p.o == 1;
+  const int64_t groups = depthwise ? 1 : p.groups, c = depthwise ? p.groups : p.c, o = depthwise ? p.groups : p.o;
   int64_t x_sizes[3], z_sizes[3];
   for (int i = 0; i < 3; ++i) {
     x_sizes[i] = p.axis[i].x_size;
@@ -77,10 +84,10 @@ bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool 
   switch (map) {
     case Map::kTranspose:
       if (!stage(a, p.x, p.batch, p.groups * p.c, x_sizes, pool, &x)) return false;
-      return DenseGather<S>({true, p.batch, p.groups, p.c, p.o, p.axis, x.strides, p.z, x.data, b, out}, pool.threads()).run(pool);
+      return gather<S>({true, depthwise, p.batch, groups, depthwise ? 1 : c, o, p.axis, x.strides, p.z, x.data, b, out}, pool);
     case Map::kForward:
       if (!stage(a, p.z, p.batch, p.groups * p.o, z_sizes, pool, &z)) return false;
-      return DenseGather<S>({false, p.batch, p.groups, p.o, p.c, p.axis, z.strides, p.x, z.data, b, out}, pool.threads()).run(pool);
+      return gather<S>({false, depthwise, p.batch, groups, depthwise ? 1 : o, c, p.axis, z.strides, p.x, z.data, b, out}, pool);
     default:
       if (!stage(a, p.x, p.batch, p.groups * p.c, x_sizes, pool, &x)) return false;
       if (!stage(b, p.z, p.batch, p.groups * p.o, z_sizes, pool, &z)) return false;

@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "simd.h"
+#include "tile.h"
 
 namespace jconvt::JCONVT_ISA {
 
@@ -11,6 +11,19 @@ struct Range {
   int64_t size() const { return end - begin; }
 };
 inline Range operator&(Range a, Range b) { return {larger(a.begin, b.begin), smaller(a.end, b.end)}; }
+
+// Ranges of lanes that tiles compute.
+template <class T>
+std::vector<Range> tiles_of(int64_t lanes) {
+  std::vector<Range> tiles;
+  for (int64_t left = ceil_div(lanes, kLanes<T>), begin = 0; left > 0;) {
+    const int vectors = vectors_of_tile(left);
+    tiles.push_back({begin, smaller(lanes, begin + vectors * kLanes<T>)});
+    begin += vectors * kLanes<T>;
+    left -= vectors;
+  }
+  return tiles;
+}
 
 // A tap reads the input first + step_in * q for the outputs q of a range.
 struct Tap {

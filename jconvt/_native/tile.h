@@ -92,4 +92,75 @@ void multiply(Product<T> p, int vectors, int64_t rows) {
   }
 }
 
+// The product of a depthwise convolution, lane by lane: a sum for each row m of
+// a[shift + m * stride + k * a_step, lane] * b[k * b_step, lane].
+template <class T>
+struct LaneProduct {
+  const Segment<T> *segments;
+  int64_t count;
+  int64_t shift, stride, a_step, b_step;
+  int64_t width;
+  T *out;
+  int64_t out_row;
+};
+
+// Where vector v of NV starts: the last ones overlap rather than reach beyond the width.
+template <class T>
+inline int64_t lane_of(int v, int64_t width) {
+  return larger<int64_t>(0, smaller<int64_t>(v * kLanes<T>, width - kLanes<T>));
+}
+
+// A vector, or as many of its lanes as there are.
+template <class T, bool whole>
+inline Vector<T> load_lanes(const T *from, int64_t width) {
+  if constexpr (whole) return load(from);
+  Vector<T> lanes{};
+  for (int64_t i = 0; i < width; ++i) lanes[i] = from[i];
+  return lanes;
+}
+
+template <class T, int MR, int NV, bool whole>
+void multiply_lanes_of_tile(const LaneProduct<T> &p) {
+  Vector<T> sums[MR][NV] = {};
+  int64_t lane[NV];
+  for (int v = 0; v < NV; ++v) lane[v] = lane_of<T>(v, p.width);
+  for (int64_t i = 0; i < p.count; ++i) {
+    const T *a = p.segments[i].a + p.shift, *b = p.segments[i].b;
+    for (int64_t k = p.segments[i].depth; k > 0; --k) {
+      Vector<T> row[NV];
+      for (int v = 0; v < NV; ++v) row[v] = load_lanes<T, whole>(b + lane[v], p.width);
+      for (int m = 0; m < MR; ++m)
+        for (int v = 0; v < NV; ++v) sums[m][v] += load_lanes<T, whole>(a + m * p.stride + lane[v], p.width) * row[v];
+      a += p.a_step;
+      b += p.b_step;
+    }
+  }
+  for (int m = 0; m < MR; ++m)
+    for (int v = 0; v < NV; ++v) {
+      if constexpr (whole) {
+        store<T>(sums[m][v], p.out + m * p.out_row + lane[v]);
+      } else {
+        for (int64_t i = 0; i < p.width; ++i) p.out[m * p.out_row + i] = sums[m][v][i];
+      }
+    }
+}
+
+template <class T, int NV, bool whole, int MR>
+void multiply_lanes_of_rows(LaneProduct<T> &p, int64_t &rows) {
+  for (; rows >= MR; rows -= MR, p.shift += MR * p.stride, p.out += MR * p.out_row) multiply_lanes_of_tile<T, MR, NV, whole>(p);
+  if constexpr (MR > 1) multiply_lanes_of_rows<T, NV, whole, MR / 2>(p, rows);
+}
+
+template <class T>
+void multiply_lanes(LaneProduct<T> p, int64_t rows) {
+  if (p.width < kLanes<T>) return multiply_lanes_of_rows<T, 1, false, 4>(p, rows);
+  switch (ceil_div(p.width, kLanes<T>)) {
+    case 1: return multiply_lanes_of_rows<T, 1, true, 8>(p, rows);
+    case 2: return multiply_lanes_of_rows<T, 2, true, 4>(p, rows);
+    case 3: return multiply_lanes_of_rows<T, 3, true, 4>(p, rows);
+    default:
+      if constexpr (kMaxVectors == 4) multiply_lanes_of_rows<T, 4, true, 4>(p, rows);
+  }
+}
+
 }  // namespace jconvt::JCONVT_ISA
