@@ -139,7 +139,7 @@ def _is_switched_off() -> bool:
 
 
 def _path() -> pathlib.Path | None:
-    """Return the file of the library, the newest: an editable installation can have one that was built in place, too."""
+    """Return the file of the library. An editable installation and a build in place have one each: the newest."""
     paths = [pathlib.Path(folder, f"libjconvt{suffix}") for folder in __path__ for suffix in (".so", ".dylib", ".dll")]
     return max(filter(pathlib.Path.is_file, paths), key=lambda path: path.stat().st_mtime, default=None)
 
