@@ -48,6 +48,11 @@ def jit_is_disabled() -> bool:
     return jax.config.jax_disable_jit  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def is_for_export(context: Any) -> bool:
+    """Return whether ``jax.export`` lowers the program. ``context`` is a lowering rule's context."""
+    return context.module_context.lowering_parameters.for_export
+
+
 def auto_sharded_devices(context: Any) -> tuple[int | None, bool]:
     """Return how many devices XLA shards a program over, and whether the mesh is known to have one axis.
 

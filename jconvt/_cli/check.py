@@ -17,6 +17,7 @@ from rich.text import Text
 from .. import __version__
 from .._atomic_write import replacement
 from .._methods import METHODS
+from .._native import native_status
 from .._testing import check
 from . import terminal
 
@@ -63,6 +64,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.print(Text(f"  {each.check.call}\n  {each.check}"), soft_wrap=True)
     if failures[_LISTED:]:
         console.print(f"and {len(failures) - _LISTED} more, which --json lists")
+    if device["platform"] == "cpu":
+        console.print(Text(str(native_status()), terminal.QUIET))
     console.print(terminal.ran_on(device))
     console.print(Text(f"{passed} checks passed, {failed} failed", terminal.BAD if failed else terminal.GOOD))
     return 1 if failed else 0

@@ -1,6 +1,7 @@
 """``jconvt choose``: which method ``"auto"`` picks for a layer and for each of its gradients, and why."""
 
 import argparse
+import sys
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from rich.console import Console
 from .._conventions.registry import CONVENTIONS
 from .._core.cost_model import PLATFORMS
 from .._core.selection import Choice, choose
+from .._native import native_status
 from . import geometry_options, terminal
 
 DTYPES = ("float32", "bfloat16", "float16", "float64", "int32", "complex64")
@@ -35,7 +37,10 @@ def add_layer(parser: argparse.ArgumentParser, required: bool = True) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.platform is None or arguments.measure:
         terminal.default_device()
-    print(choice(arguments, platform=arguments.platform, measure=arguments.measure, devices=arguments.devices))
+    found = choice(arguments, platform=arguments.platform, measure=arguments.measure, devices=arguments.devices)
+    print(found)
+    if found.platform == "cpu" and native_status().reason is not None:
+        print(native_status(), file=sys.stderr)
     return 0
 
 

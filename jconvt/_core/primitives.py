@@ -28,9 +28,10 @@ from .._geometry.arguments import Size
 from .._geometry.layout import Layout
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
-from .._jax_compat import auto_sharded_devices, jit_is_disabled, match_vma
-from .._methods import METHODS, ProblemShape, spmd_implementation
+from .._jax_compat import auto_sharded_devices, is_for_export, jit_is_disabled, match_vma
+from .._methods import METHODS, Method, ProblemShape, spmd_implementation
 from .._methods._batch_chunking import in_chunks
+from ..errors import ArgumentError
 from . import plain
 from .cost_model import chunk_size
 from .halo import GlobalMap, explicit_axes, output_sharding, shard_mapped
@@ -183,6 +184,7 @@ def _compute(
     platform: str | None,
     devices: int | None,
     one_axis: bool,
+    for_export: bool,
     spec: Spec,
     layout: Layout,
     dtype: Any,
@@ -192,7 +194,7 @@ def _compute(
     """The operations that a map is lowered to for ``platform``.
 
     With several ``devices``, XLA shards the program: ``method`` is ignored, and the batch is not computed in chunks,
-    since XLA would gather every chunk from all devices.
+    since XLA would gather every chunk from all devices. A program ``for_export`` has a method that runs everywhere.
     """
     shape = _output_shape(map, a, b, spec, layout)
     if any(isinstance(size, int) and size == 0 for size in (*a.shape, *b.shape, *shape)):
@@ -202,13 +204,26 @@ def _compute(
         compute = spmd_implementation(map, spec, platform, one_axis, whole_batches)
         return compute(a, b, spec, layout, dtype, precision)
     problem = _problem(map, a, b, spec, layout)
+    if method != "auto" and not METHODS[method].lowers_for(platform, for_export):
+        if not for_export:
+            raise _other_platform(METHODS[method], platform)
+        method = "auto"
     if method == "auto":
-        method = select(map, problem, platform).method
+        method = select(map, problem, platform, for_export).method
     chunk = chunk_size(map, method, problem, platform) if isinstance(a.shape[0], int) else a.shape[0]
     compute = METHODS[method].implementation(map)
     if chunk == a.shape[0]:
         return compute(a, b, spec, layout, dtype, precision)
     return in_chunks(map, compute, chunk, shape, a, b, spec, layout, dtype, precision)
+
+
+def _other_platform(method: Method, platform: str | None) -> ArgumentError:
+    return ArgumentError(
+        f"method {method.name!r} does not run on this platform",
+        got=f"a program that is lowered for {platform or 'a platform unknown to jconvt'}",
+        legal=", ".join(method.platforms or ()),
+        fix="leave method out for 'auto', which selects a method for each platform",
+    )
 
 
 def _lower(map: Map, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:
@@ -217,7 +232,14 @@ def _lower(map: Map, platform: str | None, context: Any, *operands: Any, **param
         compute = lambda *operands, **parameters: _explicitly_sharded(map, operands, (None, None), **parameters)  # noqa: E731
     else:
         devices, one_axis = auto_sharded_devices(context)
-        compute = functools.partial(_compute, map=map, platform=platform, devices=devices, one_axis=one_axis)
+        compute = functools.partial(
+            _compute,
+            map=map,
+            platform=platform,
+            devices=devices,
+            one_axis=one_axis,
+            for_export=is_for_export(context),
+        )
     return mlir.lower_fun(compute, multiple_results=False)(context, *operands, **parameters)
 
 

@@ -146,10 +146,12 @@ def tuning_epoch() -> int:
     return _MEASURED.epoch
 
 
-def select(map: Map, problem: ProblemShape, platform: str | None) -> Decision:
+def select(map: Map, problem: ProblemShape, platform: str | None, for_export: bool = False) -> Decision:
     """Select the supported method with the lowest measured, or else predicted, cost."""
+    methods = _supported(map, problem, platform, for_export)
     measured = _MEASURED.get((map, problem, platform))
-    costs = measured or predict(map, _supported(map, problem), problem, platform)
+    costs = measured or predict(map, methods, problem, platform)
+    costs = {method: cost for method, cost in costs.items() if method in methods}
     method = min(costs, key=lambda method: costs[method])
     others = sorted(cost for other, cost in costs.items() if other != method)
     lead = f"{others[0] / costs[method]:.3g} times as fast as the next" if others else "the only supported method"
@@ -163,12 +165,14 @@ def _sharded(map: Map, problem: ProblemShape, devices: int) -> Decision:
     return Decision(map, "spmd", problem.batch, reason, {})
 
 
-def _supported(map: Map, problem: ProblemShape) -> list[str]:
-    """The methods that ``auto`` may choose for the geometry and the dtype."""
+def _supported(map: Map, problem: ProblemShape, platform: str | None, for_export: bool = False) -> list[str]:
+    """The methods that ``auto`` may choose for the geometry, the dtype and the platform."""
     return [
         name
         for name, method in METHODS.items()
-        if map in method.how and method.unsupported(map, problem.spec, problem.dtype) is None
+        if map in method.how
+        and method.lowers_for(platform, for_export)
+        and method.unsupported(map, problem.spec, problem.dtype) is None
     ]
 
 
@@ -251,7 +255,7 @@ def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]
     operands = [jax.random.normal(k, shapes[a]).astype(problem.dtype) for k, a in zip(keys, map.inputs, strict=True)]
     options = problem.spec, problem.layout, problem.dtype, None
     lowered = {}
-    for method in _supported(map, problem):
+    for method in _supported(map, problem, platform):
         chunk, compute = chunk_size(map, method, problem, platform), METHODS[method].implementation(map)
         program = compute
         if chunk < problem.batch:

@@ -2,7 +2,7 @@
 
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
-from . import _spmd_conv, _spmd_matmul, dilated, gemm, polyphase, reference, vjp
+from . import _spmd_conv, _spmd_matmul, dilated, gemm, native, polyphase, reference, vjp
 from ._method import Compute, Method, ProblemShape, acc_dtype
 
 __all__ = ["METHODS", "Compute", "Method", "ProblemShape", "acc_dtype", "spmd_implementation"]
@@ -10,6 +10,7 @@ __all__ = ["METHODS", "Compute", "Method", "ProblemShape", "acc_dtype", "spmd_im
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD
     for module in (
+        native,
         dilated,
         vjp,
         polyphase,

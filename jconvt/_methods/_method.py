@@ -105,6 +105,8 @@ class Method:
       kernel_gradient: G.
       how: what the method does for a map, for each map that ``method="auto"`` may choose it for.
       cost: for each platform, the predicted seconds of a map. Platforms without an entry use that of "tpu".
+      platforms: the platforms that the method's compiled code runs on. ``None``: the method emits JAX's own
+        operations, which run on every platform, and which ``jax.export`` can save.
       unsupported: returns the error for a map, geometry and dtype that the method does not support, or ``None``.
       temporary_bytes: the bytes between operands and result of a map, as far as they grow with the batch.
       traceable: whether the method works on traced operands.
@@ -117,13 +119,19 @@ class Method:
     kernel_gradient: Compute | None = None
     how: Mapping[Map, str] = dataclasses.field(default_factory=dict)
     cost: Mapping[str, Callable[[Map, ProblemShape], float]] = dataclasses.field(default_factory=dict)
+    platforms: Sequence[str] | None = None
     unsupported: Callable[[Map, Spec, Any], ArgumentError | ArgumentTypeError | None] = _supports_everything
     temporary_bytes: Callable[[Map, ProblemShape], int] = _no_temporaries
     traceable: bool = True
 
     def __post_init__(self):
-        if self.how and "tpu" not in self.cost:
-            raise ValueError(f"method {self.name!r} has reasons in how, but no cost for 'tpu', the default platform")
+        for platform in self.platforms or ("tpu",):
+            if self.how and platform not in self.cost:
+                raise ValueError(f"method {self.name!r} has reasons in how, but no cost for {platform!r}")
+
+    def lowers_for(self, platform: str | None, for_export: bool) -> bool:
+        """Whether the method can be part of a program for ``platform``, perhaps one that ``jax.export`` saves."""
+        return self.platforms is None or (platform in self.platforms and not for_export)
 
     def implementation(self, map: Map) -> Compute:
         """The function that computes ``map``."""

@@ -139,9 +139,9 @@ def _is_switched_off() -> bool:
 
 
 def _path() -> pathlib.Path | None:
-    """Return the file of the library. An editable installation has it in another folder than the Python files."""
-    paths = (pathlib.Path(folder, f"libjconvt{suffix}") for folder in __path__ for suffix in (".so", ".dylib", ".dll"))
-    return next((path for path in paths if path.is_file()), None)
+    """Return the file of the library. An editable installation and a build in place have one each: the newest."""
+    paths = [pathlib.Path(folder, f"libjconvt{suffix}") for folder in __path__ for suffix in (".so", ".dylib", ".dll")]
+    return max(filter(pathlib.Path.is_file, paths), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _open(path: pathlib.Path) -> tuple[ctypes.CDLL, str]:

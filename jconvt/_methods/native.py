@@ -1,0 +1,123 @@
+"""Transposed convolution by direct convolution in compiled code: C++ for CPUs, in ``jconvt/_native``.
+
+XLA calls it in the middle of a program, on its own threads. No zero is multiplied, and nothing is padded or copied. The
+code is tied to this machine, so a program that XLA shards or that ``jax.export`` saves uses another method.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .. import _native
+from .._geometry.layout import Layout
+from .._geometry.maps import Map
+from .._geometry.spec import Spec
+from .._jax_compat import abstract_like
+from ..errors import ArgumentError, ArgumentTypeError
+from ._method import Method, ProblemShape
+
+_DTYPES = ("float32", "float64", "bfloat16", "float16")
+_MAX_RANK = 3
+
+
+def _computed(instruction_set: str | None) -> tuple[str, ...]:
+    """The dtypes that the kernels compute without a conversion, for an instruction set."""
+    del instruction_set  # bfloat16 products need instructions that not every CPU has
+    return ("float32", "float64")
+
+
+def kernel_dtype(*dtypes: Any) -> Any:
+    """The dtype that the kernels compute in, for operands and a result of these dtypes.
+
+    Operands become this dtype, and the result is rounded from it once.
+    """
+    (dtype, *others) = {jnp.dtype(each) for each in dtypes if jnp.issubdtype(each, jnp.floating)}
+    if not others and dtype.name in _computed(_native.instruction_set()):
+        return dtype
+    return jnp.dtype(jnp.float64 if any(each.itemsize == 8 for each in (dtype, *others)) else jnp.float32)
+
+
+def _compute(map: Map, a: Array, b: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
+    del precision  # sums use full precision
+    computed = kernel_dtype(a.dtype, b.dtype, dtype)
+    a, b = a.astype(computed), b.astype(computed)
+    sizes, channel = layout.spatial(a.shape), layout.channel_axis
+    if map is Map.KERNEL_GRADIENT:
+        kernel = [axis.kernel for axis in spec.axes]
+        shape = (*kernel, b.shape[channel] // spec.groups, a.shape[channel])
+    elif map is Map.TRANSPOSE:
+        shape = layout.shape(a.shape[0], spec.output_sizes(sizes), b.shape[-2] * spec.groups)
+    else:
+        shape = layout.shape(a.shape[0], spec.input_sizes(sizes), b.shape[-1])
+    call = jax.ffi.ffi_call(_native.TARGETS[map], abstract_like(a, shape, computed))
+    result = call(
+        a,
+        b,
+        stride=_integers(axis.stride for axis in spec.axes),
+        dilation=_integers(axis.dilation for axis in spec.axes),
+        lo=_integers(axis.lo for axis in spec.axes),
+        groups=np.int64(spec.groups),
+        channels_first=layout.channels_first,
+    )
+    return result.astype(dtype)
+
+
+def _integers(values: Any) -> np.ndarray[Any, Any]:
+    return np.array([*values], np.int64)
+
+
+def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | ArgumentTypeError | None:
+    del map
+    if spec.rank > _MAX_RANK:
+        return ArgumentError(
+            f"method 'native' has no kernels for more than {_MAX_RANK} spatial axes",
+            got=f"{spec.rank} spatial axes",
+            legal=f"1 to {_MAX_RANK} spatial axes",
+            fix="leave method out for 'auto'",
+        )
+    if jnp.dtype(dtype).name not in _DTYPES:
+        return ArgumentTypeError(
+            "method 'native' has no kernels for this dtype",
+            got=f"a result of dtype {jnp.dtype(dtype)}",
+            legal=", ".join(_DTYPES),
+            fix="leave method out for 'auto', or convert the operands with .astype",
+        )
+    status = _native.native_status()
+    if status.instruction_set is None:
+        return ArgumentError(
+            "method 'native' needs the compiled CPU kernels, which are not in use",
+            got=status.reason,
+            legal="the other methods",
+            fix=f"leave method out for 'auto', or {status.fix}",
+        )
+    return None
+
+
+_FLOPS = {"avx512_bf16": 350e9, "avx512": 350e9, "avx2": 175e9, "baseline": 40e9}
+"""The rate of dense float32 layers on two cores."""
+
+
+def _cpu(map: Map, problem: ProblemShape) -> float:
+    del map
+    channels = min(problem.input_channels, problem.output_channels) // problem.spec.groups
+    rate = _FLOPS[_native.instruction_set() or "baseline"] * channels / (channels + 4)
+    if problem.dtype.itemsize == 8:
+        rate /= 2
+    return 5e-6 + max(problem.flops / rate, problem.bytes("x", "w", "z") / 12e9)
+
+
+METHOD = Method(
+    name="native",
+    summary="direct convolution by compiled kernels, on CPU",
+    transpose=functools.partial(_compute, Map.TRANSPOSE),
+    forward=functools.partial(_compute, Map.FORWARD),
+    kernel_gradient=functools.partial(_compute, Map.KERNEL_GRADIENT),
+    how=dict.fromkeys(Map, "a compiled kernel"),
+    cost={"cpu": _cpu},
+    platforms=("cpu",),
+    unsupported=_unsupported,
+)
