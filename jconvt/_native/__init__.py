@@ -3,7 +3,7 @@
     library()           the loaded library, or None
     instruction_set()   the instruction set that it computes with, or None
     reason()            why there is no library to use, or None
-    native_status()     the state of the kernels in one object, which prints itself
+    native_status()     the instruction set, or the reason, in one object to print
     TARGETS             the name of each map's custom call, for ``jax.ffi.ffi_call``
 
 The first call of one of these functions loads the library. Importing this module does not.
