@@ -318,7 +318,7 @@ int run(const Options &options) {
   for (const Level &level : chosen) names += std::string(" ") + level.name;
   std::printf("%lld draws%s in %.1f s, seed %llu, levels%s\n", static_cast<long long>(done.load()), failed ? "" : " are right", elapsed(),
               static_cast<unsigned long long>(options.seed), names.c_str());
-  if (options.only < 0) histogram.print();
+  if (options.only < 0 && !failed) histogram.print();
   return failed ? 1 : 0;
 }
 

@@ -149,12 +149,13 @@ inline Draw draw(Random &random) {
 // Integers so small that sums of products are exact in float32, or in float64; in float16 times powers of two, so that
 // some results have no normal number; or real numbers between -1 and 1. Special: some are infinite or NaN.
 inline void draw_operands(Random &random, const Draw &d, Doubles &a, Doubles &b) {
-  const bool wide = d.dtype == Dtype::kFloat64;
-  const double exact = std::ldexp(1.0, wide ? 52 : 23), most = std::ldexp(1.0, format(d.dtype).digits + (wide ? -26 : 1));
-  const auto limit = static_cast<int64_t>(std::min(most, std::sqrt(exact / static_cast<double>(d.terms))));
+  const bool wide = d.dtype == Dtype::kFloat64, narrow = d.dtype == Dtype::kFloat16, small = narrow && random.chance(0.6);
+  // In float16 few sums that are not `small` are beyond the largest number.
+  const double exact = std::ldexp(1.0, wide ? 52 : narrow && !small ? 18 : 23);
+  const double most = std::ldexp(1.0, format(d.dtype).digits + (wide ? -26 : 1));
+  const auto limit = std::max<int64_t>(1, static_cast<int64_t>(std::min(most, std::sqrt(exact / static_cast<double>(d.terms)))));
   for (Doubles *each : {&a, &b}) {
-    const bool small = d.dtype == Dtype::kFloat16 && random.chance(0.5);
-    const double unit = small ? std::ldexp(1.0, -static_cast<int>(random.between(4, 20))) : 1;
+    const double unit = small ? std::ldexp(1.0, -static_cast<int>(random.between(4, 16))) : 1;
     for (double &value : *each) {
       if (d.data == Data::kReal)
         value = rounded(2 * random.uniform() - 1, d.dtype);
