@@ -86,9 +86,7 @@ Options parse(int argc, char **argv) {
 // What this thread does now, for the message of a crash.
 thread_local char current[512];
 
-void report_crash() {
-  std::fprintf(stderr, "CRASH in %s\n", current);
-}
+void report_crash() { std::fprintf(stderr, "CRASH in %s\n", current); }
 
 void on_signal(int signal) {
   report_crash();
@@ -101,7 +99,10 @@ void on_signal(int signal) {
 class Buffer {
  public:
   Buffer(int64_t elements, Dtype dtype, bool offset)
-      : dtype_(dtype), elements_(elements), skipped_(offset ? format(dtype).bytes : 0), bytes_(skipped_ + elements * format(dtype).bytes) {
+      : dtype_(dtype),
+        elements_(elements),
+        skipped_(offset ? format(dtype).bytes : 0),
+        bytes_(skipped_ + elements * format(dtype).bytes) {
     block_.reset(new std::byte[bytes_]);
   }
   std::byte *data() { return block_.get() + skipped_; }
@@ -118,7 +119,7 @@ class Buffer {
   std::unique_ptr<std::byte[]> block_;
 };
 
-// What the draws were, and the most scratch memory of a call in sizes of its kernel and of all its arrays.
+// What the draws were, and the most scratch memory of a large call in sizes of its kernel and of all its arrays.
 struct Histogram {
   std::map<std::string, std::map<std::string, int64_t>> counts;
   double scratch_per_kernel = 0, scratch_per_arrays = 0;
@@ -127,7 +128,9 @@ struct Histogram {
   void add(const Draw &d) {
     const std::lock_guard lock(mutex);
     const Problem &p = d.problem;
-    const auto size = [](int64_t n) { return n == 1 ? "1" : n < 16 ? "2-15" : n < 64 ? "16-63" : n < 130 ? "64-129" : "130+"; };
+    const auto size = [](int64_t n) {
+      return n == 1 ? "1" : n < 16 ? "2-15" : n < 64 ? "16-63" : n < 130 ? "64-129" : "130+";
+    };
     ++counts["map"][std::string("TFG").substr(static_cast<int>(d.map), 1)];
     ++counts["dtype"][format(d.dtype).name];
     ++counts["rank"][std::to_string(d.rank)];
@@ -141,7 +144,10 @@ struct Histogram {
     ++counts["last x_size"][size(p.axis[2].x_size)];
     ++counts["taps"][size(taps(p))];
     const int64_t work = multiplications(p);
-    ++counts["multiplications"][work < 10'000 ? "< 10k" : work < 100'000 ? "< 100k" : work < 1'000'000 ? "< 1M" : "1M+"];
+    ++counts["multiplications"][work < 10'000      ? "< 10k"
+                                : work < 100'000   ? "< 100k"
+                                : work < 1'000'000 ? "< 1M"
+                                                   : "1M+"];
     for (int a = 3 - d.rank; a < 3; ++a) {
       const Axis &axis = p.axis[a];
       const int64_t stamp = (axis.kernel - 1) * axis.dilation + 1;
@@ -153,13 +159,21 @@ struct Histogram {
       ++counts["axes: hi"][hi < 0 ? "-" : hi == 0 ? "0" : hi < stamp ? "+" : "beyond the stamp"];
     }
   }
+  void add_scratch(const Draw &d, size_t scratch, size_t arrays) {
+    const std::lock_guard lock(mutex);
+    const double used = static_cast<double>(scratch),
+                 kernel = static_cast<double>(size_w(d.problem) * format(d.dtype).bytes);
+    scratch_per_kernel = std::max(scratch_per_kernel, used / kernel);
+    scratch_per_arrays = std::max(scratch_per_arrays, used / static_cast<double>(arrays));
+  }
   void print() const {
     for (const auto &[what, values] : counts) {
       std::printf("  %-16s", what.c_str());
       for (const auto &[value, count] : values) std::printf("  %s: %lld", value.c_str(), static_cast<long long>(count));
       std::printf("\n");
     }
-    std::printf("  scratch memory: at most %.2f kernels, %.2f of all arrays\n", scratch_per_kernel, scratch_per_arrays);
+    std::printf("  scratch memory of 1M multiplications or more: at most %.2f kernels, %.2f of all arrays\n",
+                scratch_per_kernel, scratch_per_arrays);
   }
 };
 
@@ -171,7 +185,9 @@ class Trial {
         options_(options),
         sizes_{d.map == Map::kForward ? size_z(d.problem) : size_x(d.problem),
                d.map == Map::kKernelGradient ? size_z(d.problem) : size_w(d.problem),
-               d.map == Map::kTranspose ? size_z(d.problem) : d.map == Map::kForward ? size_x(d.problem) : size_w(d.problem)},
+               d.map == Map::kTranspose ? size_z(d.problem)
+               : d.map == Map::kForward ? size_x(d.problem)
+                                        : size_w(d.problem)},
         a_(sizes_[0], d.dtype, random.chance(0.3)),
         b_(sizes_[1], d.dtype, random.chance(0.3)),
         offset_(random.chance(0.3)),
@@ -204,14 +220,12 @@ class Trial {
       if (!text.empty() || pool.refused) return text;
       text = compare(first);
       if (!text.empty()) return "one thread: " + text;
-      const double bytes = format(d_.dtype).bytes, kernel = bytes * size_w(d_.problem), used = pool.scratch_bytes;
-      const std::lock_guard lock(histogram.mutex);
-      histogram.scratch_per_kernel = std::max(histogram.scratch_per_kernel, used / kernel);
-      const double arrays = bytes * (sizes_[0] + sizes_[1] + sizes_[2]);
-      histogram.scratch_per_arrays = std::max(histogram.scratch_per_arrays, used / arrays);
+      if (multiplications(d_.problem) >= 1'000'000)
+        histogram.add_scratch(d_, pool.scratch_bytes, a_.bytes() + b_.bytes() + first.bytes());
     }
     for (const Order order : {Order::kThreads, Order::kRandom}) {
-      const std::string name = order == Order::kThreads ? std::to_string(options_.threads) + " threads: " : "random order: ";
+      const std::string name =
+          order == Order::kThreads ? std::to_string(options_.threads) + " threads: " : "random order: ";
       TestPool pool(order, order == Order::kThreads ? options_.threads : threads_, seed_, -1);
       Buffer again(sizes_[2], d_.dtype, offset_);
       std::string text = compute(level, pool, again);
@@ -251,7 +265,8 @@ class Trial {
       const double got = out[i], want = rounded(want_[i], d_.dtype);
       bool right = got == want || (std::isnan(got) && std::isnan(want));
       if (d_.data == Data::kReal)
-        right = std::abs(got - want_[i]) <= tolerance(want_[i], magnitudes_[i], static_cast<double>(d_.terms), d_.dtype);
+        right =
+            std::abs(got - want_[i]) <= tolerance(want_[i], magnitudes_[i], static_cast<double>(d_.terms), d_.dtype);
       if (right) continue;
       if (wrong++ < 3) {
         char line[128];
@@ -275,13 +290,18 @@ class Trial {
 
 int run(const Options &options) {
   std::vector<Level> chosen;
+  bool known = options.level == "all";
   for (const Level &level : levels()) {
     if (options.level != "all" && options.level != level.name) continue;
-    if (level.present)
+    known = true;
+    if (level.present) {
       chosen.push_back(level);
-    else
+    } else {
       std::printf("skipped: this CPU has no %s\n", level.name);
+    }
   }
+  if (!known) std::fprintf(stderr, "this program has no level %s\n", options.level.c_str());
+  if (chosen.empty()) return known ? 0 : 2;
 
   const auto start = std::chrono::steady_clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
@@ -300,8 +320,9 @@ int run(const Options &options) {
       histogram.add(d);
       Trial trial(d, options, random);
       for (const Level &level : chosen) {
-        std::snprintf(current, sizeof current, "%s\n  repeat: check --seed %llu --only %lld --level %s --threads %d", text.c_str(),
-                      static_cast<unsigned long long>(options.seed), static_cast<long long>(k), level.name, options.threads);
+        std::snprintf(current, sizeof current, "%s\n  repeat: check --seed %llu --only %lld --level %s --threads %d",
+                      text.c_str(), static_cast<unsigned long long>(options.seed), static_cast<long long>(k),
+                      level.name, options.threads);
         const std::string fault = trial.fault(level, histogram);
         if (fault.empty()) continue;
         if (!failed.exchange(true)) std::printf("FAULT: %s\n  in %s\n", fault.c_str(), current);
@@ -316,8 +337,8 @@ int run(const Options &options) {
   for (auto &other : others) other.join();
   std::string names;
   for (const Level &level : chosen) names += std::string(" ") + level.name;
-  std::printf("%lld draws%s in %.1f s, seed %llu, levels%s\n", static_cast<long long>(done.load()), failed ? "" : " are right", elapsed(),
-              static_cast<unsigned long long>(options.seed), names.c_str());
+  std::printf("%lld draws%s in %.1f s, seed %llu, levels%s\n", static_cast<long long>(done.load()),
+              failed ? "" : " are right", elapsed(), static_cast<unsigned long long>(options.seed), names.c_str());
   if (options.only < 0 && !failed) histogram.print();
   return failed ? 1 : 0;
 }

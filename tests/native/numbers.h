@@ -96,8 +96,8 @@ inline void store(double value, std::byte *to, Dtype dtype) {
   std::memcpy(to, &bits, f.bytes);
 }
 
-// How far a sum of that many terms of float32, or float64, may be from the exact one, where the terms' magnitudes add up
-// to `magnitudes`. Factor 2: the exact sum of float64 is rounded, too.
+// How far a sum of that many terms of float32, or float64, may be from the exact one, where the terms' magnitudes add
+// up to `magnitudes`. Factor 2: the exact sum of float64 is rounded, too.
 inline double tolerance(double sum, double magnitudes, double terms, Dtype dtype) {
   const double unit = dtype == Dtype::kFloat64 ? 0x1p-52 : 0x1p-23;
   const Format &f = format(dtype);
