@@ -75,7 +75,7 @@ inline void shrink(Random &random, Problem &p, int64_t budget, std::vector<int64
       keep.clear();
       continue;
     }
-    int64_t &size = *candidates[random.between(0, candidates.size() - 1)];
+    int64_t &size = *candidates[random.between(0, static_cast<int64_t>(candidates.size()) - 1)];
     size = random.chance(0.5) ? size / 2 : (size + 1) / 2;
   }
 }
@@ -169,7 +169,9 @@ inline void draw_operands(Random &random, const Draw &d, Doubles &a, Doubles &b)
   if (d.data != Data::kSpecial) return;
   for (int64_t count = random.between(1, 4); count; --count) {
     Doubles &to = random.chance(0.5) ? a : b;
-    to[random.between(0, to.size() - 1)] = random.chance(0.5) ? NAN : random.chance(0.5) ? INFINITY : -INFINITY;
+    to[random.between(0, static_cast<int64_t>(to.size()) - 1)] = random.chance(0.5)   ? NAN
+                                                                 : random.chance(0.5) ? INFINITY
+                                                                                      : -INFINITY;
   }
 }
 
