@@ -3,7 +3,7 @@
     library()           the loaded library, or None
     instruction_set()   the instruction set that it computes with, or None
     reason()            why there is no library to use, or None
-    native_status()     all of that in one object, which prints itself
+    native_status()     the instruction set, or the reason, in one object to print
     TARGETS             the name of each map's custom call, for ``jax.ffi.ffi_call``
 
 The first call of one of these functions loads the library. Importing this module does not.
@@ -35,7 +35,11 @@ _HANDLERS = {
 # Programs in the persistent compilation cache call these names, so they change when the interface does.
 TARGETS = {map: f"{handler}_{ABI}" for map, handler in _HANDLERS.items()}
 
-_COMPILERS = {"linux": "apt-get install g++", "darwin": "xcode-select --install", "win32": "winget install LLVM.LLVM"}
+_COMPILERS = {
+    "linux": "apt-get install g++",
+    "darwin": "xcode-select --install",
+    "win32": "set CMAKE_GENERATOR_TOOLSET=ClangCL",
+}
 _INSTALL = "pip install --force-reinstall --no-deps ."
 _lock = threading.Lock()
 

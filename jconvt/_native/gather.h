@@ -200,7 +200,7 @@ class DenseGather {
   void compute_rows(Product<T> product, int vectors, int64_t rows, S *to, int64_t to_row, T *sums) const {
     const auto compute = [&](int64_t now) {
       if (g_.depthwise) {
-        multiply_lanes<T>({product.segments, product.count, product.shift, product.stride, 0, 0, product.width, product.out, product.out_row}, now);
+        multiply_lanes<T>({product.segments, product.count, 0, product.shift, product.stride, 0, 0, product.width, product.out, product.out_row}, now);
       } else {
         multiply<T, Along::kDepth>(product, vectors, now);
       }

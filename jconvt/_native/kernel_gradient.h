@@ -18,10 +18,11 @@ struct Gradient {
 template <class S>
 class KernelGradient {
   using T = Sum<S>;
-  static constexpr int64_t kPixelsAtOnce = 1024;  // packed: they stay in the second cache while taps pass
+  // What is packed at once: pixels, and bytes of x and z. They stay in the second and third cache while taps pass.
+  static constexpr int64_t kPixelsAtOnce = 1024, kXBytes = 1 << 20, kZBytes = 1 << 19;
 
  public:
-  explicit KernelGradient(const Gradient<S> &gradient) : g_(gradient), p_(gradient.problem) {
+  KernelGradient(const Gradient<S> &gradient, int threads) : g_(gradient), p_(gradient.problem) {
     for (int i = 0; i < 3; ++i) phases_[i] = forward_phases(p_.axis[i])[0];
     depthwise_ = p_.groups > 1 && p_.c == 1 && p_.o == 1;
     if (depthwise_) std::swap(p_.c, p_.groups);  // the groups share the lanes of vectors
@@ -35,12 +36,16 @@ class KernelGradient {
     const int64_t wide = lanes_from_z_ ? p_.axis[2].kernel * p_.o : p_.c;
     tiles_ = tiles_of<T>(wide);
     rows_ = p_.batch * phases_[0].count * phases_[1].count;
-    const int64_t row = phases_[2].count;
-    rows_at_once_ = larger<int64_t>(1, smaller(rows_, kPixelsAtOnce / row));
-    pixels_at_once_ = smaller(row, kPixelsAtOnce);
-    chunks_ = ceil_div(rows_, rows_at_once_) * ceil_div(row, pixels_at_once_);
-    thread_bytes_ = round_up(rows_at_once_ * pixels_at_once_ * kMaxVectors * kVectorBytes, 64) + kSumBytes;
     choose_parts();
+    const int64_t row = phases_[2].count, x_lanes = lanes_from_z_ || depthwise_ ? kMaxVectors * kLanes<T> : lanes_of_part();
+    z_row_ = round_up(p_.o, kLanes<T>) + kLanes<T>;  // rows that a power of two apart would share few places in the cache
+    const int64_t at_once = larger<int64_t>(64, smaller(kPixelsAtOnce, smaller(kXBytes / x_lanes, kZBytes / z_row_) / static_cast<int64_t>(sizeof(T))));
+    rows_at_once_ = larger<int64_t>(1, smaller(rows_, at_once / row));
+    pixels_at_once_ = smaller(row, at_once);
+    chunks_ = ceil_div(rows_, rows_at_once_) * ceil_div(row, pixels_at_once_);
+    z_packed_ = !lanes_from_z_ && !joined_ && (x_lanes > kMaxVectors * kLanes<T> || z_step() * sizeof(T) >= 1024);
+    thread_bytes_ = round_up(rows_at_once_ * pixels_at_once_ * (x_lanes + (z_packed_ ? z_row_ : 0)) * static_cast<int64_t>(sizeof(T)), 64) + kSumBytes;
+    choose_pixel_parts(threads);
   }
 
   bool run(Pool &pool) {
@@ -53,7 +58,7 @@ class KernelGradient {
     } else if constexpr (std::is_same_v<S, T>) {
       sums_ = g_.w;
     }
-    const int64_t tasks = tap_parts_ * p_.groups * static_cast<int64_t>(tiles_.size()) * parts_;
+    const int64_t tasks = tap_parts_ * p_.groups * tile_parts_ * parts_;
     pool.run(tasks, [](void *self, int64_t task, int thread) { static_cast<KernelGradient *>(self)->task(task, thread); }, this);
     if (sums)
       pool.run(taps(), [](void *self, int64_t tap, int) { static_cast<KernelGradient *>(self)->add_parts(tap); }, this);
@@ -61,7 +66,7 @@ class KernelGradient {
   }
 
  private:
-  static constexpr int64_t kMaxTaps = 16, kSumBytes = kMaxVectors * kVectorBytes * kMaxTaps;
+  static constexpr int64_t kMaxTaps = 16, kSumBytes = kMaxVectors * kVectorBytes * kMaxTaps, kTasks = 8;
 
   // Taps along the last axis, from tap to tap + count, that join the same pixels of x.
   struct TapSet {
@@ -90,17 +95,31 @@ class KernelGradient {
     }
   }
 
-  // Tasks share out the sets of taps, as far as these have no taps in common. Where tasks are few, the pixels are split,
-  // too, in a way that does not depend on the number of threads, so that the order of sums does not, either.
+  // Tasks share out the sets of taps, as far as these have no taps in common, and then the tiles. The chunks of pixels,
+  // and so the order of sums, depend on the tiles of a task, but not on its taps: only these depend on the number of threads.
   void choose_parts() {
-    constexpr int64_t kTasks = 8, kPixelsOfPart = 4096;
+    const int64_t tiles = static_cast<int64_t>(tiles_.size());
     sets_of_unit_ = joined_ ? static_cast<int64_t>(sets_.size()) : 1;
     units_ = p_.axis[0].kernel * p_.axis[1].kernel * (joined_ ? 1 : static_cast<int64_t>(sets_.size()));
-    const int64_t others = p_.groups * static_cast<int64_t>(tiles_.size());
-    tap_parts_ = smaller(units_, ceil_div(4 * kTasks, others));
+    tile_parts_ = smaller(tiles, ceil_div(kTasks, units_ * p_.groups));
+  }
+
+  // Where tasks are few, the pixels are split, too.
+  void choose_pixel_parts(int threads) {
+    constexpr int64_t kPixelsOfPart = 4096;
+    const int64_t pixels = rows_ * phases_[2].count;
     parts_ = 1;
-    if (tap_parts_ * others < kTasks && taps() * p_.o * total_ < rows_ * phases_[2].count * (p_.c + p_.o) * p_.groups / 8)
-      parts_ = larger<int64_t>(1, smaller(smaller(kTasks, chunks_), rows_ * phases_[2].count / kPixelsOfPart));
+    if (units_ * tile_parts_ * p_.groups < kTasks && taps() * p_.o * total_ < pixels * (p_.c + p_.o) * p_.groups / 8)
+      parts_ = larger<int64_t>(1, smaller(smaller(kTasks, chunks_), pixels / kPixelsOfPart));
+    tap_parts_ = smaller(units_, ceil_div(threads == 1 ? 1 : 4 * threads, p_.groups * tile_parts_ * parts_));
+  }
+
+  Range tiles_of_part(int64_t part) const {
+    const int64_t tiles = static_cast<int64_t>(tiles_.size());
+    return {tiles * part / tile_parts_, tiles * (part + 1) / tile_parts_};
+  }
+  int64_t lanes_of_part() const {  // at most
+    return ceil_div(static_cast<int64_t>(tiles_.size()), tile_parts_) * round_up(tiles_[0].size(), kLanes<T>);
   }
 
   // Rows of x, and the pixels of each, that are packed at once.
@@ -116,29 +135,30 @@ class KernelGradient {
   void task(int64_t task, int thread) {
     const int64_t part = task % parts_;
     task /= parts_;
-    const Range tile = tiles_[static_cast<size_t>(task % static_cast<int64_t>(tiles_.size()))];
-    task /= static_cast<int64_t>(tiles_.size());
+    const Range tiles = tiles_of_part(task % tile_parts_);
+    task /= tile_parts_;
     const int64_t group = task % p_.groups, tap_part = task / p_.groups;
     const Range units{units_ * tap_part / tap_parts_, units_ * (tap_part + 1) / tap_parts_};
-    Work work{group, tile, sums_ + part * taps() * p_.o * total_, reinterpret_cast<T *>(scratch_ + thread * thread_bytes_), nullptr, {}};
-    work.panel = work.product + kSumBytes / sizeof(T);
-    if (joined_) {
+    Work work{group, tiles, sums_ + part * taps() * p_.o * total_, reinterpret_cast<T *>(scratch_ + thread * thread_bytes_), nullptr, nullptr, false, {}};
+    work.z_panel = work.product + kSumBytes / sizeof(T);
+    work.panel = work.z_panel + (z_packed_ ? z_row_ * rows_at_once_ * pixels_at_once_ : 0);
+    if (joined_)
       for (int64_t tap01 = units.begin; tap01 < units.end; ++tap01) clear(work, tap01, {0, p_.axis[2].kernel});
-    } else {
-      for (int64_t unit = units.begin; unit < units.end; ++unit) {
-        const TapSet &set = sets_[static_cast<size_t>(unit % static_cast<int64_t>(sets_.size()))];
-        clear(work, unit / static_cast<int64_t>(sets_.size()), {set.tap, set.tap + 1});
-      }
-    }
-    for (int64_t i = chunks_ * part / parts_; i < chunks_ * (part + 1) / parts_; ++i) {
+    const Range chunks{chunks_ * part / parts_, chunks_ * (part + 1) / parts_};
+    for (int64_t i = chunks.begin; i < chunks.end; ++i) {
       const Chunk chunk = chunk_at(i);
+      work.accumulate = joined_ || i > chunks.begin;
       if (!lanes_from_z_ && !depthwise_) pack_x(chunk, work);
       for (int64_t j = units.begin * sets_of_unit_; j < units.end * sets_of_unit_; ++j) {
         const int64_t tap01 = j / static_cast<int64_t>(sets_.size());
         const Tap *tap0 = tap_at(0, tap01 / p_.axis[1].kernel), *tap1 = tap_at(1, tap01 % p_.axis[1].kernel);
         TapSet set = sets_[static_cast<size_t>(j % static_cast<int64_t>(sets_.size()))];
         set.pixels = set.pixels & chunk.pixels;
-        if (!tap0 || !tap1 || set.pixels.size() <= 0) continue;
+        if (!work.accumulate && lanes_from_z_) clear(work, tap01, {set.tap, set.tap + 1});
+        if (!tap0 || !tap1 || set.pixels.size() <= 0) {
+          if (!work.accumulate) clear(work, tap01, {set.tap, set.tap + 1});
+          continue;
+        }
         if (depthwise_) {
           multiply_depthwise(chunk, *tap0, *tap1, set, tap01, work);
         } else if (lanes_from_z_) {
@@ -159,8 +179,9 @@ class KernelGradient {
   // What a task works on, and its memory.
   struct Work {
     int64_t group;
-    Range tile;
-    T *sums, *product, *panel;
+    Range tiles;
+    T *sums, *product, *z_panel, *panel;
+    bool accumulate;
     std::vector<Segment<T>> segments;
   };
 
@@ -169,9 +190,16 @@ class KernelGradient {
     return work.sums + (tap01 * p_.axis[2].kernel + tap) * p_.o * total_ + work.group * p_.c;
   }
 
+  // The lanes of the tiles of a task.
+  Range lanes_of(const Work &work) const {
+    return {tiles_[static_cast<size_t>(work.tiles.begin)].begin, tiles_[static_cast<size_t>(work.tiles.end) - 1].end};
+  }
+  const Range &tile(int64_t index) const { return tiles_[static_cast<size_t>(index)]; }
+
   void clear(const Work &work, int64_t tap01, Range taps) const {
-    const Range rows = lanes_from_z_ ? work.tile & Range{taps.begin * p_.o, taps.end * p_.o} : Range{taps.begin * p_.o, taps.end * p_.o};
-    const Range columns = lanes_from_z_ ? Range{0, p_.c} : work.tile;
+    const Range of_taps{taps.begin * p_.o, taps.end * p_.o};
+    const Range rows = lanes_from_z_ ? lanes_of(work) & of_taps : of_taps;
+    const Range columns = lanes_from_z_ ? Range{0, p_.c} : lanes_of(work);
     for (int64_t row = rows.begin; row < rows.end; ++row)
       std::memset(matrix(work, tap01, 0) + row * total_ + columns.begin, 0, static_cast<size_t>(columns.size()) * sizeof(T));
   }
@@ -205,65 +233,79 @@ class KernelGradient {
     }
   }
 
+  // A panel for each tile.
   void pack_x(const Chunk &chunk, Work &work) const {
-    const int64_t lanes = work.tile.size();
     T *to = work.panel;
-    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, to += chunk.pixels.size() * padded(lanes))
-      pack(x_at(row_at(row), work.group) + chunk.pixels.begin * g_.x_strides.axis[2] + work.tile.begin, g_.x_strides.axis[2],
-           chunk.pixels.size(), lanes, to);
+    for (int64_t i = work.tiles.begin; i < work.tiles.end; ++i)
+      for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, to += chunk.pixels.size() * padded(tile(i).size()))
+        pack(x_at(row_at(row), work.group) + chunk.pixels.begin * g_.x_strides.axis[2] + tile(i).begin, g_.x_strides.axis[2],
+             chunk.pixels.size(), tile(i).size(), to);
   }
 
   // Lanes are channels of x. The rows of the product are channels of z, for one tap after the other.
   void multiply_by_z(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
-    const int64_t row_size = padded(work.tile.size());
-    work.segments.clear();
-    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
-      if (const T *z = z_at(row_at(row), tap0, tap1, set, work.group)) {
-        const int64_t pixel = (row - chunk.rows.begin) * chunk.pixels.size() + set.pixels.begin - chunk.pixels.begin;
-        work.segments.push_back({z, work.panel + pixel * row_size, set.pixels.size()});
+    T *to = work.z_panel, *panel = work.panel;
+    for (int64_t i = work.tiles.begin; i < work.tiles.end; ++i) {
+      const int64_t row_size = padded(tile(i).size()), first = i == work.tiles.begin;
+      size_t segment = 0;
+      for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, panel += chunk.pixels.size() * row_size) {
+        const T *z = z_at(row_at(row), tap0, tap1, set, work.group), *x = panel + (set.pixels.begin - chunk.pixels.begin) * row_size;
+        if (!z) continue;
+        if (!first) {
+          work.segments[segment++].b = x;
+          continue;
+        }
+        if (segment == 0) work.segments.clear();
+        work.segments.push_back({z_packed_ ? to : z, x, set.pixels.size()});
+        ++segment;
+        if (z_packed_)
+          for (int64_t pixel = 0; pixel < set.pixels.size(); ++pixel, to += z_row_) copy(z + pixel * z_step(), to, p_.o);
       }
-    multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(work.segments.size()), 0, z_step(), work.tile.size(),
-                               matrix(work, tap01, set.tap) + work.tile.begin, total_, true},
-                              static_cast<int>(row_size / kLanes<T>), set.count * p_.o);
+      multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(segment), 0, z_packed_ ? z_row_ : z_step(), tile(i).size(),
+                                 matrix(work, tap01, set.tap) + tile(i).begin, total_, work.accumulate},
+                                static_cast<int>(row_size / kLanes<T>), set.count * p_.o);
+    }
   }
 
   // Lanes are channels of z, for one tap after the other. The rows of the product are channels of x.
   void multiply_by_x(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
-    const Range lanes = work.tile & Range{set.tap * p_.o, (set.tap + set.count) * p_.o};
-    if (lanes.size() <= 0) return;
-    const int64_t row_size = padded(lanes.size()), x_step = g_.x_strides.axis[2];
-    work.segments.clear();
-    T *to = work.panel;
-    for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
-      if (const T *z = z_at(row_at(row), tap0, tap1, set, work.group)) {
-        pack(z + lanes.begin - set.tap * p_.o, z_step(), set.pixels.size(), lanes.size(), to);
-        work.segments.push_back({x_at(row_at(row), work.group) + set.pixels.begin * x_step, to, set.pixels.size()});
-        to += set.pixels.size() * row_size;
-      }
-    multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(work.segments.size()), 0, x_step, row_size, work.product, row_size, false},
-                              static_cast<int>(row_size / kLanes<T>), p_.c);
-    T *sums = matrix(work, tap01, 0);
-    for (int64_t c = 0; c < p_.c; ++c)
-      for (int64_t lane = 0; lane < lanes.size(); ++lane) sums[(lanes.begin + lane) * total_ + c] += work.product[c * row_size + lane];
+    const int64_t x_step = g_.x_strides.axis[2];
+    for (int64_t i = work.tiles.begin; i < work.tiles.end; ++i) {
+      const Range lanes = tile(i) & Range{set.tap * p_.o, (set.tap + set.count) * p_.o};
+      if (lanes.size() <= 0) continue;
+      const int64_t row_size = padded(lanes.size());
+      work.segments.clear();
+      T *to = work.panel;
+      for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
+        if (const T *z = z_at(row_at(row), tap0, tap1, set, work.group)) {
+          pack(z + lanes.begin - set.tap * p_.o, z_step(), set.pixels.size(), lanes.size(), to);
+          work.segments.push_back({x_at(row_at(row), work.group) + set.pixels.begin * x_step, to, set.pixels.size()});
+          to += set.pixels.size() * row_size;
+        }
+      multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(work.segments.size()), 0, x_step, row_size, work.product, row_size, false},
+                                static_cast<int>(row_size / kLanes<T>), p_.c);
+      T *sums = matrix(work, tap01, 0);
+      for (int64_t c = 0; c < p_.c; ++c)
+        for (int64_t lane = 0; lane < lanes.size(); ++lane) sums[(lanes.begin + lane) * total_ + c] += work.product[c * row_size + lane];
+    }
   }
 
   // Lanes are channels of both. The rows of the product are taps.
   void multiply_depthwise(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
-    const int64_t lanes = work.tile.size(), x_step = g_.x_strides.axis[2], z_tap = p_.axis[2].dilation * g_.z_strides.axis[2];
+    const int64_t z_tap = p_.axis[2].dilation * g_.z_strides.axis[2], x_step = g_.x_strides.axis[2];
     work.segments.clear();
     for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
-      if (const T *z = z_at(row_at(row), tap0, tap1, set, 0)) {
-        const T *x = x_at(row_at(row), 0) + set.pixels.begin * x_step;
-        work.segments.push_back({z + work.tile.begin, x + work.tile.begin, set.pixels.size()});
+      if (const T *z = z_at(row_at(row), tap0, tap1, set, 0))
+        work.segments.push_back({z, x_at(row_at(row), 0) + set.pixels.begin * x_step, set.pixels.size()});
+    for (int64_t i = work.tiles.begin; i < work.tiles.end; ++i)
+      for (int64_t tap = 0; tap < set.count; tap += kMaxTaps) {
+        const int64_t taps = smaller(set.count - tap, kMaxTaps), lanes = tile(i).size();
+        multiply_lanes<T>({work.segments.data(), static_cast<int64_t>(work.segments.size()), tile(i).begin, tap * z_tap, z_tap, z_step(), x_step,
+                           lanes, work.product, lanes}, taps);
+        T *sums = matrix(work, tap01, set.tap + tap) + tile(i).begin;
+        for (int64_t row = 0; row < taps; ++row, sums += total_)
+          for (int64_t lane = 0; lane < lanes; ++lane) sums[lane] += work.product[row * lanes + lane];
       }
-    for (int64_t tap = 0; tap < set.count; tap += kMaxTaps) {
-      const int64_t taps = smaller(set.count - tap, kMaxTaps);
-      multiply_lanes<T>({work.segments.data(), static_cast<int64_t>(work.segments.size()), tap * z_tap, z_tap, z_step(), x_step, lanes,
-                         work.product, lanes}, taps);
-      T *sums = matrix(work, tap01, set.tap + tap) + work.tile.begin;
-      for (int64_t i = 0; i < taps; ++i, sums += total_)
-        for (int64_t lane = 0; lane < lanes; ++lane) sums[lane] += work.product[i * lanes + lane];
-    }
   }
 
   // The sums of all parts of a tap, in order, in the type of w.
@@ -281,8 +323,8 @@ class KernelGradient {
   Phase phases_[3];
   std::vector<TapSet> sets_;
   std::vector<Range> tiles_;  // of the lanes
-  bool depthwise_, joined_, lanes_from_z_;
-  int64_t total_, rows_, rows_at_once_, pixels_at_once_, chunks_, sets_of_unit_, units_, tap_parts_, parts_, thread_bytes_;
+  bool depthwise_, joined_, lanes_from_z_, z_packed_;
+  int64_t total_, rows_, rows_at_once_, pixels_at_once_, z_row_, chunks_, sets_of_unit_, units_, tap_parts_, tile_parts_, parts_, thread_bytes_;
   char *scratch_ = nullptr;
   T *sums_ = nullptr;
 };

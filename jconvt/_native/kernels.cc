@@ -91,7 +91,7 @@ bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool 
     default:
       if (!stage(a, p.x, p.batch, p.groups * p.c, x_sizes, pool, &x)) return false;
       if (!stage(b, p.z, p.batch, p.groups * p.o, z_sizes, pool, &z)) return false;
-      return KernelGradient<S>({p, x.strides, z.strides, x.data, z.data, out}).run(pool);
+      return KernelGradient<S>({p, x.strides, z.strides, x.data, z.data, out}, pool.threads()).run(pool);
   }
 }
 

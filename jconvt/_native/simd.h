@@ -18,12 +18,18 @@ constexpr int kVectorBytes = 16, kRegisters = 32;
 constexpr int kVectorBytes = 16, kRegisters = 16;
 #endif
 
+#if defined(__aarch64__)
+typedef __fp16 Half;
+#else
+typedef _Float16 Half;
+#endif
+
 // Numbers in half precision. Sums are in float.
 struct Bfloat16 {
   uint16_t bits;
 };
 struct Float16 {
-  _Float16 value;
+  Half value;
 };
 
 // The type of sums of products of numbers of type S.
@@ -72,7 +78,7 @@ inline float widen(Bfloat16 value) {
 
 inline void narrow(float value, float *to) { *to = value; }
 inline void narrow(double value, double *to) { *to = value; }
-inline void narrow(float value, Float16 *to) { to->value = static_cast<_Float16>(value); }
+inline void narrow(float value, Float16 *to) { to->value = static_cast<Half>(value); }
 inline void narrow(float value, Bfloat16 *to) {  // to the nearest, ties to even
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
@@ -89,17 +95,17 @@ inline void store(Vector<T> value, T *to) {
   *reinterpret_cast<typename VectorOf<T>::Unaligned *>(to) = value;
 }
 inline Vector<float> load(const Bfloat16 *from) {
-  typedef uint16_t Half __attribute__((vector_size(kVectorBytes / 2)));
+  typedef uint16_t Bits __attribute__((vector_size(kVectorBytes / 2)));
   typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
-  Half half;
-  std::memcpy(&half, from, sizeof half);
-  return reinterpret_cast<Vector<float>>(__builtin_convertvector(half, Wide) << 16);
+  Bits bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return reinterpret_cast<Vector<float>>(__builtin_convertvector(bits, Wide) << 16);
 }
 inline Vector<float> load(const Float16 *from) {
-  typedef _Float16 Half __attribute__((vector_size(kVectorBytes / 2)));
-  Half half;
-  std::memcpy(&half, from, sizeof half);
-  return __builtin_convertvector(half, Vector<float>);
+  typedef Half Halves __attribute__((vector_size(kVectorBytes / 2)));
+  Halves halves;
+  std::memcpy(&halves, from, sizeof halves);
+  return __builtin_convertvector(halves, Vector<float>);
 }
 
 // Swaps blocks of H lanes with blocks of H registers, then those of half the size.

@@ -93,12 +93,12 @@ void multiply(Product<T> p, int vectors, int64_t rows) {
 }
 
 // The product of a depthwise convolution, lane by lane: a sum for each row m of
-// a[shift + m * stride + k * a_step, lane] * b[k * b_step, lane].
+// a[shift + m * stride + k * a_step, first + lane] * b[k * b_step, first + lane].
 template <class T>
 struct LaneProduct {
   const Segment<T> *segments;
   int64_t count;
-  int64_t shift, stride, a_step, b_step;
+  int64_t first, shift, stride, a_step, b_step;
   int64_t width;
   T *out;
   int64_t out_row;
@@ -125,7 +125,7 @@ void multiply_lanes_of_tile(const LaneProduct<T> &p) {
   int64_t lane[NV];
   for (int v = 0; v < NV; ++v) lane[v] = lane_of<T>(v, p.width);
   for (int64_t i = 0; i < p.count; ++i) {
-    const T *a = p.segments[i].a + p.shift, *b = p.segments[i].b;
+    const T *a = p.segments[i].a + p.first + p.shift, *b = p.segments[i].b + p.first;
     for (int64_t k = p.segments[i].depth; k > 0; --k) {
       Vector<T> row[NV];
       for (int v = 0; v < NV; ++v) row[v] = load_lanes<T, whole>(b + lane[v], p.width);

@@ -7,19 +7,19 @@
 // status 1 and a command that repeats it.
 #include <unistd.h>
 
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
-#include <mutex>
-#include <optional>
 
 #include "draws.h"
+#include "histogram.h"
 #include "kernels.h"
 #include "pools.h"
 
 // Present where the program is built with a sanitizer.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
 
 namespace check {
@@ -53,32 +53,30 @@ struct Options {
   int threads = 4, jobs = static_cast<int>(std::thread::hardware_concurrency());
 };
 
-Options parse(int argc, char **argv) {
+// Whether all of the text is a number of that type.
+template <class N>
+bool read(const std::string &text, N &to) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), to);
+  return error == std::errc() && end == text.data() + text.size();
+}
+bool read(const std::string &text, std::string &to) {
+  to = text;
+  return !text.empty();
+}
+
+Options parse(const std::vector<std::string> &arguments) {
   Options options;
-  for (int i = 1; i < argc; i += 2) {
-    const std::string name = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
-    if (name == "--seed" && !value.empty()) {
-      options.seed = std::strtoull(value.c_str(), nullptr, 10);
-    } else if (name == "--count" && !value.empty()) {
-      options.count = std::atoll(value.c_str());
-    } else if (name == "--only" && !value.empty()) {
-      options.only = std::atoll(value.c_str());
-    } else if (name == "--seconds" && !value.empty()) {
-      options.seconds = std::atof(value.c_str());
-    } else if (name == "--threads" && !value.empty()) {
-      options.threads = std::atoi(value.c_str());
-    } else if (name == "--jobs" && !value.empty()) {
-      options.jobs = std::atoi(value.c_str());
-    } else if (name == "--level" && !value.empty()) {
-      options.level = value;
-    } else if (name == "--map" && !value.empty()) {
-      options.map = value;
-    } else if (name == "--dtype" && !value.empty()) {
-      options.dtype = value;
-    } else {
-      std::fprintf(stderr, "cannot read %s %s: the head of check.cc lists the options\n", name.c_str(), value.c_str());
-      std::exit(2);
-    }
+  for (size_t i = 0; i < arguments.size(); i += 2) {
+    const std::string &name = arguments[i], value = i + 1 < arguments.size() ? arguments[i + 1] : "";
+    const bool right =
+        (name == "--seed" && read(value, options.seed)) || (name == "--count" && read(value, options.count)) ||
+        (name == "--only" && read(value, options.only)) || (name == "--seconds" && read(value, options.seconds)) ||
+        (name == "--threads" && read(value, options.threads)) || (name == "--jobs" && read(value, options.jobs)) ||
+        (name == "--level" && read(value, options.level)) || (name == "--map" && read(value, options.map)) ||
+        (name == "--dtype" && read(value, options.dtype));
+    if (right) continue;
+    std::fprintf(stderr, "cannot read %s %s: the head of check.cc lists the options\n", name.c_str(), value.c_str());
+    std::exit(2);
   }
   return options;
 }
@@ -86,9 +84,7 @@ Options parse(int argc, char **argv) {
 // What this thread does now, for the message of a crash.
 thread_local char current[512];
 
-void report_crash() {
-  std::fprintf(stderr, "CRASH in %s\n", current);
-}
+void report_crash() { std::fprintf(stderr, "CRASH in %s\n", current); }
 
 void on_signal(int signal) {
   report_crash();
@@ -101,7 +97,10 @@ void on_signal(int signal) {
 class Buffer {
  public:
   Buffer(int64_t elements, Dtype dtype, bool offset)
-      : dtype_(dtype), elements_(elements), skipped_(offset ? format(dtype).bytes : 0), bytes_(skipped_ + elements * format(dtype).bytes) {
+      : dtype_(dtype),
+        elements_(elements),
+        skipped_(offset ? format(dtype).bytes : 0),
+        bytes_(skipped_ + elements * format(dtype).bytes) {
     block_.reset(new std::byte[bytes_]);
   }
   std::byte *data() { return block_.get() + skipped_; }
@@ -118,51 +117,6 @@ class Buffer {
   std::unique_ptr<std::byte[]> block_;
 };
 
-// What the draws were, and the most scratch memory of a call in sizes of its kernel and of all its arrays.
-struct Histogram {
-  std::map<std::string, std::map<std::string, int64_t>> counts;
-  double scratch_per_kernel = 0, scratch_per_arrays = 0;
-  std::mutex mutex;
-
-  void add(const Draw &d) {
-    const std::lock_guard lock(mutex);
-    const Problem &p = d.problem;
-    const auto size = [](int64_t n) { return n == 1 ? "1" : n < 16 ? "2-15" : n < 64 ? "16-63" : n < 130 ? "64-129" : "130+"; };
-    ++counts["map"][std::string("TFG").substr(static_cast<int>(d.map), 1)];
-    ++counts["dtype"][format(d.dtype).name];
-    ++counts["rank"][std::to_string(d.rank)];
-    ++counts["layout"][d.channels_first ? "channels first" : "channels last"];
-    ++counts["data"][d.data == Data::kIntegers ? "integers" : d.data == Data::kSpecial ? "NaN or inf" : "real"];
-    ++counts["profile"][d.profile];
-    ++counts["groups"][p.groups == 1 ? "1" : p.c == 1 && p.o == 1 ? "depthwise" : p.c == 1 ? "multiplier" : "more"];
-    ++counts["c"][size(p.c)];
-    ++counts["o"][size(p.o)];
-    ++counts["batch"][size(p.batch)];
-    ++counts["last x_size"][size(p.axis[2].x_size)];
-    ++counts["taps"][size(taps(p))];
-    const int64_t work = multiplications(p);
-    ++counts["multiplications"][work < 10'000 ? "< 10k" : work < 100'000 ? "< 100k" : work < 1'000'000 ? "< 1M" : "1M+"];
-    for (int a = 3 - d.rank; a < 3; ++a) {
-      const Axis &axis = p.axis[a];
-      const int64_t stamp = (axis.kernel - 1) * axis.dilation + 1;
-      const int64_t hi = (axis.x_size - 1) * axis.stride + stamp - axis.lo - axis.z_size;
-      ++counts["axes: stride"][std::to_string(axis.stride)];
-      ++counts["axes: dilation"][std::to_string(axis.dilation)];
-      ++counts["axes: k - s"][axis.kernel < axis.stride ? "-" : axis.kernel == axis.stride ? "0" : "+"];
-      ++counts["axes: lo"][axis.lo < 0 ? "-" : axis.lo == 0 ? "0" : axis.lo < stamp ? "+" : "beyond the stamp"];
-      ++counts["axes: hi"][hi < 0 ? "-" : hi == 0 ? "0" : hi < stamp ? "+" : "beyond the stamp"];
-    }
-  }
-  void print() const {
-    for (const auto &[what, values] : counts) {
-      std::printf("  %-16s", what.c_str());
-      for (const auto &[value, count] : values) std::printf("  %s: %lld", value.c_str(), static_cast<long long>(count));
-      std::printf("\n");
-    }
-    std::printf("  scratch memory: at most %.2f kernels, %.2f of all arrays\n", scratch_per_kernel, scratch_per_arrays);
-  }
-};
-
 // The first thing in which a level differs from the definition, if anything.
 class Trial {
  public:
@@ -171,7 +125,9 @@ class Trial {
         options_(options),
         sizes_{d.map == Map::kForward ? size_z(d.problem) : size_x(d.problem),
                d.map == Map::kKernelGradient ? size_z(d.problem) : size_w(d.problem),
-               d.map == Map::kTranspose ? size_z(d.problem) : d.map == Map::kForward ? size_x(d.problem) : size_w(d.problem)},
+               d.map == Map::kTranspose ? size_z(d.problem)
+               : d.map == Map::kForward ? size_x(d.problem)
+                                        : size_w(d.problem)},
         a_(sizes_[0], d.dtype, random.chance(0.3)),
         b_(sizes_[1], d.dtype, random.chance(0.3)),
         offset_(random.chance(0.3)),
@@ -204,14 +160,12 @@ class Trial {
       if (!text.empty() || pool.refused) return text;
       text = compare(first);
       if (!text.empty()) return "one thread: " + text;
-      const double bytes = format(d_.dtype).bytes, kernel = bytes * size_w(d_.problem), used = pool.scratch_bytes;
-      const std::lock_guard lock(histogram.mutex);
-      histogram.scratch_per_kernel = std::max(histogram.scratch_per_kernel, used / kernel);
-      const double arrays = bytes * (sizes_[0] + sizes_[1] + sizes_[2]);
-      histogram.scratch_per_arrays = std::max(histogram.scratch_per_arrays, used / arrays);
+      if (multiplications(d_.problem) >= 1'000'000)
+        histogram.add_scratch(d_, pool.scratch_bytes, a_.bytes() + b_.bytes() + first.bytes());
     }
     for (const Order order : {Order::kThreads, Order::kRandom}) {
-      const std::string name = order == Order::kThreads ? std::to_string(options_.threads) + " threads: " : "random order: ";
+      const std::string name =
+          order == Order::kThreads ? std::to_string(options_.threads) + " threads: " : "random order: ";
       TestPool pool(order, order == Order::kThreads ? options_.threads : threads_, seed_, -1);
       Buffer again(sizes_[2], d_.dtype, offset_);
       std::string text = compute(level, pool, again);
@@ -238,9 +192,10 @@ class Trial {
   // NaNs have many bits, and which ones an instruction returns depends on the order of its operands.
   bool same_bits(Buffer &first, Buffer &again) const {
     if (std::memcmp(first.data(), again.data(), first.bytes()) == 0) return true;
-    for (int64_t i = 0; i < sizes_[2]; ++i)
-      if (std::signbit(first[i]) != std::signbit(again[i]) || first[i] != again[i])
-        if (!std::isnan(first[i]) || !std::isnan(again[i])) return false;
+    for (int64_t i = 0; i < sizes_[2]; ++i) {
+      const bool nan = std::isnan(first[i]) && std::isnan(again[i]);
+      if (!nan && (first[i] != again[i] || std::signbit(first[i]) != std::signbit(again[i]))) return false;
+    }
     return true;
   }
 
@@ -251,7 +206,8 @@ class Trial {
       const double got = out[i], want = rounded(want_[i], d_.dtype);
       bool right = got == want || (std::isnan(got) && std::isnan(want));
       if (d_.data == Data::kReal)
-        right = std::abs(got - want_[i]) <= tolerance(want_[i], magnitudes_[i], static_cast<double>(d_.terms), d_.dtype);
+        right =
+            std::abs(got - want_[i]) <= tolerance(want_[i], magnitudes_[i], static_cast<double>(d_.terms), d_.dtype);
       if (right) continue;
       if (wrong++ < 3) {
         char line[128];
@@ -275,13 +231,18 @@ class Trial {
 
 int run(const Options &options) {
   std::vector<Level> chosen;
+  bool known = options.level == "all";
   for (const Level &level : levels()) {
     if (options.level != "all" && options.level != level.name) continue;
-    if (level.present)
+    known = true;
+    if (level.present) {
       chosen.push_back(level);
-    else
+    } else {
       std::printf("skipped: this CPU has no %s\n", level.name);
+    }
   }
+  if (!known) std::fprintf(stderr, "this program has no level %s\n", options.level.c_str());
+  if (chosen.empty()) return known ? 0 : 2;
 
   const auto start = std::chrono::steady_clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
@@ -300,8 +261,9 @@ int run(const Options &options) {
       histogram.add(d);
       Trial trial(d, options, random);
       for (const Level &level : chosen) {
-        std::snprintf(current, sizeof current, "%s\n  repeat: check --seed %llu --only %lld --level %s --threads %d", text.c_str(),
-                      static_cast<unsigned long long>(options.seed), static_cast<long long>(k), level.name, options.threads);
+        std::snprintf(current, sizeof current, "%s\n  repeat: check --seed %llu --only %lld --level %s --threads %d",
+                      text.c_str(), static_cast<unsigned long long>(options.seed), static_cast<long long>(k),
+                      level.name, options.threads);
         const std::string fault = trial.fault(level, histogram);
         if (fault.empty()) continue;
         if (!failed.exchange(true)) std::printf("FAULT: %s\n  in %s\n", fault.c_str(), current);
@@ -316,9 +278,9 @@ int run(const Options &options) {
   for (auto &other : others) other.join();
   std::string names;
   for (const Level &level : chosen) names += std::string(" ") + level.name;
-  std::printf("%lld draws%s in %.1f s, seed %llu, levels%s\n", static_cast<long long>(done.load()), failed ? "" : " are right", elapsed(),
-              static_cast<unsigned long long>(options.seed), names.c_str());
-  if (options.only < 0) histogram.print();
+  std::printf("%lld draws%s in %.1f s, seed %llu, levels%s\n", static_cast<long long>(done.load()),
+              failed ? "" : " are right", elapsed(), static_cast<unsigned long long>(options.seed), names.c_str());
+  if (options.only < 0 && !failed) histogram.print();
   return failed ? 1 : 0;
 }
 
@@ -329,5 +291,5 @@ int main(int argc, char **argv) {
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT})
     if (!__sanitizer_set_death_callback) std::signal(signal, check::on_signal);
   if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(check::report_crash);
-  return check::run(check::parse(argc, argv));
+  return check::run(check::parse({argv + 1, argv + argc}));
 }

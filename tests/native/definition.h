@@ -14,7 +14,9 @@ using jconvt::Problem;
 template <class Visit>
 void each_term(const Problem &p, Visit visit) {
   const auto &[first, second, third] = p.axis;
-  const auto canvas = [](const Axis &axis, int64_t i, int64_t t) { return i * axis.stride + t * axis.dilation - axis.lo; };
+  const auto canvas = [](const Axis &axis, int64_t i, int64_t t) {
+    return i * axis.stride + t * axis.dilation - axis.lo;
+  };
   const auto outside = [](const Axis &axis, int64_t at) { return at < 0 || at >= axis.z_size; };
   for (int64_t i0 = 0; i0 < first.x_size; ++i0)
     for (int64_t t0 = 0; t0 < first.kernel; ++t0)

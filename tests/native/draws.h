@@ -31,7 +31,8 @@ inline int64_t size_w(const Problem &p) { return taps(p) * p.o * p.groups * p.c;
 inline int64_t multiplications(const Problem &p) { return p.batch * p.groups * p.c * p.o * taps(p) * x_pixels(p); }
 
 inline int64_t draw_channels(Random &random) {
-  if (random.chance(0.7)) return random.one_of({1, 1, 2, 3, 4, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65});
+  if (random.chance(0.7))
+    return random.one_of({1, 1, 2, 3, 4, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65});
   return random.between(1, 70);
 }
 
@@ -74,7 +75,7 @@ inline void shrink(Random &random, Problem &p, int64_t budget, std::vector<int64
       keep.clear();
       continue;
     }
-    int64_t &size = *candidates[random.between(0, candidates.size() - 1)];
+    int64_t &size = *candidates[random.between(0, static_cast<int64_t>(candidates.size()) - 1)];
     size = random.chance(0.5) ? size / 2 : (size + 1) / 2;
   }
 }
@@ -149,12 +150,15 @@ inline Draw draw(Random &random) {
 // Integers so small that sums of products are exact in float32, or in float64; in float16 times powers of two, so that
 // some results have no normal number; or real numbers between -1 and 1. Special: some are infinite or NaN.
 inline void draw_operands(Random &random, const Draw &d, Doubles &a, Doubles &b) {
-  const bool wide = d.dtype == Dtype::kFloat64;
-  const double exact = std::ldexp(1.0, wide ? 52 : 23), most = std::ldexp(1.0, format(d.dtype).digits + (wide ? -26 : 1));
-  const auto limit = static_cast<int64_t>(std::min(most, std::sqrt(exact / static_cast<double>(d.terms))));
+  const bool wide = d.dtype == Dtype::kFloat64, narrow = d.dtype == Dtype::kFloat16,
+             small = narrow && random.chance(0.6);
+  // In float16 few sums that are not `small` are beyond the largest number.
+  const double exact = std::ldexp(1.0, wide ? 52 : narrow && !small ? 18 : 23);
+  const double most = std::ldexp(1.0, format(d.dtype).digits + (wide ? -26 : 1));
+  const auto limit =
+      std::max<int64_t>(1, static_cast<int64_t>(std::min(most, std::sqrt(exact / static_cast<double>(d.terms)))));
   for (Doubles *each : {&a, &b}) {
-    const bool small = d.dtype == Dtype::kFloat16 && random.chance(0.5);
-    const double unit = small ? std::ldexp(1.0, -static_cast<int>(random.between(4, 20))) : 1;
+    const double unit = small ? std::ldexp(1.0, -static_cast<int>(random.between(4, 16))) : 1;
     for (double &value : *each) {
       if (d.data == Data::kReal)
         value = rounded(2 * random.uniform() - 1, d.dtype);
@@ -165,7 +169,9 @@ inline void draw_operands(Random &random, const Draw &d, Doubles &a, Doubles &b)
   if (d.data != Data::kSpecial) return;
   for (int64_t count = random.between(1, 4); count; --count) {
     Doubles &to = random.chance(0.5) ? a : b;
-    to[random.between(0, to.size() - 1)] = random.chance(0.5) ? NAN : random.chance(0.5) ? INFINITY : -INFINITY;
+    to[random.between(0, static_cast<int64_t>(to.size()) - 1)] = random.chance(0.5)   ? NAN
+                                                                 : random.chance(0.5) ? INFINITY
+                                                                                      : -INFINITY;
   }
 }
 
@@ -178,8 +184,10 @@ inline std::string describe(const Draw &d) {
   text += ", c " + std::to_string(p.c) + ", o " + std::to_string(p.o);
   for (int a = 3 - d.rank; a < 3; ++a) {
     const Axis &axis = p.axis[a];
-    text += ", {k " + std::to_string(axis.kernel) + " s " + std::to_string(axis.stride) + " d " + std::to_string(axis.dilation);
-    text += " lo " + std::to_string(axis.lo) + " x " + std::to_string(axis.x_size) + " z " + std::to_string(axis.z_size) + "}";
+    text += ", {k " + std::to_string(axis.kernel) + " s " + std::to_string(axis.stride) + " d " +
+            std::to_string(axis.dilation);
+    text += " lo " + std::to_string(axis.lo) + " x " + std::to_string(axis.x_size) + " z " +
+            std::to_string(axis.z_size) + "}";
   }
   return text;
 }

@@ -25,7 +25,9 @@ class Random {
   int64_t between(int64_t low, int64_t high) { return low + static_cast<int64_t>(bits() % (high - low + 1)); }
   double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
   bool chance(double probability) { return uniform() < probability; }
-  int64_t one_of(std::initializer_list<int64_t> values) { return values.begin()[between(0, values.size() - 1)]; }
+  int64_t one_of(std::initializer_list<int64_t> values) {
+    return values.begin()[between(0, static_cast<int64_t>(values.size()) - 1)];
+  }
 
  private:
   uint64_t state_;
@@ -73,7 +75,8 @@ inline double load(const std::byte *from, Dtype dtype) {
   return sign * std::ldexp(significand | implied, std::max(biased, 1) - 1 + f.lowest - f.digits);
 }
 
-// Writes a value that the format holds exactly.
+// Writes a value that the format holds exactly. A NaN has all bits set, so that it overflows where it is rounded like a
+// number.
 inline void store(double value, std::byte *to, Dtype dtype) {
   const Format &f = format(dtype);
   if (dtype == Dtype::kFloat64) {
@@ -83,7 +86,7 @@ inline void store(double value, std::byte *to, Dtype dtype) {
   const double magnitude = std::abs(value);
   uint32_t bits;
   if (std::isnan(value)) {
-    bits = static_cast<uint32_t>(f.highest - f.lowest + 2) << f.digits | 1u << (f.digits - 1);
+    bits = static_cast<uint32_t>(f.highest - f.lowest + 2) << f.digits | ((1u << f.digits) - 1);
   } else if (std::isinf(value)) {
     bits = static_cast<uint32_t>(f.highest - f.lowest + 2) << f.digits;
   } else {
@@ -96,8 +99,8 @@ inline void store(double value, std::byte *to, Dtype dtype) {
   std::memcpy(to, &bits, f.bytes);
 }
 
-// How far a sum of that many terms of float32, or float64, may be from the exact one, where the terms' magnitudes add up
-// to `magnitudes`. Factor 2: the exact sum of float64 is rounded, too.
+// How far a sum of that many terms of float32, or float64, may be from the exact one, where the terms' magnitudes add
+// up to `magnitudes`. Factor 2: the exact sum of float64 is rounded, too.
 inline double tolerance(double sum, double magnitudes, double terms, Dtype dtype) {
   const double unit = dtype == Dtype::kFloat64 ? 0x1p-52 : 0x1p-23;
   const Format &f = format(dtype);

@@ -1,4 +1,4 @@
-"""The kernels inside of JAX: what programs contain, on which threads they run, and what is refused in Python."""
+"""The kernels inside of JAX: the programs that contain them, their threads, and the errors of Python."""
 
 import functools
 import os

@@ -128,7 +128,7 @@ def test_kernels__nan_and_infinity_reach_the_outputs_of_the_definition(problem, 
         ({"a": (1, 0, 4)}, {}),
     ],
 )
-def test_custom_call__refuses_shapes_that_do_not_fit(shapes, changes):
+def test_custom_call__rejects_shapes_that_do_not_fit(shapes, changes):
     shapes = {"a": (1, 4, 4), "b": (3, 2, 4), "out": (1, 9, 2)} | shapes
     geometry = {"stride": [2], "dilation": [1], "lo": [0], "groups": 1} | changes
     call = jax.ffi.ffi_call(_native.TARGETS[Map.TRANSPOSE], jax.ShapeDtypeStruct(shapes["out"], jnp.float32))
@@ -139,7 +139,7 @@ def test_custom_call__refuses_shapes_that_do_not_fit(shapes, changes):
         call(a, b, **attributes).block_until_ready()
 
 
-def test_custom_call__refuses_other_dtypes():
+def test_custom_call__rejects_other_dtypes():
     call = jax.ffi.ffi_call(_native.TARGETS[Map.FORWARD], jax.ShapeDtypeStruct((1, 4, 4), jnp.float32))
     one = np.array([1], np.int64)
     with pytest.raises(jax.errors.JaxRuntimeError, match="do not have one floating-point dtype"):

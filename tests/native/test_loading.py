@@ -118,7 +118,7 @@ def test_status__switched_on(new_process):
 
 
 @pytest.mark.parametrize("value", ["", "off", "2"])
-def test_status__refuses_an_unknown_switch_each_time(new_process, value):
+def test_status__raises_for_an_unknown_switch_each_time(new_process, value):
     new_process(JCONVT_NATIVE=value)
     for function in (jconvt.native_status, _native.library):
         with pytest.raises(jconvt.ArgumentError, match=rf"got: +JCONVT_NATIVE={value}\n  legal: 0 or 1"):
