@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jconvt._core import timing
+from jconvt._core.selection import methods_in_use
 from jconvt._methods import METHODS
 from jconvt.errors import ArgumentError
 from jconvt.tensorflow import conv_transpose
@@ -110,7 +111,9 @@ def _method(name: str) -> Candidate:
 
 def methods() -> dict[str, Candidate]:
     """Return jconvt's methods that can be compiled, ``auto`` first."""
-    return {name: _method(name) for name in ("auto", *METHODS) if name not in METHODS or METHODS[name].traceable}
+    return {
+        name: _method(name) for name in ("auto", *methods_in_use()) if name not in METHODS or METHODS[name].traceable
+    }
 
 
 @dataclasses.dataclass(frozen=True)

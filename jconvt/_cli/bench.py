@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from .._core.selection import methods_in_use
 from .._geometry.maps import Map
 from .._methods import METHODS
 from ..errors import ArgumentError
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         got = f"only {'--kernel' if arguments.input is None else '--input'}"
         legal, fix = "both, or neither for the built-in layers", "add the other one"
         raise ArgumentError("a layer needs both --input and --kernel", got=got, legal=legal, fix=fix)
-    methods = [name for name, method in METHODS.items() if method.how]
+    methods = [name for name in methods_in_use() if METHODS[name].how]
     table = terminal.table("milliseconds", *methods, caption="Green: the fastest. A dash: the method has no such map.")
     progress = {"console": console, "transient": True, "disable": not console.is_terminal}
     for name, layer in track(layers.items(), "Timing", **progress):

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .._core import timing
+from .._core.selection import methods_in_use
 from .._methods import METHODS
 from .._testing import example, goldens
 from .._testing.cases import PRECISION
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Compute and print the example. All its numbers are small integers, so the methods' outputs must be equal."""
     device = terminal.default_device()
     expected = next(golden for golden in goldens.load() if golden.name == "example").output[0, :, :, 0]
-    calls = {method: _call(method) for method in ("auto", *METHODS)}
+    calls = {method: _call(method) for method in ("auto", *methods_in_use())}
     outputs = {method: np.asarray(call())[0, :, :, 0] for method, call in calls.items()}
     times = timing.interleaved(calls, rounds=30)  # after all are compiled
     spread = np.ptp([*outputs.values()], axis=0).max()

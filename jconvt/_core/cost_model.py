@@ -23,7 +23,7 @@ def predict(map: Map, methods: Sequence[str], problem: ProblemShape, platform: s
 
 def _seconds(map: Map, method: str, problem: ProblemShape, platform: str | None) -> float:
     cost = METHODS[method].cost
-    return cost[platform if platform in cost else "tpu"](map, problem)
+    return (cost.get(platform or "") or cost["tpu"])(map, problem)
 
 
 def chunk_size(map: Map, method: str, problem: ProblemShape, platform: str | None) -> int:

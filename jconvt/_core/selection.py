@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from .._conventions import tensorflow
 from .._geometry.arguments import integer, sequence
+from .._geometry.axis import Axis
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from .._methods import METHODS, ProblemShape
@@ -229,6 +230,16 @@ def default_platform() -> str:
     """The platform of the default device, by the name that programs are lowered for."""
     name = jax.default_backend()
     return "cuda" if name == "gpu" else name
+
+
+def methods_in_use() -> list[str]:
+    """The methods that compute on the default device: compiled code is for some platforms, and may be missing."""
+    spec, dtype, platform = Spec((Axis(1),)), jnp.dtype(jnp.float32), default_platform()
+    return [
+        name
+        for name, method in METHODS.items()
+        if method.lowers_for(platform, False) and method.unsupported(Map.TRANSPOSE, spec, dtype) is None
+    ]
 
 
 def _check_measurable(platform: str | None, devices: int) -> None:

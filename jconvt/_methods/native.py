@@ -107,7 +107,8 @@ def _cpu(map: Map, problem: ProblemShape) -> float:
     rate = _FLOPS[_native.instruction_set() or "baseline"] * channels / (channels + 4)
     if problem.dtype.itemsize == 8:
         rate /= 2
-    return 5e-6 + max(problem.flops / rate, problem.bytes("x", "w", "z") / 12e9)
+    moved = problem.bytes("x", "w", "z")
+    return max(problem.flops / rate, moved / (50e9 if moved < 16e6 else 12e9))
 
 
 METHOD = Method(

@@ -85,7 +85,7 @@ class XlaPool final : public Pool {
     run_tasks(tasks, run, context, threads_, [this](auto &&task) { pool_.Schedule(std::move(task)); });
   }
 
-  // Not from ffi::ScratchAllocator: XLA refuses every allocation on a CPU.
+  // Not from ffi::ScratchAllocator: on a CPU, XLA allocates nothing for it and returns an error.
   void *scratch(size_t bytes) override {
     void *memory = ::operator new(bytes, kAlignment, std::nothrow);
     if (memory != nullptr) scratch_.emplace_back(memory);

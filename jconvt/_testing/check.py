@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core.selection import methods_in_use
 from .._geometry.layout import Layout
 from .._methods import METHODS, reference
 from .._methods.vjp import forward_convolution
@@ -122,7 +123,7 @@ KINDS = {"golden": golden, "result": result, "adjoint": adjoint, "gradient": gra
 
 def plan(methods: Sequence[str] | None = None, quick: bool = False) -> list[Check]:
     """Return all checks of these methods; with ``quick``, every tenth one of each kind, method and dtype."""
-    methods = methods or ("auto", *METHODS)
+    methods = methods or ("auto", *methods_in_use())
     compiled = [method for method in methods if method not in METHODS or METHODS[method].traceable]
     features, names = [case.name for case in CASES], [*_CASES]
     checks = [

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import pytest
 
 from jconvt.__main__ import main
+from jconvt._core.selection import methods_in_use
 from jconvt._geometry.maps import Map
-from jconvt._methods import METHODS
 from jconvt._testing import check, goldens
 from tests.support import mutations
 
@@ -21,7 +21,7 @@ def test_demo__shows_every_method(capsys):
     for number in ("67 = -67 * -1", "603 = -67 * -9", "1620", "-1016", "= 808"):
         assert number in shown
     device = f"platform {jax.devices()[0].platform}, device {jax.devices()[0].device_kind}, JAX {jax.__version__}"
-    for text in ("auto", *METHODS, goldens.manifest()["tensorflow"], device):
+    for text in ("auto", *methods_in_use(), goldens.manifest()["tensorflow"], device):
         assert text in shown
     assert shown.count("agrees") == 2
     assert "DISAGREES" not in shown
@@ -47,7 +47,7 @@ def test_check_plan__quick_keeps_every_kind_method_and_dtype():
     full, quick = check.plan(), check.plan(quick=True)
     assert {each.row for each in full} == {each.row for each in quick}
     assert {each.kind for each in full} == set(check.KINDS)
-    assert {each.method for each in full} == {"auto", *METHODS}
+    assert {each.method for each in full} == {"auto", *methods_in_use()}
     assert len(quick) < len(full) / 6
     assert {each.method for each in check.plan(["vjp", "auto"])} == {"vjp", "auto"}
 

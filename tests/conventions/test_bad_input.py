@@ -168,7 +168,13 @@ CASES = [
     (TWO, (X, W, None, 2), {"output_padding": (0, 1, 1)}, ArgumentError, "output_padding has the wrong length"),
     (TWO, (X, W, None, 2), {"output_padding": -1}, ArgumentError, "output_padding is out of range"),
     # options
-    (TWO, (X, W), {"method": "fft"}, ArgumentError, "unknown method.*'fft'.*'auto', 'dilated', 'vjp', .*'reference'"),
+    (
+        TWO,
+        (X, W),
+        {"method": "fft"},
+        ArgumentError,
+        "unknown method.*'fft'.*'auto', 'native', 'dilated', 'vjp', .*'reference'",
+    ),
     (TWO, (X, W), {"method": None}, ArgumentError, "unknown method"),
     (TWO, (X, W), {"method": ["vjp"]}, ArgumentError, "unknown method"),
     (TWO, (X, W), {"precision": "exact"}, ArgumentError, "unknown precision.*'exact'.*'highest'"),

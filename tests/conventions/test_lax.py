@@ -15,12 +15,12 @@ from jconvt import ArgumentError, ArgumentTypeError, Axis, Spec
 from jconvt import lax as ours
 from jconvt._conventions import lax as convention
 from jconvt._geometry.kernel_layout import filters_layout
-from jconvt._methods import METHODS, reference
+from jconvt._methods import reference
 from tests.support import laws
 from tests.support.conventions import assert_raises, broken, integers, traced
 from tests.support.drop_ins import assert_drop_in, held, in_any_case
 
-TRACED = ["auto", *(method for method in METHODS if method != "reference")]
+TRACED = laws.TRACED
 
 
 @dataclasses.dataclass(frozen=True)

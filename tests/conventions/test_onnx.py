@@ -19,6 +19,7 @@ from jconvt import ArgumentError, ArgumentTypeError
 from jconvt._conventions import onnx as convention
 from jconvt._core import operation
 from jconvt.onnx import conv_transpose
+from tests.support import laws
 from tests.support import onnxruntime_calls as live
 from tests.support.conventions import assert_raises, broken, finished, integers, traced
 from tests.support.drop_ins import assert_drop_in, in_any_case
@@ -59,7 +60,7 @@ def test_onnx__every_output_shape_equals_onnxruntime(auto_pad):
             np.testing.assert_array_equal(y, live.conv_transpose(x, w, **attributes))
 
 
-@pytest.mark.parametrize("method", ["auto", "dilated", "vjp", "polyphase", "gemm", "reference"])
+@pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
 def test_onnx__every_method_equals_onnxruntime(method):
     agrees(FIXED, method=method)
 

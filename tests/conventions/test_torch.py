@@ -17,6 +17,7 @@ from jconvt import torch as ours
 from jconvt._conventions import torch as convention
 from jconvt._core import operation
 from jconvt._geometry.kernel_layout import KernelLayout
+from tests.support import laws
 from tests.support.conventions import assert_raises, broken, finished, integers, traced
 from tests.support.drop_ins import assert_drop_in, held, in_any_case
 
@@ -107,7 +108,7 @@ CASE = Case(
 )
 
 
-@pytest.mark.parametrize("method", ["auto", "dilated", "vjp", "polyphase", "gemm", "reference"])
+@pytest.mark.parametrize("method", [*laws.TRACED, "reference"])
 def test_torch__every_method_equals_pytorch(method):
     equals_pytorch(CASE, method=method)
 

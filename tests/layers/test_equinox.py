@@ -14,6 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import jconvt
 from jconvt._conventions import equinox as convention
 from jconvt._methods import reference
+from tests.support import laws
 from tests.support.drop_ins import assert_drop_in, held, in_any_case
 from tests.support.layers import UNSHRUNK, all_compiled, integers
 
@@ -163,7 +164,7 @@ def test_layers__serialisation_and_surgery(tmp_path):
 
 
 def test_method__every_one_equals_equinox():
-    methods = ["auto", "dilated", "vjp", "polyphase", "gemm"]
+    methods = laws.TRACED
     arguments = ("ConvTranspose2d", 4, 6, 4)
     calls = [make(jeqx, *arguments, stride=3, groups=2, method=method) for method in methods]
     calls.append(make(eqx.nn, *arguments, stride=3, groups=2))

@@ -12,12 +12,29 @@ import jax
 import numpy as np
 
 import jconvt
+from jconvt._geometry.maps import Map
 from jconvt._methods import METHODS, reference
 from jconvt._testing import goldens
 from tests.support.geometries import FORMATS, Call
 
-TRACED = [name for name, method in METHODS.items() if method.traceable] + ["auto"]
-"""The methods that JAX can trace: all except the NumPy loops, which they are compared with."""
+
+def traced(rank: int = 2, dtype: str = "float64") -> list[str]:
+    """The methods that JAX can trace, of those that compute this dtype along this number of spatial axes here."""
+    spec = jconvt.Spec((jconvt.Axis(1, 1),) * rank)
+    return [
+        *(
+            name
+            for name, method in METHODS.items()
+            if method.traceable and method.unsupported(Map.TRANSPOSE, spec, jax.numpy.dtype(dtype)) is None
+        ),
+        "auto",
+    ]
+
+
+TRACED = traced()
+"""All methods except the NumPy loops, which they are compared with, and compiled code that is not in use."""
+PLAIN = [name for name in TRACED if name in METHODS and METHODS[name].platforms is None]
+"""Those that emit JAX's own operations, whatever the platform."""
 
 
 def spec_of(call: Call) -> jconvt.Spec:

@@ -11,10 +11,11 @@ from jax.sharding import PartitionSpec as P
 
 import jconvt
 from jconvt._methods import reference
+from tests.support import laws
 
 DEVICES = 8
 KINDS = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
-METHODS = ("auto", "dilated", "vjp", "polyphase", "gemm")
+METHODS = ("auto", *(name for name in laws.TRACED if name != "auto"))
 SHARDINGS = {
     "batch": (P("d"), P(), P("d"), 1),
     "height": (P(None, "d"), P(), P(None, "d"), 1),
