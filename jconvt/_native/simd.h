@@ -60,6 +60,8 @@ constexpr bool kHasPairs = false;
 template <class S>
 using Term = std::conditional_t<kHasPairs && std::is_same_v<S, Bfloat16>, Pair, Sum<S>>;
 template <class A>
+using Number = std::conditional_t<std::is_same_v<A, Pair>, Bfloat16, A>;
+template <class A>
 constexpr int kNumbers = std::is_same_v<A, Pair> ? 2 : 1;
 
 template <class T>
@@ -219,16 +221,21 @@ inline void copy_rows(const Bfloat16 *from, int64_t from_row, Pair *to, int64_t 
   for (; rows > 0; rows -= 2, from += 2 * from_row, to += to_row)
     for (int64_t i = 0; i < columns; ++i) to[i] = from[i].bits | (rows > 1 ? Pair{from[from_row + i].bits} << 16 : 0);
 }
-// to[j * to_row + i] is the pair of the rows 2 * i and 2 * i + 1, for i < rows / 2 and j < columns.
-inline void transpose_pairs(const Bfloat16 *from, int64_t from_row, Pair *to, int64_t to_row, int64_t rows, int64_t columns) {
+// The same without a change of type: an image in half precision whose channels become contiguous.
+inline void transpose(const Bfloat16 *from, int64_t from_row, Bfloat16 *to, int64_t to_row, int64_t rows, int64_t columns) {
   constexpr int64_t L = kLanes<Pair>;
   for (int64_t i = 0; i < rows; i += 2 * L)
     for (int64_t j = 0; j < columns; j += L) {
-      Pair square[L * L];
+      Pair pairs[L * L], transposed[L * L];
       const int64_t rows_now = smaller(2 * L, rows - i), columns_now = smaller(L, columns - j);
-      copy_rows(from + i * from_row + j, from_row, square, L, rows_now, columns_now);
-      transpose(square, L, to + j * to_row + i / 2, to_row, ceil_div(rows_now, 2), columns_now);
+      copy_rows(from + i * from_row + j, from_row, pairs, L, rows_now, columns_now);
+      transpose(pairs, L, transposed, L, ceil_div(rows_now, 2), columns_now);
+      for (int64_t k = 0; k < columns_now; ++k)
+        std::memcpy(to + (j + k) * to_row + i, transposed + k * L, static_cast<size_t>(rows_now) * sizeof(Bfloat16));
     }
+}
+inline void copy(const Bfloat16 *from, Bfloat16 *to, int64_t count) {
+  std::memcpy(to, from, static_cast<size_t>(count) * sizeof(Bfloat16));
 }
 
 }  // namespace jconvt::JCONVT_ISA
