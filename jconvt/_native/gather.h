@@ -6,33 +6,34 @@
 
 namespace jconvt::JCONVT_ISA {
 
-// T or F as one problem: from `depth` channels of each group of `in`, whose channels are contiguous, to `width` of `out`.
-// The kernel's numbers are w[tap * w_tap + width * w_width + depth * w_depth].
-// Or depthwise: as many groups of one channel as `width`, which then share the lanes of vectors; depth and groups are 1.
-template <class S>
+// T or F as one problem: from the channels of each group of `in`, which are contiguous, to `width` channels of `out`.
+// The channels of a group of `in` are `depth()` terms of type A: numbers in the type of sums, or pairs of neighbours.
+// Or depthwise: as many groups of one channel as `width`, which then share the lanes of vectors; groups is 1.
+template <class S, class A>
 struct Gather {
   bool transposed, depthwise;
-  int64_t batch, groups, depth, width;
+  int64_t batch, groups, channels, width;
   const Axis *axis;
   Strides in_strides, out_strides;
-  const Sum<S> *in;
+  const A *in;
   const S *w;
   S *out;
 
-  int64_t w_tap() const { return depth * width * groups; }
-  int64_t w_row() const { return transposed ? depth * groups : width * groups; }
+  int64_t depth() const { return ceil_div(channels, kNumbers<A>); }
+  int64_t w_tap() const { return channels * width * groups; }
+  int64_t w_row() const { return transposed ? channels * groups : width * groups; }
   const S *w_at(int64_t tap, int64_t group, int64_t first) const {
-    return transposed ? w + tap * w_tap() + first * w_row() + group * depth : w + tap * w_tap() + group * width + first;
+    return w + tap * w_tap() + (transposed ? first * w_row() + group * channels : group * width + first);
   }
 
-  // The matrix of a tap as rows of `padded` lanes, one for each channel of `in` from `from`; lanes beyond `lanes` are 0.
-  void pack(int64_t tap, int64_t group, int64_t first, int64_t lanes, int64_t from, int64_t rows, int64_t padded,
-            Sum<S> *panel) const {
+  // The matrix of a tap as rows of `padded` lanes, one for each term of `in` from `from`; lanes beyond `lanes` are 0.
+  void pack(int64_t tap, int64_t group, int64_t first, int64_t lanes, int64_t from, int64_t rows, int64_t padded, A *panel) const {
     const S *source = w_at(tap, group, first);
+    const int64_t begin = from * kNumbers<A>, count = smaller(rows * kNumbers<A>, channels - begin);
     if (transposed) {
-      transpose(source + from, w_row(), panel, padded, lanes, rows);
+      transpose(source + begin, w_row(), panel, padded, lanes, count);
     } else {
-      for (int64_t row = 0; row < rows; ++row) copy(source + (from + row) * w_row(), panel + row * padded, lanes);
+      copy_rows(source + begin * w_row(), w_row(), panel, padded, count, lanes);
     }
     if (lanes < padded)
       for (int64_t row = 0; row < rows; ++row)
@@ -43,24 +44,28 @@ struct Gather {
 // Writes rows of sums to an image whose channels may be apart, in its own type.
 template <class S>
 void write_rows(const Sum<S> *sums, int64_t rows, int64_t row_size, int64_t width, S *out, int64_t out_row, int64_t channel) {
-  for (int64_t m = 0; m < rows; ++m)
-    for (int64_t i = 0; i < width; ++i) narrow(sums[m * row_size + i], out + m * out_row + i * channel);
+  for (int64_t m = 0; m < rows; ++m) {
+    int64_t i = 0;
+    if (channel == 1)
+      for (; i + kLanes<Sum<S>> <= width; i += kLanes<Sum<S>>) store(load(sums + m * row_size + i), out + m * out_row + i);
+    for (; i < width; ++i) narrow(sums[m * row_size + i], out + m * out_row + i * channel);
+  }
 }
 
-template <class S>
+template <class S, class A>
 class DenseGather {
   using T = Sum<S>;
   static constexpr int64_t kPanelBytes = 640 << 10;  // of packed taps: they stay in the second cache while rows pass
   static constexpr int64_t kRowsAtOnce = 64;         // of sums that are not written as they are
 
  public:
-  DenseGather(const Gather<S> &gather, int threads) : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
+  DenseGather(const Gather<S, A> &gather, int threads) : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
     for (int i = 0; i < 3; ++i) phases_[i] = g_.transposed ? transpose_phases(g_.axis[i]) : forward_phases(g_.axis[i]);
     tiles_ = tiles_of<T>(g_.width);
     const int64_t widest = round_up(tiles_[0].size(), kLanes<T>);
-    piece_ = smaller(g_.depth, larger<int64_t>(1, kPanelBytes / (widest * static_cast<int64_t>(sizeof(T)))));
-    const int64_t taps = most_taps(0) * most_taps(1) * most_taps(2), slots = larger<int64_t>(1, taps * ceil_div(g_.depth, piece_));
-    const int64_t slot_bytes = piece_ * widest * static_cast<int64_t>(sizeof(T));
+    piece_ = smaller(g_.depth(), larger<int64_t>(1, kPanelBytes / (widest * static_cast<int64_t>(sizeof(A)))));
+    const int64_t taps = most_taps(0) * most_taps(1) * most_taps(2), slots = larger<int64_t>(1, taps * ceil_div(g_.depth(), piece_));
+    const int64_t slot_bytes = piece_ * widest * static_cast<int64_t>(sizeof(A));
     slots_at_once_ = direct_ && !g_.depthwise ? larger<int64_t>(1, smaller(slots, kPanelBytes / slot_bytes)) : slots;
     thread_bytes_ = round_up(slots_at_once_ * slot_bytes, 64) + (direct_ ? 0 : kRowsAtOnce * widest * static_cast<int64_t>(sizeof(T)));
     choose_parts(threads);
@@ -118,8 +123,8 @@ class DenseGather {
     for (const Tap &tap0 : phase[0]->taps)
       for (const Tap &tap1 : phase[1]->taps)
         for (const Tap &tap2 : phase[2]->taps)
-          for (int64_t from = 0; from < g_.depth; from += piece_)
-            slots.push_back({{&tap0, &tap1, &tap2}, from, smaller(piece_, g_.depth - from)});
+          for (int64_t from = 0; from < g_.depth(); from += piece_)
+            slots.push_back({{&tap0, &tap1, &tap2}, from, smaller(piece_, g_.depth() - from)});
 
     Range whole[4] = {{0, g_.batch}, {0, phase[0]->count}, {0, phase[1]->count}, {0, phase[2]->count}};
     const int64_t size = whole[split_].end;
@@ -128,11 +133,12 @@ class DenseGather {
     for (int i = 0; i < 3; ++i) pieces[i] = phase[i]->pieces();
 
     char *scratch = scratch_ + thread * thread_bytes_;
-    T *panel = reinterpret_cast<T *>(scratch), *sums = reinterpret_cast<T *>(scratch + thread_bytes_) - kRowsAtOnce * padded(tile);
+    A *panel = reinterpret_cast<A *>(scratch);
+    T *sums = reinterpret_cast<T *>(scratch + thread_bytes_) - kRowsAtOnce * padded(tile);
     const size_t step = static_cast<size_t>(slots_at_once_);
     for (size_t begin = 0; begin == 0 || begin < slots.size(); begin += step) {
       const size_t end = smaller(slots.size(), begin + step);
-      T *to = panel;
+      A *to = panel;
       for (size_t i = begin; i < end; ++i) {
         const Slot &slot = slots[i];
         const int64_t tap = (slot.tap[0]->tap * g_.axis[1].kernel + slot.tap[1]->tap) * g_.axis[2].kernel + slot.tap[2]->tap;
@@ -153,11 +159,11 @@ class DenseGather {
 
   // The images and outputs of a box sum over the same taps. The rows of a product run along its longest side.
   void compute_box(const Phase *const *phase, const Range *box, int64_t group, Range tile, const Slot *slot, const Slot *end,
-                   const T *panel, bool accumulate, T *sums) const {
+                   const A *panel, bool accumulate, T *sums) const {
     const Strides &in = g_.in_strides, &out = g_.out_strides;
-    std::vector<Segment<T>> segments;
+    std::vector<Segment<A>> segments;
     for (; slot < end; panel += slot->depth * padded(tile), ++slot) {
-      const T *a = g_.in + group * g_.depth + slot->from + (g_.depthwise ? tile.begin : 0);
+      const A *a = g_.in + group * g_.depth() + slot->from + (g_.depthwise ? tile.begin : 0);
       bool inside = true;
       for (int i = 0; i < 3; ++i) {
         inside &= slot->tap[i]->outputs.begin <= box[i + 1].begin && box[i + 1].begin < slot->tap[i]->outputs.end;
@@ -186,7 +192,7 @@ class DenseGather {
     Range outer[4] = {box[0], box[1], box[2], box[3]};
     outer[along].end = outer[along].begin + 1;
     const int vectors = static_cast<int>(padded(tile) / kLanes<T>);
-    Product<T> product{segments.data(), static_cast<int64_t>(segments.size()), 0, step_in[along], tile.size(), nullptr, 0, accumulate};
+    Product<A> product{segments.data(), static_cast<int64_t>(segments.size()), 0, step_in[along], tile.size(), nullptr, 0, accumulate};
     for (int64_t n = outer[0].begin; n < outer[0].end; ++n)
       for (int64_t q0 = outer[1].begin; q0 < outer[1].end; ++q0)
         for (int64_t q1 = outer[2].begin; q1 < outer[2].end; ++q1)
@@ -197,13 +203,12 @@ class DenseGather {
           }
   }
 
-  void compute_rows(Product<T> product, int vectors, int64_t rows, S *to, int64_t to_row, T *sums) const {
+  void compute_rows(Product<A> product, int vectors, int64_t rows, S *to, int64_t to_row, T *sums) const {
     const auto compute = [&](int64_t now) {
-      if (g_.depthwise) {
-        multiply_lanes<T>({product.segments, product.count, 0, product.shift, product.stride, 0, 0, product.width, product.out, product.out_row}, now);
-      } else {
-        multiply<T, Along::kDepth>(product, vectors, now);
-      }
+      if constexpr (std::is_same_v<A, T>)
+        if (g_.depthwise)
+          return multiply_lanes<T>({product.segments, product.count, 0, product.shift, product.stride, 0, 0, product.width, product.out, product.out_row}, now);
+      multiply<A, Along::kDepth>(product, vectors, now);
     };
     if constexpr (std::is_same_v<S, T>) {
       if (direct_) {
@@ -221,7 +226,7 @@ class DenseGather {
     }
   }
 
-  const Gather<S> g_;
+  const Gather<S, A> g_;
   const bool direct_;
   std::vector<Phase> phases_[3];
   std::vector<Range> tiles_;  // of output channels

@@ -6,23 +6,24 @@
 
 namespace jconvt::JCONVT_ISA {
 
-// x and z have contiguous channels. w is in the order (taps..., o, groups * c).
-template <class S>
+// x and z have contiguous channels. w is in the order (taps..., o, groups * c). The terms of sums are pixels, or pairs of
+// pixels that a tap joins.
+template <class S, class A>
 struct Gradient {
   const Problem &problem;
   Strides x_strides, z_strides;
-  const Sum<S> *x, *z;
+  const Number<A> *x, *z;
   S *w;
 };
 
-template <class S>
+template <class S, class A>
 class KernelGradient {
   using T = Sum<S>;
   // What is packed at once: pixels, and bytes of x and z. They stay in the second and third cache while taps pass.
   static constexpr int64_t kPixelsAtOnce = 1024, kXBytes = 1 << 20, kZBytes = 1 << 19;
 
  public:
-  KernelGradient(const Gradient<S> &gradient, int threads) : g_(gradient), p_(gradient.problem) {
+  KernelGradient(const Gradient<S, A> &gradient, int threads) : g_(gradient), p_(gradient.problem) {
     for (int i = 0; i < 3; ++i) phases_[i] = forward_phases(p_.axis[i])[0];
     depthwise_ = p_.groups > 1 && p_.c == 1 && p_.o == 1;
     if (depthwise_) std::swap(p_.c, p_.groups);  // the groups share the lanes of vectors
@@ -38,13 +39,16 @@ class KernelGradient {
     rows_ = p_.batch * phases_[0].count * phases_[1].count;
     choose_parts();
     const int64_t row = phases_[2].count, x_lanes = lanes_from_z_ || depthwise_ ? kMaxVectors * kLanes<T> : lanes_of_part();
-    z_row_ = round_up(p_.o, kLanes<T>) + kLanes<T>;  // rows that a power of two apart would share few places in the cache
-    const int64_t at_once = larger<int64_t>(64, smaller(kPixelsAtOnce, smaller(kXBytes / x_lanes, kZBytes / z_row_) / static_cast<int64_t>(sizeof(T))));
+    const int64_t product_rows = kNumbers<A> == 1 ? p_.o : lanes_from_z_ ? p_.c : joined_ ? joined : p_.o;
+    packed_row_ = round_up(product_rows, kLanes<T>) + kLanes<T>;  // rows that a power of two apart would share few places in the cache
+    const int64_t at_once = larger<int64_t>(64, smaller(kPixelsAtOnce, smaller(kXBytes / x_lanes, kZBytes / packed_row_) / static_cast<int64_t>(sizeof(Number<A>))));
     rows_at_once_ = larger<int64_t>(1, smaller(rows_, at_once / row));
     pixels_at_once_ = smaller(row, at_once);
     chunks_ = ceil_div(rows_, rows_at_once_) * ceil_div(row, pixels_at_once_);
-    z_packed_ = !lanes_from_z_ && !joined_ && (x_lanes > kMaxVectors * kLanes<T> || z_step() * sizeof(T) >= 1024);
-    thread_bytes_ = round_up(rows_at_once_ * pixels_at_once_ * (x_lanes + (z_packed_ ? z_row_ : 0)) * static_cast<int64_t>(sizeof(T)), 64) + kSumBytes;
+    packed_ = kNumbers<A> > 1 || (!lanes_from_z_ && !joined_ && (x_lanes > kMaxVectors * kLanes<T> || z_step() * sizeof(T) >= 1024));
+    const int64_t terms_at_once = rows_at_once_ * terms(pixels_at_once_);
+    packed_terms_ = packed_ ? terms_at_once * packed_row_ : 0;
+    thread_bytes_ = round_up((terms_at_once * x_lanes + packed_terms_) * static_cast<int64_t>(sizeof(A)), 64) + kSumBytes;
     choose_pixel_parts(threads);
   }
 
@@ -99,7 +103,6 @@ class KernelGradient {
   // and so the order of sums, depend on the tiles of a task, but not on its taps: only these depend on the number of threads.
   void choose_parts() {
     const int64_t tiles = static_cast<int64_t>(tiles_.size());
-    sets_of_unit_ = joined_ ? static_cast<int64_t>(sets_.size()) : 1;
     units_ = p_.axis[0].kernel * p_.axis[1].kernel * (joined_ ? 1 : static_cast<int64_t>(sets_.size()));
     tile_parts_ = smaller(tiles, ceil_div(kTasks, units_ * p_.groups));
   }
@@ -139,20 +142,23 @@ class KernelGradient {
     task /= tile_parts_;
     const int64_t group = task % p_.groups, tap_part = task / p_.groups;
     const Range units{units_ * tap_part / tap_parts_, units_ * (tap_part + 1) / tap_parts_};
-    Work work{group, tiles, sums_ + part * taps() * p_.o * total_, reinterpret_cast<T *>(scratch_ + thread * thread_bytes_), nullptr, nullptr, false, {}};
-    work.z_panel = work.product + kSumBytes / sizeof(T);
-    work.panel = work.z_panel + (z_packed_ ? z_row_ * rows_at_once_ * pixels_at_once_ : 0);
+    char *scratch = scratch_ + thread * thread_bytes_;
+    Work work{group, tiles, sums_ + part * taps() * p_.o * total_, reinterpret_cast<T *>(scratch), reinterpret_cast<A *>(scratch + kSumBytes), nullptr, {}, false, {}};
+    work.panel = work.packed + packed_terms_;
     if (joined_)
       for (int64_t tap01 = units.begin; tap01 < units.end; ++tap01) clear(work, tap01, {0, p_.axis[2].kernel});
+    // The taps of one set follow each other, as they share what is packed of x.
+    const int64_t first_tap = joined_ ? units.begin : 0, taps01 = joined_ ? units.size() : p_.axis[0].kernel * p_.axis[1].kernel;
+    const int64_t first = joined_ ? 0 : units.begin, end = joined_ ? taps01 * static_cast<int64_t>(sets_.size()) : units.end;
     const Range chunks{chunks_ * part / parts_, chunks_ * (part + 1) / parts_};
     for (int64_t i = chunks.begin; i < chunks.end; ++i) {
       const Chunk chunk = chunk_at(i);
       work.accumulate = joined_ || i > chunks.begin;
-      if (!lanes_from_z_ && !depthwise_) pack_x(chunk, work);
-      for (int64_t j = units.begin * sets_of_unit_; j < units.end * sets_of_unit_; ++j) {
-        const int64_t tap01 = j / static_cast<int64_t>(sets_.size());
+      work.run = {0, 0};
+      for (int64_t j = first; j < end; ++j) {
+        const int64_t tap01 = first_tap + j % taps01;
         const Tap *tap0 = tap_at(0, tap01 / p_.axis[1].kernel), *tap1 = tap_at(1, tap01 % p_.axis[1].kernel);
-        TapSet set = sets_[static_cast<size_t>(j % static_cast<int64_t>(sets_.size()))];
+        TapSet set = sets_[static_cast<size_t>(j / taps01)];
         set.pixels = set.pixels & chunk.pixels;
         if (!work.accumulate && lanes_from_z_) clear(work, tap01, {set.tap, set.tap + 1});
         if (!tap0 || !tap1 || set.pixels.size() <= 0) {
@@ -160,7 +166,7 @@ class KernelGradient {
           continue;
         }
         if (depthwise_) {
-          multiply_depthwise(chunk, *tap0, *tap1, set, tap01, work);
+          if constexpr (std::is_same_v<A, T>) multiply_depthwise(chunk, *tap0, *tap1, set, tap01, work);
         } else if (lanes_from_z_) {
           multiply_by_x(chunk, *tap0, *tap1, set, tap01, work);
         } else {
@@ -180,9 +186,11 @@ class KernelGradient {
   struct Work {
     int64_t group;
     Range tiles;
-    T *sums, *product, *z_panel, *panel;
+    T *sums, *product;
+    A *packed, *panel;  // the rows and the lanes of products
+    Range run;          // the pixels of each row of x in the panel
     bool accumulate;
-    std::vector<Segment<T>> segments;
+    std::vector<Segment<A>> segments;
   };
 
   // The matrix of a tap in sums, of this group.
@@ -211,11 +219,11 @@ class KernelGradient {
     const int64_t size = phases_[0].count * phases_[1].count;
     return {row / size, row % size / phases_[1].count, row % phases_[1].count};
   }
-  const T *x_at(Row row, int64_t group) const {
+  const Number<A> *x_at(Row row, int64_t group) const {
     return g_.x + row.n * g_.x_strides.batch + row.i0 * g_.x_strides.axis[0] + row.i1 * g_.x_strides.axis[1] + group * p_.c;
   }
   // The pixel of z that the taps join with the first pixel of the set's, or nullptr if they join none of this row.
-  const T *z_at(Row row, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t group) const {
+  const Number<A> *z_at(Row row, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t group) const {
     if (row.i0 < tap0.outputs.begin || row.i0 >= tap0.outputs.end || row.i1 < tap1.outputs.begin || row.i1 >= tap1.outputs.end)
       return nullptr;
     return g_.z + row.n * g_.z_strides.batch + (tap0.first + phases_[0].step_in * row.i0) * g_.z_strides.axis[0] +
@@ -224,44 +232,54 @@ class KernelGradient {
   }
   int64_t z_step() const { return phases_[2].step_in * g_.z_strides.axis[2]; }
   static int64_t padded(int64_t lanes) { return round_up(lanes, kLanes<T>); }
+  static int64_t terms(int64_t pixels) { return ceil_div(pixels, kNumbers<A>); }
 
   // `lanes` numbers of each of `pixels` pixels, followed by zeros up to whole vectors.
-  static void pack(const T *from, int64_t from_pixel, int64_t pixels, int64_t lanes, T *to) {
-    for (int64_t i = 0; i < pixels; ++i, from += from_pixel, to += padded(lanes)) {
-      copy(from, to, lanes);
-      for (int64_t lane = lanes; lane < padded(lanes); ++lane) to[lane] = 0;
-    }
+  static void pack(const Number<A> *from, int64_t from_pixel, int64_t pixels, int64_t lanes, A *to) {
+    copy_rows(from, from_pixel, to, padded(lanes), pixels, lanes);
+    for (int64_t i = 0; i < terms(pixels); ++i)
+      for (int64_t lane = lanes; lane < padded(lanes); ++lane) to[i * padded(lanes) + lane] = 0;
   }
 
-  // A panel for each tile.
-  void pack_x(const Chunk &chunk, Work &work) const {
-    T *to = work.panel;
+  // A panel for each tile. Pairs begin with the run of a tap, so that both pixels of a pair are in it.
+  void pack_x(const Chunk &chunk, const TapSet &set, Work &work) const {
+    const Range run = kNumbers<A> == 1 ? chunk.pixels : set.pixels;
+    if (work.run.begin == run.begin && work.run.end == run.end) return;
+    work.run = run;
+    A *to = work.panel;
     for (int64_t i = work.tiles.begin; i < work.tiles.end; ++i)
-      for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, to += chunk.pixels.size() * padded(tile(i).size()))
-        pack(x_at(row_at(row), work.group) + chunk.pixels.begin * g_.x_strides.axis[2] + tile(i).begin, g_.x_strides.axis[2],
-             chunk.pixels.size(), tile(i).size(), to);
+      for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, to += terms(run.size()) * padded(tile(i).size()))
+        pack(x_at(row_at(row), work.group) + run.begin * g_.x_strides.axis[2] + tile(i).begin, g_.x_strides.axis[2], run.size(), tile(i).size(), to);
+  }
+
+  // The numbers of the rows of a product for the pixels of a run: as they lie, or a copy at `to`, which then moves on.
+  const A *pack_rows(const Number<A> *from, int64_t from_pixel, int64_t pixels, int64_t rows, A *&to) const {
+    if constexpr (kNumbers<A> == 1)
+      if (!packed_) return from;
+    copy_rows(from, from_pixel, to, packed_row_, pixels, rows);
+    return std::exchange(to, to + terms(pixels) * packed_row_);
   }
 
   // Lanes are channels of x. The rows of the product are channels of z, for one tap after the other.
   void multiply_by_z(const Chunk &chunk, const Tap &tap0, const Tap &tap1, const TapSet &set, int64_t tap01, Work &work) const {
-    T *to = work.z_panel, *panel = work.panel;
+    pack_x(chunk, set, work);
+    A *to = work.packed, *panel = work.panel;
     for (int64_t i = work.tiles.begin; i < work.tiles.end; ++i) {
       const int64_t row_size = padded(tile(i).size()), first = i == work.tiles.begin;
       size_t segment = 0;
-      for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, panel += chunk.pixels.size() * row_size) {
-        const T *z = z_at(row_at(row), tap0, tap1, set, work.group), *x = panel + (set.pixels.begin - chunk.pixels.begin) * row_size;
+      for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row, panel += terms(work.run.size()) * row_size) {
+        const Number<A> *z = z_at(row_at(row), tap0, tap1, set, work.group);
+        const A *x = panel + (set.pixels.begin - work.run.begin) * row_size;
         if (!z) continue;
         if (!first) {
           work.segments[segment++].b = x;
           continue;
         }
         if (segment == 0) work.segments.clear();
-        work.segments.push_back({z_packed_ ? to : z, x, set.pixels.size()});
+        work.segments.push_back({pack_rows(z, z_step(), set.pixels.size(), set.count * p_.o, to), x, terms(set.pixels.size())});
         ++segment;
-        if (z_packed_)
-          for (int64_t pixel = 0; pixel < set.pixels.size(); ++pixel, to += z_row_) copy(z + pixel * z_step(), to, p_.o);
       }
-      multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(segment), 0, z_packed_ ? z_row_ : z_step(), tile(i).size(),
+      multiply<A, Along::kRows>({work.segments.data(), static_cast<int64_t>(segment), 0, packed_ ? packed_row_ : z_step(), tile(i).size(),
                                  matrix(work, tap01, set.tap) + tile(i).begin, total_, work.accumulate},
                                 static_cast<int>(row_size / kLanes<T>), set.count * p_.o);
     }
@@ -275,14 +293,15 @@ class KernelGradient {
       if (lanes.size() <= 0) continue;
       const int64_t row_size = padded(lanes.size());
       work.segments.clear();
-      T *to = work.panel;
+      A *to = work.panel, *to_rows = work.packed;
       for (int64_t row = chunk.rows.begin; row < chunk.rows.end; ++row)
-        if (const T *z = z_at(row_at(row), tap0, tap1, set, work.group)) {
+        if (const Number<A> *z = z_at(row_at(row), tap0, tap1, set, work.group)) {
           pack(z + lanes.begin - set.tap * p_.o, z_step(), set.pixels.size(), lanes.size(), to);
-          work.segments.push_back({x_at(row_at(row), work.group) + set.pixels.begin * x_step, to, set.pixels.size()});
-          to += set.pixels.size() * row_size;
+          const Number<A> *x = x_at(row_at(row), work.group) + set.pixels.begin * x_step;
+          work.segments.push_back({pack_rows(x, x_step, set.pixels.size(), p_.c, to_rows), to, terms(set.pixels.size())});
+          to += terms(set.pixels.size()) * row_size;
         }
-      multiply<T, Along::kRows>({work.segments.data(), static_cast<int64_t>(work.segments.size()), 0, x_step, row_size, work.product, row_size, false},
+      multiply<A, Along::kRows>({work.segments.data(), static_cast<int64_t>(work.segments.size()), 0, packed_ ? packed_row_ : x_step, row_size, work.product, row_size, false},
                                 static_cast<int>(row_size / kLanes<T>), p_.c);
       T *sums = matrix(work, tap01, 0);
       for (int64_t c = 0; c < p_.c; ++c)
@@ -310,21 +329,28 @@ class KernelGradient {
 
   // The sums of all parts of a tap, in order, in the type of w.
   void add_parts(int64_t tap) const {
-    const int64_t size = p_.o * total_;
-    for (int64_t i = tap * size; i < (tap + 1) * size; ++i) {
+    constexpr int64_t L = kLanes<T>;
+    const int64_t size = p_.o * total_, end = (tap + 1) * size;
+    int64_t i = tap * size;
+    for (; i + L <= end; i += L) {
+      Vector<T> sum = load(sums_ + i);
+      for (int64_t part = 1; part < parts_; ++part) sum += load(sums_ + part * taps() * size + i);
+      store(sum, g_.w + i);
+    }
+    for (; i < end; ++i) {
       T sum = sums_[i];
       for (int64_t part = 1; part < parts_; ++part) sum += sums_[part * taps() * size + i];
       narrow(sum, g_.w + i);
     }
   }
 
-  const Gradient<S> g_;
+  const Gradient<S, A> g_;
   Problem p_;
   Phase phases_[3];
   std::vector<TapSet> sets_;
   std::vector<Range> tiles_;  // of the lanes
-  bool depthwise_, joined_, lanes_from_z_, z_packed_;
-  int64_t total_, rows_, rows_at_once_, pixels_at_once_, z_row_, chunks_, sets_of_unit_, units_, tap_parts_, tile_parts_, parts_, thread_bytes_;
+  bool depthwise_, joined_, lanes_from_z_, packed_;
+  int64_t total_, rows_, rows_at_once_, pixels_at_once_, packed_row_, packed_terms_, chunks_, units_, tap_parts_, tile_parts_, parts_, thread_bytes_;
   char *scratch_ = nullptr;
   T *sums_ = nullptr;
 };

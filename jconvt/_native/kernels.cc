@@ -11,54 +11,67 @@
 namespace jconvt::JCONVT_ISA {
 namespace {
 
-// An image with contiguous channels, in the type of sums: itself, or a copy in scratch memory.
-template <class S>
+// An image with contiguous channels: itself, or a copy in scratch memory.
+template <class N>
 struct Image {
-  const Sum<S> *data;
+  const N *data;
   Strides strides;
 };
 
-template <class S>
+// What is copied: `padded` numbers for the channels of each group, those beyond them 0.
+template <class S, class N>
 struct Staging {
   const S *from;
   Strides from_strides;
-  Sum<S> *to;
+  N *to;
   Strides to_strides;
-  int64_t channels, size1, size2;
+  int64_t groups, channels, padded, size1, size2;
 
   void row(int64_t n, int64_t i) const {
-    for (int64_t j = 0; j < size1; ++j) {
-      const S *source = from + n * from_strides.batch + i * from_strides.axis[0] + j * from_strides.axis[1];
-      Sum<S> *target = to + n * to_strides.batch + i * to_strides.axis[0] + j * to_strides.axis[1];
-      if (from_strides.channel == 1) {
-        copy(source, target, size2 * channels);
-      } else {
-        transpose(source, from_strides.channel, target, channels, channels, size2);
-      }
+    for (int64_t j = 0; j < size1; ++j)
+      for (int64_t group = 0; group < groups; ++group)
+        pixels(from + n * from_strides.batch + i * from_strides.axis[0] + j * from_strides.axis[1] + group * channels * from_strides.channel,
+               to + n * to_strides.batch + i * to_strides.axis[0] + j * to_strides.axis[1] + group * padded);
+  }
+
+  void pixels(const S *source, N *target) const {
+    const int64_t step = to_strides.axis[2];
+    if (from_strides.channel > 1) {
+      transpose(source, from_strides.channel, target, step, channels, size2);
+    } else if (channels == step) {
+      copy(source, target, size2 * channels);
+    } else {
+      for (int64_t k = 0; k < size2; ++k) copy(source + k * from_strides.axis[2], target + k * step, channels);
     }
+    for (int64_t k = 0; k < size2; ++k)
+      for (int64_t channel = channels; channel < padded; ++channel) target[k * step + channel] = {};
   }
 };
 
-template <class S>
-bool stage(const S *from, const Strides &strides, int64_t batch, int64_t channels, const int64_t *sizes, Pool &pool, Image<S> *image) {
+// Each group has a multiple of `numbers` channels then.
+template <class S, class N>
+bool stage(const S *from, const Strides &strides, int64_t batch, int64_t groups, int64_t channels, int64_t numbers, const int64_t *sizes, Pool &pool,
+           Image<N> *image) {
   image->strides = strides;
-  if constexpr (std::is_same_v<S, Sum<S>>) {
+  if (channels % numbers == 0) channels *= std::exchange(groups, 1);
+  const int64_t padded = round_up(channels, numbers);
+  if constexpr (std::is_same_v<S, N>) {
     image->data = from;
-    if (strides.channel == 1) return true;
+    if (strides.channel == 1 && channels == padded && reinterpret_cast<uintptr_t>(from) % (numbers * sizeof(S)) == 0) return true;
   }
   Strides &to = image->strides;
   to.channel = 1;
-  to.axis[2] = channels;
+  to.axis[2] = groups * padded;
   to.axis[1] = to.axis[2] * sizes[2];
   to.axis[0] = to.axis[1] * sizes[1];
   to.batch = to.axis[0] * sizes[0];
-  auto *copied = static_cast<Sum<S> *>(pool.scratch(static_cast<size_t>(batch * to.batch) * sizeof(Sum<S>)));
+  auto *copied = static_cast<N *>(pool.scratch(static_cast<size_t>(batch * to.batch) * sizeof(N)));
   if (!copied) return false;
   image->data = copied;
   struct Rows {
-    Staging<S> staging;
+    Staging<S, N> staging;
     int64_t count;
-  } rows{{from, strides, copied, to, channels, sizes[1], sizes[2]}, sizes[0]};
+  } rows{{from, strides, copied, to, groups, channels, padded, sizes[1], sizes[2]}, sizes[0]};
   pool.run(batch * sizes[0], [](void *context, int64_t task, int) {
     const Rows &rows = *static_cast<const Rows *>(context);
     rows.staging.row(task / rows.count, task % rows.count);
@@ -66,33 +79,42 @@ bool stage(const S *from, const Strides &strides, int64_t batch, int64_t channel
   return true;
 }
 
-template <class S>
-bool gather(const Gather<S> &gather, Pool &pool) {
-  return !gather.depthwise && StampGather<S>::suits(gather) ? StampGather<S>(gather).run(pool) : DenseGather<S>(gather, pool.threads()).run(pool);
+struct Sizes {
+  int64_t x[3], z[3];
+  explicit Sizes(const Problem &p) {
+    for (int i = 0; i < 3; ++i) {
+      x[i] = p.axis[i].x_size;
+      z[i] = p.axis[i].z_size;
+    }
+  }
+};
+
+template <class S, class A>
+bool gather(bool transposed, bool depthwise, const Problem &p, const S *in, const S *w, S *out, Pool &pool) {
+  constexpr int64_t kOfTerm = kNumbers<A>;
+  const Sizes sizes(p);
+  const int64_t channels = transposed ? p.c : p.o, width = transposed ? p.o : p.c;
+  Image<Number<A>> image;
+  if (!stage(in, transposed ? p.x : p.z, p.batch, p.groups, channels, kOfTerm, transposed ? sizes.x : sizes.z, pool, &image)) return false;
+  const Strides &from = image.strides, strides{from.batch / kOfTerm, 1, {from.axis[0] / kOfTerm, from.axis[1] / kOfTerm, from.axis[2] / kOfTerm}};
+  const Gather<S, A> gather{transposed, depthwise, p.batch, depthwise ? 1 : p.groups, channels, depthwise ? p.groups : width, p.axis,
+                            strides, transposed ? p.z : p.x, reinterpret_cast<const A *>(image.data), w, out};
+  return !depthwise && StampGather<S, A>::suits(gather) ? StampGather<S, A>(gather).run(pool) : DenseGather<S, A>(gather, pool.threads()).run(pool);
+}
+
+template <class S, class A>
+bool gradient(const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
+  const Sizes sizes(p);
+  Image<Number<A>> x, z;
+  return stage(a, p.x, p.batch, p.groups, p.c, 1, sizes.x, pool, &x) && stage(b, p.z, p.batch, p.groups, p.o, 1, sizes.z, pool, &z) &&
+         KernelGradient<S, A>({p, x.strides, z.strides, x.data, z.data, out}, pool.threads()).run(pool);
 }
 
 template <class S>
 bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
   const bool depthwise = p.groups > 1 && p.c == 1 && p.o == 1;
-  const int64_t groups = depthwise ? 1 : p.groups, c = depthwise ? p.groups : p.c, o = depthwise ? p.groups : p.o;
-  int64_t x_sizes[3], z_sizes[3];
-  for (int i = 0; i < 3; ++i) {
-    x_sizes[i] = p.axis[i].x_size;
-    z_sizes[i] = p.axis[i].z_size;
-  }
-  Image<S> x, z;
-  switch (map) {
-    case Map::kTranspose:
-      if (!stage(a, p.x, p.batch, p.groups * p.c, x_sizes, pool, &x)) return false;
-      return gather<S>({true, depthwise, p.batch, groups, depthwise ? 1 : c, o, p.axis, x.strides, p.z, x.data, b, out}, pool);
-    case Map::kForward:
-      if (!stage(a, p.z, p.batch, p.groups * p.o, z_sizes, pool, &z)) return false;
-      return gather<S>({false, depthwise, p.batch, groups, depthwise ? 1 : o, c, p.axis, z.strides, p.x, z.data, b, out}, pool);
-    default:
-      if (!stage(a, p.x, p.batch, p.groups * p.c, x_sizes, pool, &x)) return false;
-      if (!stage(b, p.z, p.batch, p.groups * p.o, z_sizes, pool, &z)) return false;
-      return KernelGradient<S>({p, x.strides, z.strides, x.data, z.data, out}, pool.threads()).run(pool);
-  }
+  if (map == Map::kKernelGradient) return (depthwise ? gradient<S, Sum<S>> : gradient<S, Term<S>>)(p, a, b, out, pool);
+  return (depthwise ? gather<S, Sum<S>> : gather<S, Term<S>>)(map == Map::kTranspose, depthwise, p, a, b, out, pool);
 }
 
 }  // namespace

@@ -2,9 +2,13 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "problem.h"
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 namespace jconvt::JCONVT_ISA {
 
@@ -44,6 +48,22 @@ struct SumOf<double> {
 template <class S>
 using Sum = typename SumOf<S>::Type;
 
+// Two neighbouring bfloat16 numbers, the first in the low half: what an instruction multiplies at once, where it exists.
+using Pair = uint32_t;
+#if defined(__AVX512BF16__)
+constexpr bool kHasPairs = true;
+#else
+constexpr bool kHasPairs = false;
+#endif
+
+// The type of the terms of dense products: numbers of type S as pairs, or in the type of their sums.
+template <class S>
+using Term = std::conditional_t<kHasPairs && std::is_same_v<S, Bfloat16>, Pair, Sum<S>>;
+template <class A>
+using Number = std::conditional_t<std::is_same_v<A, Pair>, Bfloat16, A>;
+template <class A>
+constexpr int kNumbers = std::is_same_v<A, Pair> ? 2 : 1;
+
 template <class T>
 constexpr int kLanes = kVectorBytes / sizeof(T);
 
@@ -66,8 +86,10 @@ inline N larger(N a, N b) {
 inline int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-inline float widen(float value) { return value; }
-inline double widen(double value) { return value; }
+template <class T>
+inline T widen(T value) {
+  return value;
+}
 inline float widen(Float16 value) { return static_cast<float>(value.value); }
 inline float widen(Bfloat16 value) {
   const uint32_t bits = uint32_t{value.bits} << 16;
@@ -108,6 +130,31 @@ inline Vector<float> load(const Float16 *from) {
   return __builtin_convertvector(halves, Vector<float>);
 }
 
+inline void store(Vector<float> value, Bfloat16 *to) {
+  typedef uint16_t Bits __attribute__((vector_size(kVectorBytes / 2)));
+  typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
+  const Wide bits = reinterpret_cast<Wide>(value), rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  const Bits narrow = __builtin_convertvector((value != value ? bits | 0x400000 : rounded) >> 16, Bits);
+  std::memcpy(to, &narrow, sizeof narrow);
+}
+inline void store(Vector<float> value, Float16 *to) {
+  typedef Half Halves __attribute__((vector_size(kVectorBytes / 2)));
+  const Halves halves = __builtin_convertvector(value, Halves);
+  std::memcpy(to, &halves, sizeof halves);
+}
+
+// sum += scalar * row. For pairs, the sum of both products, in which the CPU takes denormal bfloat16 numbers as 0.
+template <class T>
+inline void multiply_add(Vector<T> &sum, T scalar, Vector<T> row) {
+  sum += scalar * row;
+}
+#if defined(__AVX512BF16__)
+inline void multiply_add(Vector<float> &sum, Pair scalar, Vector<Pair> row) {
+  const auto both = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(scalar)));
+  sum = reinterpret_cast<Vector<float>>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), both, reinterpret_cast<__m512bh>(row)));
+}
+#endif
+
 // Swaps blocks of H lanes with blocks of H registers, then those of half the size.
 template <class T, int H, int... I>
 inline void swap_blocks(Vector<T> (&r)[kLanes<T>], std::integer_sequence<int, I...> lanes) {
@@ -125,10 +172,9 @@ inline void transpose_square(Vector<T> (&r)[kLanes<T>]) {
   swap_blocks<T, kLanes<T> / 2>(r, std::make_integer_sequence<int, kLanes<T>>());
 }
 
-// to[j * to_row + i] = from[i * from_row + j], for i < rows and j < columns, in the type of sums.
-template <class S>
-inline void transpose(const S *from, int64_t from_row, Sum<S> *to, int64_t to_row, int64_t rows, int64_t columns) {
-  using T = Sum<S>;
+// to[j * to_row + i] = from[i * from_row + j], for i < rows and j < columns, in the type of terms.
+template <class S, class T>
+inline void transpose(const S *from, int64_t from_row, T *to, int64_t to_row, int64_t rows, int64_t columns) {
   constexpr int L = kLanes<T>;
   const int64_t whole_rows = rows - rows % L, whole_columns = columns - columns % L;
   for (int64_t i = 0; i < whole_rows; i += L)
@@ -149,6 +195,47 @@ inline void copy(const S *from, Sum<S> *to, int64_t count) {
   int64_t i = 0;
   for (; i + L <= count; i += L) store<Sum<S>>(load(from + i), to + i);
   for (; i < count; ++i) to[i] = widen(from[i]);
+}
+
+// to[j * to_row + i] = from[j * from_row + i], for j < rows and i < columns, in the type of terms.
+template <class S>
+inline void copy_rows(const S *from, int64_t from_row, Sum<S> *to, int64_t to_row, int64_t rows, int64_t columns) {
+  for (int64_t j = 0; j < rows; ++j) copy(from + j * from_row, to + j * to_row, columns);
+}
+
+// The same for pairs of columns or rows. The partner of an odd one is 0 in both operands of a product: a number of the
+// neighbour could be NaN.
+inline void transpose(const Bfloat16 *from, int64_t from_row, Pair *to, int64_t to_row, int64_t rows, int64_t columns) {
+  int64_t j = 0;
+  if (from_row % 2 == 0 && reinterpret_cast<uintptr_t>(from) % sizeof(Pair) == 0) {
+    j = columns / 2;
+    transpose(reinterpret_cast<const Pair *>(from), from_row / 2, to, to_row, rows, j);
+  }
+  for (; 2 * j < columns; ++j)
+    for (int64_t i = 0; i < rows; ++i) {
+      const Bfloat16 *pair = from + i * from_row + 2 * j;
+      to[j * to_row + i] = pair[0].bits | (2 * j + 1 < columns ? Pair{pair[1].bits} << 16 : 0);
+    }
+}
+inline void copy_rows(const Bfloat16 *from, int64_t from_row, Pair *to, int64_t to_row, int64_t rows, int64_t columns) {
+  for (; rows > 0; rows -= 2, from += 2 * from_row, to += to_row)
+    for (int64_t i = 0; i < columns; ++i) to[i] = from[i].bits | (rows > 1 ? Pair{from[from_row + i].bits} << 16 : 0);
+}
+// The same without a change of type: an image in half precision whose channels become contiguous.
+inline void transpose(const Bfloat16 *from, int64_t from_row, Bfloat16 *to, int64_t to_row, int64_t rows, int64_t columns) {
+  constexpr int64_t L = kLanes<Pair>;
+  for (int64_t i = 0; i < rows; i += 2 * L)
+    for (int64_t j = 0; j < columns; j += L) {
+      Pair pairs[L * L], transposed[L * L];
+      const int64_t rows_now = smaller(2 * L, rows - i), columns_now = smaller(L, columns - j);
+      copy_rows(from + i * from_row + j, from_row, pairs, L, rows_now, columns_now);
+      transpose(pairs, L, transposed, L, ceil_div(rows_now, 2), columns_now);
+      for (int64_t k = 0; k < columns_now; ++k)
+        std::memcpy(to + (j + k) * to_row + i, transposed + k * L, static_cast<size_t>(rows_now) * sizeof(Bfloat16));
+    }
+}
+inline void copy(const Bfloat16 *from, Bfloat16 *to, int64_t count) {
+  std::memcpy(to, from, static_cast<size_t>(count) * sizeof(Bfloat16));
 }
 
 }  // namespace jconvt::JCONVT_ISA

@@ -7,16 +7,16 @@
 
 namespace jconvt::JCONVT_ISA {
 
-template <class S>
+template <class S, class A>
 class StampGather {
   using T = Sum<S>;
   static constexpr int64_t kRowsAtOnce = 32, kOutputsAtOnce = 512;
 
  public:
-  explicit StampGather(const Gather<S> &gather) : g_(gather), last_(g_.axis[2]), lanes_(last_.kernel * g_.width) {
+  explicit StampGather(const Gather<S, A> &gather) : g_(gather), last_(g_.axis[2]), lanes_(last_.kernel * g_.width) {
     for (int i = 0; i < 3; ++i) phases_[i] = g_.transposed ? transpose_phases(g_.axis[i]) : forward_phases(g_.axis[i]);
     tiles_ = tiles_of<T>(lanes_);
-    matrix_ = g_.depth * round_up(lanes_, kLanes<T>);
+    matrix_ = g_.depth() * round_up(lanes_, kLanes<T>);
     for (int i = 0; i < 3; ++i) sizes_[i] = g_.transposed ? g_.axis[i].z_size : g_.axis[i].x_size;
     in_size_ = g_.transposed ? last_.x_size : last_.z_size;
     lo_ = g_.transposed ? last_.lo : (last_.kernel - 1) * last_.dilation - last_.lo;
@@ -26,21 +26,21 @@ class StampGather {
   }
 
   // Whether this is faster than DenseGather: the lanes that it leaves empty, and the additions, against that one's lanes.
-  static bool suits(const Gather<S> &g) {
+  static bool suits(const Gather<S, A> &g) {
     const Axis &last = g.axis[2];
     if (last.dilation > 1 || (!g.transposed && last.stride > 1)) return false;
     const int64_t taps = g.axis[0].kernel * g.axis[1].kernel / (g.transposed ? g.axis[0].stride * g.axis[1].stride : 1);
-    const double additions = 12.0 / static_cast<double>(larger<int64_t>(1, taps) * g.depth);
+    const double additions = 12.0 / static_cast<double>(larger<int64_t>(1, taps) * g.channels);
     return (1 + additions) * static_cast<double>(round_up(last.kernel * g.width, kLanes<T>)) <
            static_cast<double>(last.kernel * round_up(g.width, kLanes<T>));
   }
 
   bool run(Pool &pool) {
     const int64_t taps01 = g_.axis[0].kernel * g_.axis[1].kernel;
-    const int64_t panel_bytes = round_up(g_.groups * taps01 * matrix_ * static_cast<int64_t>(sizeof(T)), 64);
+    const int64_t panel_bytes = round_up(g_.groups * taps01 * matrix_ * static_cast<int64_t>(sizeof(A)), 64);
     auto *scratch = static_cast<char *>(pool.scratch(static_cast<size_t>(panel_bytes + thread_bytes_ * pool.threads())));
     if (!scratch) return false;
-    panels_ = reinterpret_cast<T *>(scratch);
+    panels_ = reinterpret_cast<A *>(scratch);
     scratch_ = scratch + panel_bytes;
     pool.run(g_.groups * taps01, [](void *self, int64_t task, int) { static_cast<StampGather *>(self)->pack(task); }, this);
     pool.run(g_.batch * g_.groups * sizes_[0] * sizes_[1] * blocks_,
@@ -52,20 +52,20 @@ class StampGather {
   // The matrices of a row of taps, next to each other: a panel for each tile of lanes.
   void pack(int64_t task) const {
     const int64_t taps01 = g_.axis[0].kernel * g_.axis[1].kernel, group = task / taps01, first_tap = task % taps01 * last_.kernel;
-    T *panel = panels_ + task * matrix_;
+    A *panel = panels_ + task * matrix_;
     for (const Range &tile : tiles_) {
       const int64_t padded = round_up(tile.size(), kLanes<T>);
-      for (int64_t k = 0; k < g_.depth; ++k)
+      for (int64_t k = 0; k < g_.depth(); ++k)
         for (int64_t lane = tile.size(); lane < padded; ++lane) panel[k * padded + lane] = 0;
       if (g_.transposed) {
-        transpose(g_.w_at(first_tap, group, 0) + tile.begin * g_.w_row(), g_.w_row(), panel, padded, tile.size(), g_.depth);
+        transpose(g_.w_at(first_tap, group, 0) + tile.begin * g_.w_row(), g_.w_row(), panel, padded, tile.size(), g_.channels);
       } else {
         for (int64_t lane = tile.begin; lane < tile.end; ++lane) {
           const S *w = g_.w_at(first_tap + last_.kernel - 1 - lane / g_.width, group, lane % g_.width);
-          for (int64_t k = 0; k < g_.depth; ++k) panel[k * padded + lane - tile.begin] = widen(w[k * g_.w_row()]);
+          copy_rows(w, g_.w_row(), panel + lane - tile.begin, padded, g_.channels, 1);
         }
       }
-      panel += g_.depth * padded;
+      panel += g_.depth() * padded;
     }
   }
 
@@ -84,9 +84,9 @@ class StampGather {
     const int64_t stride = g_.transposed ? last_.stride : 1, position = lo_ + outputs.begin;
     const Range inputs{larger<int64_t>(0, ceil_div(position - last_.kernel + 1, stride)),
                        smaller(in_size_, ceil_div(lo_ + outputs.end, stride))};
-    const T *in = g_.in + n * g_.in_strides.batch + group * g_.depth;
+    const A *in = g_.in + n * g_.in_strides.batch + group * g_.depth();
     const int64_t taps01 = g_.axis[0].kernel * g_.axis[1].kernel;
-    std::vector<Segment<T>> segments;
+    std::vector<Segment<A>> segments;
     int64_t before = 0;  // numbers of the tiles before this one
     for (const Range &tile : tiles_) {
       const int64_t padded = round_up(tile.size(), kLanes<T>);
@@ -97,13 +97,13 @@ class StampGather {
           const int64_t q0 = at0 / phase0.step, q1 = at1 / phase1.step;
           if (q0 < tap0.outputs.begin || q0 >= tap0.outputs.end || q1 < tap1.outputs.begin || q1 >= tap1.outputs.end) continue;
           segments.push_back({in + (tap0.first + phase0.step_in * q0) * g_.in_strides.axis[0] + (tap1.first + phase1.step_in * q1) * g_.in_strides.axis[1],
-                              panels_ + (group * taps01 + tap0.tap * g_.axis[1].kernel + tap1.tap) * matrix_ + before, g_.depth});
+                              panels_ + (group * taps01 + tap0.tap * g_.axis[1].kernel + tap1.tap) * matrix_ + before, g_.depth()});
         }
-      before += g_.depth * padded;
+      before += g_.depth() * padded;
       if (segments.empty()) continue;
       for (int64_t first = inputs.begin; first < inputs.end; first += kRowsAtOnce) {
         const int64_t rows = smaller(kRowsAtOnce, inputs.end - first);
-        multiply<T, Along::kDepth>({segments.data(), static_cast<int64_t>(segments.size()), first * g_.in_strides.axis[2], g_.in_strides.axis[2],
+        multiply<A, Along::kDepth>({segments.data(), static_cast<int64_t>(segments.size()), first * g_.in_strides.axis[2], g_.in_strides.axis[2],
                                     padded, stamps, padded, false}, static_cast<int>(padded / kLanes<T>), rows);
         for (int64_t row = 0; row < rows; ++row) {
           const int64_t at = ((first + row) * stride - position) * g_.width + tile.begin;
@@ -119,13 +119,13 @@ class StampGather {
 
   const Phase &phase_of(int axis, int64_t at) const { return phases_[axis][static_cast<size_t>(at % phases_[axis][0].step)]; }
 
-  const Gather<S> g_;
+  const Gather<S, A> g_;
   const Axis &last_;
   const int64_t lanes_;  // taps along the last axis times channels
   std::vector<Phase> phases_[3];
   std::vector<Range> tiles_;
   int64_t sizes_[3], in_size_, lo_, block_, blocks_, matrix_, thread_bytes_;
-  T *panels_ = nullptr;
+  A *panels_ = nullptr;
   char *scratch_ = nullptr;
 };
 

@@ -5,9 +5,9 @@
 namespace jconvt::JCONVT_ISA {
 
 // A part of a sum: `depth` terms a[m, k] * b[k, lane].
-template <class T>
+template <class A>
 struct Segment {
-  const T *a, *b;
+  const A *a, *b;
   int64_t depth;
 };
 
@@ -25,32 +25,33 @@ inline int vectors_of_tile(int64_t left) {
 }
 
 // A sum for each row m and lane: of a[shift + m * stride + k] * b[k, lane], or of a[shift + m + k * stride] * b[k, lane].
-template <class T>
+template <class A>
 struct Product {
-  const Segment<T> *segments;
+  const Segment<A> *segments;
   int64_t count;
   int64_t shift, stride;
   int64_t width;  // lanes of the result; b has whole vectors
-  T *out;
+  Sum<A> *out;
   int64_t out_row;
   bool accumulate;
 };
 
-template <class T, Along along, int MR, int NV>
-void multiply_tile(const Product<T> &p) {
+template <class A, Along along, int MR, int NV>
+void multiply_tile(const Product<A> &p) {
+  using T = Sum<A>;
   constexpr int L = kLanes<T>;
   Vector<T> sums[MR][NV] = {};
   const int64_t stride = p.stride;
   for (int64_t i = 0; i < p.count; ++i) {
-    const T *a = p.segments[i].a + p.shift, *b = p.segments[i].b;
+    const A *a = p.segments[i].a + p.shift, *b = p.segments[i].b;
     for (int64_t k = p.segments[i].depth; k > 0; --k) {
-      Vector<T> row[NV];
+      Vector<A> row[NV];
       for (int v = 0; v < NV; ++v) row[v] = load(b + v * L);
 #pragma GCC unroll 16
       for (int m = 0; m < MR; ++m) {
-        const T scalar = a[along == Along::kDepth ? m * stride : m];
+        const A scalar = a[along == Along::kDepth ? m * stride : m];
 #pragma GCC unroll 8
-        for (int v = 0; v < NV; ++v) sums[m][v] += scalar * row[v];
+        for (int v = 0; v < NV; ++v) multiply_add(sums[m][v], scalar, row[v]);
       }
       a += along == Along::kDepth ? 1 : stride;
       b += NV * L;
@@ -68,23 +69,23 @@ void multiply_tile(const Product<T> &p) {
   }
 }
 
-template <class T, Along along, int NV, int MR = kMaxRows[NV]>
-void multiply_rows(Product<T> &p, int rows) {
-  if (rows == MR) return multiply_tile<T, along, MR, NV>(p);
-  if constexpr (MR > 1) multiply_rows<T, along, NV, MR - 1>(p, rows);
+template <class A, Along along, int NV, int MR = kMaxRows[NV]>
+void multiply_rows(Product<A> &p, int rows) {
+  if (rows == MR) return multiply_tile<A, along, MR, NV>(p);
+  if constexpr (MR > 1) multiply_rows<A, along, NV, MR - 1>(p, rows);
 }
 
 // Computes `rows` rows, in tiles of about the same size.
-template <class T, Along along>
-void multiply(Product<T> p, int vectors, int64_t rows) {
+template <class A, Along along>
+void multiply(Product<A> p, int vectors, int64_t rows) {
   for (int64_t tiles = ceil_div(rows, kMaxRows[vectors]); tiles > 0; --tiles) {
     const int now = static_cast<int>(ceil_div(rows, tiles));
     switch (vectors) {
-      case 1: multiply_rows<T, along, 1>(p, now); break;
-      case 2: multiply_rows<T, along, 2>(p, now); break;
-      case 3: multiply_rows<T, along, 3>(p, now); break;
+      case 1: multiply_rows<A, along, 1>(p, now); break;
+      case 2: multiply_rows<A, along, 2>(p, now); break;
+      case 3: multiply_rows<A, along, 3>(p, now); break;
       default:
-        if constexpr (kMaxVectors == 4) multiply_rows<T, along, 4>(p, now);
+        if constexpr (kMaxVectors == 4) multiply_rows<A, along, 4>(p, now);
     }
     rows -= now;
     p.shift += now * (along == Along::kDepth ? p.stride : 1);
