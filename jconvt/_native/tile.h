@@ -45,6 +45,8 @@ void multiply_tile(const Product<A> &p) {
   for (int64_t i = 0; i < p.count; ++i) {
     const A *a = p.segments[i].a + p.shift, *b = p.segments[i].b;
     for (int64_t k = p.segments[i].depth; k > 0; --k) {
+      // The next rows, of which short ones begin before the CPU foresees them.
+      if constexpr (along == Along::kDepth) __builtin_prefetch(a + (MR + (k & 15)) * stride);
       Vector<A> row[NV];
       for (int v = 0; v < NV; ++v) row[v] = load(b + v * L);
 #pragma GCC unroll 16
