@@ -24,19 +24,13 @@ _DTYPES = ("float32", "float64", "bfloat16", "float16")
 _MAX_RANK = 3
 
 
-def _computed(instruction_set: str | None) -> tuple[str, ...]:
-    """The dtypes that the kernels compute without a conversion, for an instruction set."""
-    del instruction_set  # bfloat16 products need instructions that not every CPU has
-    return ("float32", "float64")
-
-
 def kernel_dtype(*dtypes: Any) -> Any:
     """The dtype that the kernels compute in, for operands and a result of these dtypes.
 
-    Operands become this dtype, and the result is rounded from it once.
+    Operands become this dtype, and the result is rounded from it once. Sums of numbers in half precision are in float32.
     """
     (dtype, *others) = {jnp.dtype(each) for each in dtypes if jnp.issubdtype(each, jnp.floating)}
-    if not others and dtype.name in _computed(_native.instruction_set()):
+    if not others:
         return dtype
     return jnp.dtype(jnp.float64 if any(each.itemsize == 8 for each in (dtype, *others)) else jnp.float32)
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "problem.h"
-#if defined(__AVX512BF16__)
+#if defined(__F16C__)
 #include <immintrin.h>
 #endif
 
@@ -123,11 +123,18 @@ inline Vector<float> load(const Bfloat16 *from) {
   std::memcpy(&bits, from, sizeof bits);
   return reinterpret_cast<Vector<float>>(__builtin_convertvector(bits, Wide) << 16);
 }
+// Compilers convert vectors of float16 number by number, and GCC 12 warns of the functions without a mask.
 inline Vector<float> load(const Float16 *from) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Vector<float>>(_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from))));
+#elif defined(__F16C__)
+  return reinterpret_cast<Vector<float>>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from))));
+#else
   typedef Half Halves __attribute__((vector_size(kVectorBytes / 2)));
   Halves halves;
   std::memcpy(&halves, from, sizeof halves);
   return __builtin_convertvector(halves, Vector<float>);
+#endif
 }
 
 inline void store(Vector<float> value, Bfloat16 *to) {
@@ -138,8 +145,14 @@ inline void store(Vector<float> value, Bfloat16 *to) {
   std::memcpy(to, &narrow, sizeof narrow);
 }
 inline void store(Vector<float> value, Float16 *to) {
+#if defined(__AVX512F__)
+  const __m256i halves = _mm512_maskz_cvtps_ph(0xffff, reinterpret_cast<__m512>(value), _MM_FROUND_TO_NEAREST_INT);
+#elif defined(__F16C__)
+  const __m128i halves = _mm256_cvtps_ph(reinterpret_cast<__m256>(value), _MM_FROUND_TO_NEAREST_INT);
+#else
   typedef Half Halves __attribute__((vector_size(kVectorBytes / 2)));
   const Halves halves = __builtin_convertvector(value, Halves);
+#endif
   std::memcpy(to, &halves, sizeof halves);
 }
 
