@@ -27,7 +27,7 @@ _MAX_RANK = 3
 def kernel_dtype(*dtypes: Any) -> Any:
     """The dtype that the kernels compute in, for operands and a result of these dtypes.
 
-    Operands become this dtype, and the result is rounded from it once. Sums of numbers in half precision are in float32.
+    Operands become this dtype, and the result is rounded from it once. In half precision, sums are in float32.
     """
     (dtype, *others) = {jnp.dtype(each) for each in dtypes if jnp.issubdtype(each, jnp.floating)}
     if not others:
