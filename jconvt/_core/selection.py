@@ -102,8 +102,8 @@ def choose(
       ArgumentTypeError: ``spec`` is not a ``Spec``, ``dtype`` not a numeric dtype, or ``measure`` not a boolean.
 
     >>> spec = Spec.from_tensorflow((8, 4, 4, 1024), (5, 5, 512, 1024), strides=2)
-    >>> choose(spec, (8, 4, 4, 1024), (5, 5, 512, 1024), platform="cpu").method
-    'gemm'
+    >>> choose(spec, (8, 4, 4, 1024), (5, 5, 512, 1024), platform="tpu").method
+    'dilated'
     """
     problem = _problem(spec, input_shape, filters_shape, dtype, data_format)
     devices = integer(devices, "devices", 1)

@@ -150,16 +150,16 @@ def test_custom_call__rejects_other_dtypes():
 
 
 @pytest.mark.skipif(os.environ.get("JCONVT_TEST_MEMORY") != "16", reason="set JCONVT_TEST_MEMORY=16: it takes 16 GiB")
-@pytest.mark.parametrize("channels_first", [False, True])
-def test_kernels__index_more_than_2_to_the_31_elements(channels_first):
-    layout, spec = Layout(1, channels_first), jconvt.Spec((jconvt.Axis(1, 2, 1, 0, -1),))
+def test_kernels__index_more_than_2_to_the_31_elements():
+    layout, spec = Layout(1), jconvt.Spec((jconvt.Axis(1, 2, 1, 0, -1),))
     size, batch = 1 << 26, 17
     z_shape = layout.shape(batch, (2 * size,), 1)
     assert np.prod(z_shape) > 2**31
     marks = [(0, 1), (batch - 1, size - 1), (batch // 2, 5)]
-    x = np.zeros(layout.shape(batch, (size,), 1), np.float32)
-    for number, (n, i) in enumerate(marks, 2):
-        x.reshape(batch, size)[n, i] = number
+    x_shape = layout.shape(batch, (size,), 1)
+    numbers = jnp.arange(2, 2 + len(marks), dtype=jnp.float32)
+    x = jax.jit(lambda: jnp.zeros((batch, size), jnp.float32).at[*zip(*marks, strict=True)].set(numbers))()
+    x = x.reshape(x_shape)
     w = np.full((1, 1, 1), 3, np.float32)
     options = spec, layout, jnp.dtype("float32"), None
     z = jax.jit(lambda x, w: native.METHOD.transpose(x, w, *options))(x, w)
