@@ -107,7 +107,7 @@ def _cpu(map: Map, problem: ProblemShape) -> float:
     # With few channels there is little to compute for each stamp that is moved.
     few_channels = problem.input_channels / (problem.input_channels + 15 * problem.spec.groups)
     rate = cpu_product_flops(map, problem) * few_channels
-    return problem.flops / rate + (temporaries + problem.bytes("z")) / cpu_bytes(temporaries, problem)
+    return problem.flops / rate + (temporaries + problem.bytes("z")) / cpu_bytes(temporaries)
 
 
 def _gpu(map: Map, problem: ProblemShape) -> float:

@@ -49,8 +49,6 @@ def test_choose__takes_the_cheapest_supported_method(platform, workload, dtype):
         assert decision.costs.keys() == candidates(decision.map, platform, dtype)
         assert 0 < decision.costs[decision.method] == min(decision.costs.values())
         assert not decision.measured
-        assert workload.batch % decision.images == 0
-        assert platform == "cpu" or decision.images == workload.batch
         assert f"{decision.map.replace('_', ' ')}: {decision.method}\n    {decision.reason}" in str(chosen)
 
 
