@@ -1,4 +1,4 @@
-"""Predictions: the seconds that each method takes for a map, and the chunk size that it uses.
+"""Predictions: the seconds that each method takes for a map.
 
 Where a platform was measured, the constants that were fitted to it predict. Otherwise the methods' own formulas do
 (``Method.cost``). How often they pick the fastest method is published with the benchmarks.
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from .._geometry.maps import Map
 from .._methods import METHODS, ProblemShape
-from .._methods._batch_chunking import cpu_chunk_size
 from . import fitted_costs
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -24,10 +23,3 @@ def predict(map: Map, methods: Sequence[str], problem: ProblemShape, platform: s
 def _seconds(map: Map, method: str, problem: ProblemShape, platform: str | None) -> float:
     cost = METHODS[method].cost
     return (cost.get(platform or "") or cost["tpu"])(map, problem)
-
-
-def chunk_size(map: Map, method: str, problem: ProblemShape, platform: str | None) -> int:
-    """The number of images that a method computes at a time: on a CPU, as many as fit in its cache."""
-    if platform != "cpu" or problem.batch < 2:
-        return problem.batch
-    return cpu_chunk_size(METHODS[method].temporary_bytes(map, problem), problem)

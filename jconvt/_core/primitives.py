@@ -30,10 +30,8 @@ from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from .._jax_compat import auto_sharded_devices, is_for_export, jit_is_disabled, match_vma
 from .._methods import METHODS, Method, ProblemShape, spmd_implementation
-from .._methods._batch_chunking import in_chunks
 from ..errors import ArgumentError
 from . import plain
-from .cost_model import chunk_size
 from .halo import GlobalMap, explicit_axes, output_sharding, shard_mapped
 from .selection import select, tuning_epoch
 
@@ -193,8 +191,8 @@ def _compute(
 ) -> Array:
     """The operations that a map is lowered to for ``platform``.
 
-    With several ``devices``, XLA shards the program: ``method`` is ignored, and the batch is not computed in chunks,
-    since XLA would gather every chunk from all devices. A program ``for_export`` has a method that runs everywhere.
+    With several ``devices``, XLA shards the program, and ``method`` is ignored. A program ``for_export`` has a method
+    that runs everywhere.
     """
     shape = _output_shape(map, a, b, spec, layout)
     if any(isinstance(size, int) and size == 0 for size in (*a.shape, *b.shape, *shape)):
@@ -210,11 +208,7 @@ def _compute(
         method = "auto"
     if method == "auto":
         method = select(map, problem, platform, for_export).method
-    chunk = chunk_size(map, method, problem, platform) if isinstance(a.shape[0], int) else a.shape[0]
-    compute = METHODS[method].implementation(map)
-    if chunk == a.shape[0]:
-        return compute(a, b, spec, layout, dtype, precision)
-    return in_chunks(map, compute, chunk, shape, a, b, spec, layout, dtype, precision)
+    return METHODS[method].implementation(map)(a, b, spec, layout, dtype, precision)
 
 
 def _other_platform(method: Method, platform: str | None) -> ArgumentError:

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,22 +16,17 @@ from .._geometry.axis import Axis
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from .._methods import METHODS, ProblemShape
-from .._methods._batch_chunking import in_chunks
 from ..errors import ArgumentError, ArgumentTypeError
 from . import timing
-from .cost_model import PLATFORMS, chunk_size, predict
+from .cost_model import PLATFORMS, predict
 
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """The method of one map, the reason, and the seconds of each method, predicted or measured.
-
-    The method computes ``images`` of the batch at a time.
-    """
+    """The method of one map, the reason, and the seconds of each method, predicted or measured."""
 
     map: Map
     method: str
-    images: int
     reason: str
     costs: Mapping[str, float]
     measured: bool = False
@@ -125,7 +119,7 @@ def choose(
             _MEASURED[map, problem, platform] = _measure(map, problem, platform)
     platform = platform or default_platform()
     if devices > 1:
-        return Choice(problem, platform, *(_sharded(map, problem, devices) for map in Map))
+        return Choice(problem, platform, *(_sharded(map, devices) for map in Map))
     return Choice(problem, platform, *(select(map, problem, platform) for map in Map))
 
 
@@ -157,13 +151,12 @@ def select(map: Map, problem: ProblemShape, platform: str | None, for_export: bo
     others = sorted(cost for other, cost in costs.items() if other != method)
     lead = f"{others[0] / costs[method]:.3g} times as fast as the next" if others else "the only supported method"
     reason = f"{METHODS[method].how[map]}, {lead}"
-    chunk = chunk_size(map, method, problem, platform)
-    return Decision(map, method, chunk, reason, dict(costs), measured is not None)
+    return Decision(map, method, reason, dict(costs), measured is not None)
 
 
-def _sharded(map: Map, problem: ProblemShape, devices: int) -> Decision:
+def _sharded(map: Map, devices: int) -> Decision:
     reason = f"XLA shards the program over {devices} devices: method is ignored, for a form that XLA shards correctly"
-    return Decision(map, "spmd", problem.batch, reason, {})
+    return Decision(map, "spmd", reason, {})
 
 
 def _supported(map: Map, problem: ProblemShape, platform: str | None, for_export: bool = False) -> list[str]:
@@ -267,11 +260,8 @@ def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]
     options = problem.spec, problem.layout, problem.dtype, None
     lowered = {}
     for method in _supported(map, problem, platform):
-        chunk, compute = chunk_size(map, method, problem, platform), METHODS[method].implementation(map)
-        program = compute
-        if chunk < problem.batch:
-            program = functools.partial(in_chunks, map, compute, chunk, shapes[map.output])
-        lowered[method] = jax.jit(lambda a, b, program=program: program(a, b, *options)).lower(*operands)
+        compute = METHODS[method].implementation(map)
+        lowered[method] = jax.jit(lambda a, b, compute=compute: compute(a, b, *options)).lower(*operands)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         programs = pool.map(lambda each: each.compile(), lowered.values())
         calls = {method: _blocking(each, operands) for method, each in zip(lowered, programs, strict=True)}

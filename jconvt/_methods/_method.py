@@ -108,7 +108,8 @@ class Method:
       platforms: the platforms that the method's compiled code runs on. ``None``: the method emits JAX's own
         operations, which run on every platform, and which ``jax.export`` can save.
       unsupported: returns the error for a map, geometry and dtype that the method does not support, or ``None``.
-      temporary_bytes: the bytes between operands and result of a map, as far as they grow with the batch.
+      temporary_bytes: the bytes between operands and result of a map, as far as they grow with the batch. Fitted costs
+        use them.
       traceable: whether the method works on traced operands.
     """
 

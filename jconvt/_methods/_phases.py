@@ -46,10 +46,6 @@ class PhaseGroup(NamedTuple):
     ahead: int
     spacing: int
 
-    def offset(self, tap: int) -> int:
-        """The offset from the block to the pixel that the tap with this index reads."""
-        return self.ahead - tap * self.spacing
-
     @property
     def span(self) -> int:
         """The distance from the last to the first pixel that is read."""
@@ -74,25 +70,20 @@ def phase_groups(axis: Axis) -> tuple[PhaseGroup, ...]:
 
 
 @functools.lru_cache(1024)
-def aligned(spec: Spec, num_scatter: int = 0) -> tuple[tuple[int, ...], Spec]:
+def aligned(spec: Spec) -> tuple[tuple[int, ...], Spec]:
     """Return where the output starts inside the blocks, and the geometry of these blocks.
 
     Blocks that start at a multiple of the stride need fewer phase groups: a kernel whose size is a multiple of the
-    stride needs one. Where that saves nothing, and along the first ``num_scatter`` axes, blocks start with the output.
+    stride needs one. Where that saves nothing, blocks start with the output.
     """
-    starts, axes = [0] * num_scatter, [*spec.axes[:num_scatter]]
-    for axis in spec.axes[num_scatter:]:
+    starts, axes = [], []
+    for axis in spec.axes:
         start = axis.lo % axis.stride
         moved = axis.with_crop(axis.lo - start, axis.hi)
         saves = len(phase_groups(moved)) < len(phase_groups(axis))
         starts.append(start if saves else 0)
         axes.append(moved if saves else axis)
     return tuple(starts), Spec(tuple(axes), spec.groups)
-
-
-def reads_per_pixel(axis: Axis) -> int:
-    """The number of times that the blocks of an aligned axis read each pixel."""
-    return sum(len(group.taps) for group in phase_groups(axis))
 
 
 def num_blocks(spec: Spec, sizes: Sequence[Size]) -> list[Size]:
@@ -105,31 +96,23 @@ def pad_axes(a: Array, config: Mapping[int, tuple[Size, Size, int]]) -> Array:
     return lax.pad(a, jnp.zeros((), a.dtype), [config.get(axis, (0, 0, 0)) for axis in range(a.ndim)])
 
 
-def group_taps(w: Array, groups: Sequence[PhaseGroup], first: int = 0, last_first: bool = False) -> Array:
-    """Split each axis of ``w``, from ``first`` on, into the taps and the phases of its phase group.
+def group_taps(w: Array, groups: Sequence[PhaseGroup]) -> Array:
+    """Split each axis of ``w`` into the taps, the last one first, and the phases of its phase group.
 
     Taps are stacked one by one: XLA would fuse a reversal into the convolution, and then compute it with loops.
     """
-    for number, group in enumerate(groups):
-        axis = first + 2 * number
-        taps = reversed(group.taps) if last_first else group.taps
+    for axis, group in zip(range(0, 2 * len(groups), 2), groups, strict=True):
+        taps = reversed(group.taps)
         w = jnp.stack([lax.slice_in_dim(w, tap, tap + group.width, axis=axis) for tap in taps], axis)
     return w
 
 
-def gather_pixels(pixels: Array, axis: int, group: PhaseGroup, blocks: Size) -> Array:
-    """Replace the pixels along ``axis`` by blocks, with a new axis before the channels: what each tap reads."""
-    size = pixels.shape[axis]
-    offsets = map(group.offset, range(len(group.taps)))
-    return jnp.stack([pad_axes(pixels, {axis: (-by, blocks - size + by, 0)}) for by in offsets], pixels.ndim - 1)
-
-
-def concatenate_phases(parts: Sequence[Array], spec: Spec, num_scatter: int = 0) -> Array:
-    """Concatenate the phases of each combination of one phase group for each axis after the first ``num_scatter``.
+def concatenate_phases(parts: Sequence[Array], spec: Spec) -> Array:
+    """Concatenate the phases of each combination of one phase group for each axis.
 
     ``spec`` is aligned. Parts are ``(groups, batch, blocks..., phases..., channels)``, the last axis varying fastest.
     """
-    for axis in reversed(range(num_scatter, spec.rank)):
+    for axis in reversed(range(spec.rank)):
         count = len(phase_groups(spec.axes[axis]))
         starts = range(0, len(parts), count)
         parts = [lax.concatenate(parts[i : i + count], 2 + spec.rank + axis) for i in starts]
@@ -163,15 +146,3 @@ def interleave(blocks: Array, spec: Spec, layout: Layout, starts: Sequence[int],
     y = blocks.transpose(order).reshape(layout.shape(batch, covered, channels))
     ends = [start + size for start, size in zip(starts, sizes, strict=True)]
     return lax.slice(y, layout.shape(0, starts, 0), layout.shape(batch, ends, channels))
-
-
-def deinterleave(z: Array, spec: Spec, starts: Sequence[int], blocks: Sequence[Size], first: int) -> Array:
-    """Split each spatial axis of ``z``, from number ``first`` on, into blocks, and phases before the channels.
-
-    This is the inverse of ``interleave`` except for the groups. Blocks beyond the output are zero.
-    """
-    for axis, (geometry, start, number) in [*enumerate(zip(spec.axes, starts, blocks, strict=True), 2)][first:]:
-        z = pad_axes(z, {axis: (start, number * geometry.stride - start - z.shape[axis], 0)})
-        z = z.reshape(*z.shape[:axis], number, geometry.stride, *z.shape[axis + 1 :])
-        z = jnp.moveaxis(z, axis + 1, z.ndim - 2)
-    return z

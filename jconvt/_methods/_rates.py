@@ -9,17 +9,15 @@ import math
 import jax.numpy as jnp
 
 from .._geometry.maps import Map
-from ._batch_chunking import cpu_chunk_size
 from ._method import ProblemShape
 
 GPU_FLOPS, GPU_BYTES = 40e12, 3e12
 TPU_FLOPS = 100e12
 
 
-def cpu_bytes(temporary_bytes: int, problem: ProblemShape) -> float:
-    """The bytes a second that a CPU moves, which depends on whether temporaries fit in the cache."""
-    at_a_time = temporary_bytes // problem.batch * cpu_chunk_size(temporary_bytes, problem)
-    return 12e9 if at_a_time < 32e6 else 5e9
+def cpu_bytes(temporary_bytes: int) -> float:
+    """The bytes a second that a CPU moves. Large temporaries get fresh pages from the operating system at each call."""
+    return 12e9 if temporary_bytes < 32e6 else 1.5e9
 
 
 def cpu_product_flops(map: Map, problem: ProblemShape) -> float:
@@ -33,12 +31,6 @@ def cpu_convolution_flops(problem: ProblemShape) -> float:
     """The rate of dense convolutions, which XLA's library computes. Grouped ones are loops."""
     groups = problem.spec.groups
     return max(0.4e9, 20e9 / groups) if groups > 1 else 95e9
-
-
-def cpu_gathered_product(map: Map, problem: ProblemShape, temporary_bytes: int) -> float:
-    """The seconds of a gradient that gathers outputs, in several passes, and multiplies matrices."""
-    rate = cpu_product_flops(map, problem) * min(1, problem.output_channels * problem.dilation_overhead / 8)
-    return problem.flops / rate + (2.6 * temporary_bytes + problem.bytes("z")) / cpu_bytes(temporary_bytes, problem)
 
 
 def cpu_strided_kernel_gradient_flops(problem: ProblemShape) -> float:

@@ -1,6 +1,6 @@
 """The three maps as one ``dot_general`` each, with every axis kept separate, for programs that XLA shards.
 
-``_matmul`` merges the batch and the pixels into one axis, which XLA cannot shard by rows of pixels. Here rows stay in
+``gemm`` merges the batch and the pixels into one axis, which XLA cannot shard by rows of pixels. Here rows stay in
 place, the operands are shifted instead of their larger products, and each map is one product. So each device fetches
 the rows that its taps reach from its neighbors once, and partial sums are added across devices once.
 
@@ -19,9 +19,9 @@ from .._geometry.arguments import Size
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
 from .._geometry.spec import Spec
-from ._matmul import TapRow, tap_rows
 from ._method import acc_dtype, promote_pair
 from ._phases import interleave, merge_groups, num_blocks, pad_axes, split_groups
+from .gemm import TapRow, tap_rows
 
 
 def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:

@@ -4,12 +4,9 @@ Only some taps reach an output phase, each from another pixel (see ``_phases``).
 stride 1 with its share of the taps. Neighboring phases that read the same pixels with neighboring taps are the output
 channels of one convolution. No zero is multiplied.
 
-In the forward convolution, the outputs of these phases in one block, times the taps, are added to the pixels that the
-block reads. In the kernel gradient they are multiplied by these pixels. Both are the products of ``_matmul`` with every
-axis a gather axis.
+The gradients are the products of ``gemm``.
 """
 
-import functools
 import itertools
 import math
 from typing import Any
@@ -21,7 +18,7 @@ from .._geometry.layout import Layout
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from . import _matmul
+from . import gemm
 from ._method import Method, ProblemShape, acc_dtype, promote_pair
 from ._phases import (
     MAX_PARTS,
@@ -34,7 +31,7 @@ from ._phases import (
     phase_groups,
     too_many_parts,
 )
-from ._rates import GPU_BYTES, TPU_FLOPS, cpu_convolution_flops, cpu_gathered_product, gpu_convolution_seconds
+from ._rates import GPU_BYTES, TPU_FLOPS, cpu_convolution_flops, gpu_convolution_seconds
 
 
 def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
@@ -78,7 +75,7 @@ def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype
 def _taps(w: Array, chosen: tuple[PhaseGroup, ...], groups: int) -> Array:
     """``(taps..., c / groups, groups, phases..., o / groups)``, the last tap first."""
     rank = len(chosen)
-    w = group_taps(w, chosen, last_first=True)
+    w = group_taps(w, chosen)
     w = w.reshape(*w.shape[:-1], groups, w.shape[-1] // groups)
     return w.transpose(*range(0, 2 * rank, 2), 2 * rank + 2, 2 * rank + 1, *range(1, 2 * rank, 2), 2 * rank)
 
@@ -88,19 +85,11 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | None:
     many = max(axis.stride for axis in spec.axes) > MAX_PARTS  # do not enumerate that many phases
     if many or math.prod(len(phase_groups(axis)) for axis in aligned(spec)[1].axes) > MAX_PARTS:
         return too_many_parts("polyphase", "convolutions", spec)
-    return too_many_parts("polyphase", "slices", spec) if _matmul.num_slices(spec, 0) > MAX_PARTS else None
-
-
-def _temporary_bytes(map: Map, problem: ProblemShape) -> int:
-    if map is Map.TRANSPOSE:
-        return 0
-    elements = _matmul.temporary_elements(problem.spec, 0, problem.input_channels, problem.output_channels)
-    return problem.batch * math.prod(problem.pixels) * elements * max(problem.dtype.itemsize, 4)
+    return too_many_parts("polyphase", "slices", spec) if gemm.num_slices(spec) > MAX_PARTS else None
 
 
 def _cpu(map: Map, problem: ProblemShape) -> float:
-    if map is not Map.TRANSPOSE:
-        return cpu_gathered_product(map, problem, _temporary_bytes(map, problem))
+    del map
     rate = cpu_convolution_flops(problem) * min(1, problem.output_channels / 4)
     return 2e-6 + problem.flops / rate + (3 * problem.bytes("z") + 2 * problem.bytes("w")) / 20e9
 
@@ -114,24 +103,19 @@ def _gpu(map: Map, problem: ProblemShape) -> float:
 
 
 def _tpu(map: Map, problem: ProblemShape) -> float:
+    del map
     many_phases = problem.dilation_overhead >= 64 and problem.output_channels % 128
     fast = many_phases and problem.spec.groups == 1 and problem.batch < 8
-    slowdown = {Map.TRANSPOSE: 0.4 if fast else 3, Map.FORWARD: 3, Map.KERNEL_GRADIENT: 5}[map]
-    return slowdown * problem.flops / TPU_FLOPS
+    return (0.4 if fast else 3) * problem.flops / TPU_FLOPS
 
 
 METHOD = Method(
     name="polyphase",
     summary="one dense convolution for each output phase, with the taps that reach it: no zero is multiplied",
     transpose=transposed_convolution,
-    forward=functools.partial(_matmul.forward_convolution, num_scatter=0),
-    kernel_gradient=functools.partial(_matmul.kernel_gradient, num_scatter=0),
-    how={
-        Map.TRANSPOSE: "one dense convolution for each phase",
-        Map.FORWARD: "one product for each phase, added to the pixels that it reads",
-        Map.KERNEL_GRADIENT: "one product for each phase, with the pixels that it reads",
-    },
+    forward=gemm.forward_convolution,
+    kernel_gradient=gemm.kernel_gradient,
+    how={Map.TRANSPOSE: "one dense convolution for each phase"},
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
     unsupported=_unsupported,
-    temporary_bytes=_temporary_bytes,
 )

@@ -99,11 +99,6 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentTypeError | None:
     )
 
 
-def _temporary_bytes(map: Map, problem: ProblemShape) -> int:
-    # Measured: a strided convolution on a CPU is faster on few images.
-    return 3 * problem.bytes("z") if map is Map.FORWARD else 0
-
-
 def _cpu(map: Map, problem: ProblemShape) -> float:
     if map is Map.KERNEL_GRADIENT:
         return problem.flops / cpu_strided_kernel_gradient_flops(problem)
@@ -132,5 +127,4 @@ METHOD = Method(
     },
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
     unsupported=_unsupported,
-    temporary_bytes=_temporary_bytes,
 )

@@ -49,8 +49,6 @@ def test_choose__takes_the_cheapest_supported_method(platform, workload, dtype):
         assert decision.costs.keys() == candidates(decision.map, platform, dtype)
         assert 0 < decision.costs[decision.method] == min(decision.costs.values())
         assert not decision.measured
-        assert workload.batch % decision.images == 0
-        assert platform == "cpu" or decision.images == workload.batch
         assert f"{decision.map.replace('_', ' ')}: {decision.method}\n    {decision.reason}" in str(chosen)
 
 
@@ -72,7 +70,7 @@ def test_choose__excludes_unsupported_methods(method):
 
 def test_choose__excludes_derived_gradients_of_integers():
     chosen = jconvt.choose(SPEC, *SHAPES, dtype="int8", platform="cpu")
-    assert chosen.kernel_gradient.costs.keys() == {"polyphase", "gemm"}
+    assert chosen.kernel_gradient.costs.keys() == {"gemm"}
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm"])
@@ -113,7 +111,8 @@ def test_choose__remembers_measurements(monkeypatch, winner):
     before = jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2))
     measured = jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2), measure=True)
     assert calls == [sorted(candidates(map, selection.default_platform())) for map in DECISIONS]
-    assert [decision.method for decision in decisions(measured)] == [winner] * 3
+    for decision in decisions(measured):
+        assert winner not in decision.costs or decision.method == winner
     assert all(decision.measured for decision in decisions(measured))
     assert "measured times, relative" in str(measured)
     assert jconvt.choose(spec, (3, 4, 4, 2), (3, 3, 2, 2)) == measured

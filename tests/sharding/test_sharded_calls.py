@@ -175,16 +175,6 @@ def test_shard_map__numbers_and_gradients(method, specs, out_spec):
     jax.tree.map(np.testing.assert_array_equal, found, squares_gradients(x, w, strides=2))
 
 
-def test_shard_map__computes_in_chunks():
-    x, w = integers(16, 16, 16, 4), integers(7, 7, 64, 4)
-    compute = functools.partial(jconvt.conv2d_transpose, strides=2, method="gemm")
-    sharded = jax.shard_map(compute, mesh=mesh_of("automatic", (2,)), in_specs=(P("d"), P()), out_specs=P("d"))
-    programs = [jax.jit(jax.grad(lambda x, w, f=f: (f(x, w) ** 2).sum(), (0, 1))) for f in (sharded, up)]
-    program = programs[0].lower(x, w).compile()
-    assert "while" in program.as_text()
-    jax.tree.map(np.testing.assert_array_equal, program(x, w), programs[1](x, w))
-
-
 @pytest.mark.parametrize(
     ("arguments", "shape", "spec", "words"),
     [
