@@ -108,16 +108,11 @@ using Integers = ffi::Span<const int64_t>;
 
 std::optional<Dtype> dtype_of(ffi::DataType dtype) {
   switch (dtype) {
-    case ffi::F32:
-      return Dtype::kFloat32;
-    case ffi::F64:
-      return Dtype::kFloat64;
-    case ffi::BF16:
-      return Dtype::kBfloat16;
-    case ffi::F16:
-      return Dtype::kFloat16;
-    default:
-      return std::nullopt;
+    case ffi::F32: return Dtype::kFloat32;
+    case ffi::F64: return Dtype::kFloat64;
+    case ffi::BF16: return Dtype::kBfloat16;
+    case ffi::F16: return Dtype::kFloat16;
+    default: return std::nullopt;
   }
 }
 
@@ -177,9 +172,9 @@ ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi:
                   Integers stride, Integers dilation, Integers lo, int64_t groups, bool channels_first) {
   const Dimensions x = map == Map::kForward ? out->dimensions() : a.dimensions();
   const Dimensions w = map == Map::kKernelGradient ? out->dimensions() : b.dimensions();
-  const Dimensions z = map == Map::kTranspose         ? out->dimensions()
+  const Dimensions z = map == Map::kTranspose        ? out->dimensions()
                        : map == Map::kKernelGradient ? b.dimensions()
-                                                      : a.dimensions();
+                                                     : a.dimensions();
   const std::optional<Dtype> dtype = dtype_of(a.element_type());
   if (!dtype || b.element_type() != a.element_type() || out->element_type() != a.element_type())
     return ffi::Error::InvalidArgument("jconvt: the operands and the result do not have one floating-point dtype");

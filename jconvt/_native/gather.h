@@ -27,7 +27,8 @@ struct Gather {
   }
 
   // The matrix of a tap as rows of `padded` lanes, one for each term of `in` from `from`; lanes beyond `lanes` are 0.
-  void pack(int64_t tap, int64_t group, int64_t first, int64_t lanes, int64_t from, int64_t rows, int64_t padded, A *panel) const {
+  void pack(int64_t tap, int64_t group, int64_t first, int64_t lanes, int64_t from, int64_t rows, int64_t padded,
+            A *panel) const {
     const S *source = w_at(tap, group, first);
     const int64_t begin = from * kNumbers<A>, count = smaller(rows * kNumbers<A>, channels - begin);
     if (transposed) {
@@ -43,11 +44,13 @@ struct Gather {
 
 // Writes rows of sums to an image whose channels may be apart, in its own type.
 template <class S>
-void write_rows(const Sum<S> *sums, int64_t rows, int64_t row_size, int64_t width, S *out, int64_t out_row, int64_t channel) {
+void write_rows(const Sum<S> *sums, int64_t rows, int64_t row_size, int64_t width, S *out, int64_t out_row,
+                int64_t channel) {
   for (int64_t m = 0; m < rows; ++m) {
     int64_t i = 0;
     if (channel == 1)
-      for (; i + kLanes<Sum<S>> <= width; i += kLanes<Sum<S>>) store(load(sums + m * row_size + i), out + m * out_row + i);
+      for (; i + kLanes<Sum<S>> <= width; i += kLanes<Sum<S>>)
+        store(load(sums + m * row_size + i), out + m * out_row + i);
     for (; i < width; ++i) narrow(sums[m * row_size + i], out + m * out_row + i * channel);
   }
 }
@@ -59,22 +62,24 @@ class DenseGather {
   static constexpr int64_t kRowsAtOnce = 64;         // of sums that are not written as they are
 
  public:
-  DenseGather(const Gather<S, A> &gather, int threads) : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
+  DenseGather(const Gather<S, A> &gather, int threads)
+      : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
     for (int i = 0; i < 3; ++i) phases_[i] = g_.transposed ? transpose_phases(g_.axis[i]) : forward_phases(g_.axis[i]);
     tiles_ = tiles_of<T>(g_.width);
     const int64_t widest = round_up(tiles_[0].size(), kLanes<T>);
-    piece_ = smaller(g_.depth(), larger<int64_t>(1, kPanelBytes / (widest * static_cast<int64_t>(sizeof(A)))));
-    const int64_t taps = most_taps(0) * most_taps(1) * most_taps(2), slots = larger<int64_t>(1, taps * ceil_div(g_.depth(), piece_));
-    const int64_t slot_bytes = piece_ * widest * static_cast<int64_t>(sizeof(A));
+    piece_ = smaller(g_.depth(), larger<int64_t>(1, kPanelBytes / (widest * kSize<A>)));
+    const int64_t taps = most_taps(0) * most_taps(1) * most_taps(2),
+                  slots = larger<int64_t>(1, taps * ceil_div(g_.depth(), piece_));
+    const int64_t slot_bytes = piece_ * widest * kSize<A>;
     slots_at_once_ = direct_ && !g_.depthwise ? larger<int64_t>(1, smaller(slots, kPanelBytes / slot_bytes)) : slots;
-    thread_bytes_ = round_up(slots_at_once_ * slot_bytes, 64) + (direct_ ? 0 : kRowsAtOnce * widest * static_cast<int64_t>(sizeof(T)));
+    thread_bytes_ = round_up(slots_at_once_ * slot_bytes, 64) + (direct_ ? 0 : kRowsAtOnce * widest * kSize<T>);
     choose_parts(threads);
   }
 
   bool run(Pool &pool) {
-    scratch_ = static_cast<char *>(pool.scratch(static_cast<size_t>(thread_bytes_ * pool.threads())));
+    scratch_ = static_cast<char *>(pool.scratch(thread_bytes_ * pool.threads()));
     if (!scratch_) return false;
-    pool.run(tasks(), [](void *self, int64_t task, int thread) { static_cast<DenseGather *>(self)->task(task, thread); }, this);
+    run_tasks<&DenseGather::task>(pool, tasks(), this);
     return true;
   }
 
@@ -85,7 +90,7 @@ class DenseGather {
     return static_cast<int64_t>(most);
   }
   int64_t phases() const { return static_cast<int64_t>(phases_[0].size() * phases_[1].size() * phases_[2].size()); }
-  int64_t tasks() const { return phases() * g_.groups * static_cast<int64_t>(tiles_.size()) * parts_; }
+  int64_t tasks() const { return phases() * g_.groups * count(tiles_) * parts_; }
 
   // Splits the images, or else an axis, so that each thread has several tasks; a task packs its taps, so not too many.
   void choose_parts(int threads) {
@@ -95,7 +100,7 @@ class DenseGather {
       if (counts[i] > counts[split_]) split_ = i;
     constexpr int64_t kTasksOfThread = 4, kPixelsOfTask = 128, kNumbersOfTask = 1 << 16;
     const int64_t pixels = counts[0] * counts[1] * counts[2] * counts[3];
-    const int64_t wanted = ceil_div(kTasksOfThread * threads, phases() * g_.groups * static_cast<int64_t>(tiles_.size()));
+    const int64_t wanted = ceil_div(kTasksOfThread * threads, phases() * g_.groups * count(tiles_));
     parts_ = threads == 1 ? 1 : larger<int64_t>(1, smaller(smaller(wanted, counts[split_]), pixels / kPixelsOfTask));
     if (g_.depthwise) parts_ = smaller(counts[split_], ceil_div(pixels * g_.width, kNumbersOfTask));
   }
@@ -109,14 +114,14 @@ class DenseGather {
     // Parts come last, so that the next task reads the same input, except where tasks pack many taps.
     const int64_t others = tasks() / parts_, part = g_.depthwise ? task / others : task % parts_;
     task = g_.depthwise ? task % others : task / parts_;
-    const Range tile = tiles_[static_cast<size_t>(task % static_cast<int64_t>(tiles_.size()))];
-    task /= static_cast<int64_t>(tiles_.size());
+    const Range tile = tiles_[task % count(tiles_)];
+    task /= count(tiles_);
     const int64_t group = task % g_.groups;
     task /= g_.groups;
     const Phase *phase[3];
     for (int i = 2; i >= 0; --i) {
       const int64_t size = static_cast<int64_t>(phases_[i].size());
-      phase[i] = &phases_[i][static_cast<size_t>(task % size)];
+      phase[i] = &phases_[i][task % size];
       task /= size;
     }
     std::vector<Slot> slots;
@@ -135,13 +140,14 @@ class DenseGather {
     char *scratch = scratch_ + thread * thread_bytes_;
     A *panel = reinterpret_cast<A *>(scratch);
     T *sums = reinterpret_cast<T *>(scratch + thread_bytes_) - kRowsAtOnce * padded(tile);
-    const size_t step = static_cast<size_t>(slots_at_once_);
+    const size_t step = slots_at_once_;
     for (size_t begin = 0; begin == 0 || begin < slots.size(); begin += step) {
       const size_t end = smaller(slots.size(), begin + step);
       A *to = panel;
       for (size_t i = begin; i < end; ++i) {
         const Slot &slot = slots[i];
-        const int64_t tap = (slot.tap[0]->tap * g_.axis[1].kernel + slot.tap[1]->tap) * g_.axis[2].kernel + slot.tap[2]->tap;
+        const int64_t tap =
+            (slot.tap[0]->tap * g_.axis[1].kernel + slot.tap[1]->tap) * g_.axis[2].kernel + slot.tap[2]->tap;
         g_.pack(tap, group, tile.begin, tile.size(), slot.from, slot.depth, padded(tile), to);
         to += slot.depth * padded(tile);
       }
@@ -158,8 +164,8 @@ class DenseGather {
   static int64_t padded(Range tile) { return round_up(tile.size(), kLanes<T>); }
 
   // The images and outputs of a box sum over the same taps. The rows of a product run along its longest side.
-  void compute_box(const Phase *const *phase, const Range *box, int64_t group, Range tile, const Slot *slot, const Slot *end,
-                   const A *panel, bool accumulate, T *sums) const {
+  void compute_box(const Phase *const *phase, const Range *box, int64_t group, Range tile, const Slot *slot,
+                   const Slot *end, const A *panel, bool accumulate, T *sums) const {
     const Strides &in = g_.in_strides, &out = g_.out_strides;
     std::vector<Segment<A>> segments;
     for (; slot < end; panel += slot->depth * padded(tile), ++slot) {
@@ -183,7 +189,8 @@ class DenseGather {
     if (box[3].size() < 12)
       for (const int i : {2, 1, 0})
         if (box[i].size() > box[along].size()) along = i;
-    int64_t step_in[4] = {in.batch}, step_out[4] = {out.batch}, start = group * g_.width * out.channel + tile.begin * out.channel;
+    int64_t step_in[4] = {in.batch}, step_out[4] = {out.batch},
+            start = group * g_.width * out.channel + tile.begin * out.channel;
     for (int i = 0; i < 3; ++i) {
       step_in[i + 1] = phase[i]->step_in * in.axis[i];
       step_out[i + 1] = phase[i]->step * out.axis[i];
@@ -192,7 +199,7 @@ class DenseGather {
     Range outer[4] = {box[0], box[1], box[2], box[3]};
     outer[along].end = outer[along].begin + 1;
     const int vectors = static_cast<int>(padded(tile) / kLanes<T>);
-    Product<A> product{segments.data(), static_cast<int64_t>(segments.size()), 0, step_in[along], tile.size(), nullptr, 0, accumulate};
+    Product<A> product{segments.data(), count(segments), 0, step_in[along], tile.size(), nullptr, 0, accumulate};
     for (int64_t n = outer[0].begin; n < outer[0].end; ++n)
       for (int64_t q0 = outer[1].begin; q0 < outer[1].end; ++q0)
         for (int64_t q1 = outer[2].begin; q1 < outer[2].end; ++q1)
@@ -207,7 +214,9 @@ class DenseGather {
     const auto compute = [&](int64_t now) {
       if constexpr (std::is_same_v<A, T>)
         if (g_.depthwise)
-          return multiply_lanes<T>({product.segments, product.count, 0, product.shift, product.stride, 0, 0, product.width, product.out, product.out_row}, now);
+          return multiply_lanes<T>({product.segments, product.count, 0, product.shift, product.stride, 0, 0,
+                                    product.width, product.out, product.out_row},
+                                   now);
       multiply<A, Along::kDepth>(product, vectors, now);
     };
     if constexpr (std::is_same_v<S, T>) {

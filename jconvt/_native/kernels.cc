@@ -25,12 +25,14 @@ struct Staging {
   Strides from_strides;
   N *to;
   Strides to_strides;
-  int64_t groups, channels, padded, size1, size2;
+  int64_t groups, channels, padded, size0, size1, size2;
 
-  void row(int64_t n, int64_t i) const {
+  void row(int64_t task, int) const {
+    const int64_t n = task / size0, i = task % size0;
     for (int64_t j = 0; j < size1; ++j)
       for (int64_t group = 0; group < groups; ++group)
-        pixels(from + n * from_strides.batch + i * from_strides.axis[0] + j * from_strides.axis[1] + group * channels * from_strides.channel,
+        pixels(from + n * from_strides.batch + i * from_strides.axis[0] + j * from_strides.axis[1] +
+                   group * channels * from_strides.channel,
                to + n * to_strides.batch + i * to_strides.axis[0] + j * to_strides.axis[1] + group * padded);
   }
 
@@ -50,14 +52,15 @@ struct Staging {
 
 // Each group has a multiple of `numbers` channels then.
 template <class S, class N>
-bool stage(const S *from, const Strides &strides, int64_t batch, int64_t groups, int64_t channels, int64_t numbers, const int64_t *sizes, Pool &pool,
-           Image<N> *image) {
+bool stage(const S *from, const Strides &strides, int64_t batch, int64_t groups, int64_t channels, int64_t numbers,
+           const int64_t *sizes, Pool &pool, Image<N> *image) {
   image->strides = strides;
   if (channels % numbers == 0) channels *= std::exchange(groups, 1);
   const int64_t padded = round_up(channels, numbers);
   if constexpr (std::is_same_v<S, N>) {
     image->data = from;
-    if (strides.channel == 1 && channels == padded && reinterpret_cast<uintptr_t>(from) % (numbers * sizeof(S)) == 0) return true;
+    if (strides.channel == 1 && channels == padded && reinterpret_cast<uintptr_t>(from) % (numbers * sizeof(S)) == 0)
+      return true;
   }
   Strides &to = image->strides;
   to.channel = 1;
@@ -65,17 +68,11 @@ bool stage(const S *from, const Strides &strides, int64_t batch, int64_t groups,
   to.axis[1] = to.axis[2] * sizes[2];
   to.axis[0] = to.axis[1] * sizes[1];
   to.batch = to.axis[0] * sizes[0];
-  auto *copied = static_cast<N *>(pool.scratch(static_cast<size_t>(batch * to.batch) * sizeof(N)));
+  auto *copied = static_cast<N *>(pool.scratch(batch * to.batch * sizeof(N)));
   if (!copied) return false;
   image->data = copied;
-  struct Rows {
-    Staging<S, N> staging;
-    int64_t count;
-  } rows{{from, strides, copied, to, groups, channels, padded, sizes[1], sizes[2]}, sizes[0]};
-  pool.run(batch * sizes[0], [](void *context, int64_t task, int) {
-    const Rows &rows = *static_cast<const Rows *>(context);
-    rows.staging.row(task / rows.count, task % rows.count);
-  }, &rows);
+  const Staging<S, N> rows{from, strides, copied, to, groups, channels, padded, sizes[0], sizes[1], sizes[2]};
+  run_tasks<&Staging<S, N>::row>(pool, batch * sizes[0], &rows);
   return true;
 }
 
@@ -95,18 +92,34 @@ bool gather(bool transposed, bool depthwise, const Problem &p, const S *in, cons
   const Sizes sizes(p);
   const int64_t channels = transposed ? p.c : p.o, width = transposed ? p.o : p.c;
   Image<Number<A>> image;
-  if (!stage(in, transposed ? p.x : p.z, p.batch, p.groups, channels, kOfTerm, transposed ? sizes.x : sizes.z, pool, &image)) return false;
-  const Strides &from = image.strides, strides{from.batch / kOfTerm, 1, {from.axis[0] / kOfTerm, from.axis[1] / kOfTerm, from.axis[2] / kOfTerm}};
-  const Gather<S, A> gather{transposed, depthwise, p.batch, depthwise ? 1 : p.groups, channels, depthwise ? p.groups : width, p.axis,
-                            strides, transposed ? p.z : p.x, reinterpret_cast<const A *>(image.data), w, out};
-  return !depthwise && StampGather<S, A>::suits(gather) ? StampGather<S, A>(gather).run(pool) : DenseGather<S, A>(gather, pool.threads()).run(pool);
+  if (!stage(in, transposed ? p.x : p.z, p.batch, p.groups, channels, kOfTerm, transposed ? sizes.x : sizes.z, pool,
+             &image))
+    return false;
+  const Strides &from = image.strides,
+                strides{
+                    from.batch / kOfTerm, 1, {from.axis[0] / kOfTerm, from.axis[1] / kOfTerm, from.axis[2] / kOfTerm}};
+  const Gather<S, A> gather{transposed,
+                            depthwise,
+                            p.batch,
+                            depthwise ? 1 : p.groups,
+                            channels,
+                            depthwise ? p.groups : width,
+                            p.axis,
+                            strides,
+                            transposed ? p.z : p.x,
+                            reinterpret_cast<const A *>(image.data),
+                            w,
+                            out};
+  return !depthwise && StampGather<S, A>::suits(gather) ? StampGather<S, A>(gather).run(pool)
+                                                        : DenseGather<S, A>(gather, pool.threads()).run(pool);
 }
 
 template <class S, class A>
 bool gradient(const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
   const Sizes sizes(p);
   Image<Number<A>> x, z;
-  return stage(a, p.x, p.batch, p.groups, p.c, 1, sizes.x, pool, &x) && stage(b, p.z, p.batch, p.groups, p.o, 1, sizes.z, pool, &z) &&
+  return stage(a, p.x, p.batch, p.groups, p.c, 1, sizes.x, pool, &x) &&
+         stage(b, p.z, p.batch, p.groups, p.o, 1, sizes.z, pool, &z) &&
          KernelGradient<S, A>({p, x.strides, z.strides, x.data, z.data, out}, pool.threads()).run(pool);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace jconvt {
 
@@ -18,5 +19,13 @@ class Pool {
  protected:
   ~Pool() = default;
 };
+
+// Calls a member function of `self` for each task, with the number of the task and the thread.
+template <auto member, class Self>
+void run_tasks(Pool &pool, int64_t tasks, Self *self) {
+  pool.run(
+      tasks, [](void *self, int64_t task, int thread) { (static_cast<Self *>(self)->*member)(task, thread); },
+      const_cast<std::remove_const_t<Self> *>(self));
+}
 
 }  // namespace jconvt

@@ -48,7 +48,8 @@ struct SumOf<double> {
 template <class S>
 using Sum = typename SumOf<S>::Type;
 
-// Two neighbouring bfloat16 numbers, the first in the low half: what an instruction multiplies at once, where it exists.
+// Two neighbouring bfloat16 numbers, the first in the low half: what an instruction multiplies at once, where it
+// exists.
 using Pair = uint32_t;
 #if defined(__AVX512BF16__)
 constexpr bool kHasPairs = true;
@@ -82,6 +83,12 @@ inline N smaller(N a, N b) {
 template <class N>
 inline N larger(N a, N b) {
   return a < b ? b : a;
+}
+template <class T>
+constexpr int64_t kSize = sizeof(T);
+template <class Items>
+inline int64_t count(const Items &items) {
+  return static_cast<int64_t>(items.size());
 }
 inline int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -126,7 +133,8 @@ inline Vector<float> load(const Bfloat16 *from) {
 // Compilers convert vectors of float16 number by number, and GCC 12 warns of the functions without a mask.
 inline Vector<float> load(const Float16 *from) {
 #if defined(__AVX512F__)
-  return reinterpret_cast<Vector<float>>(_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from))));
+  return reinterpret_cast<Vector<float>>(
+      _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from))));
 #elif defined(__F16C__)
   return reinterpret_cast<Vector<float>>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from))));
 #else
@@ -164,7 +172,8 @@ inline void multiply_add(Vector<T> &sum, T scalar, Vector<T> row) {
 #if defined(__AVX512BF16__)
 inline void multiply_add(Vector<float> &sum, Pair scalar, Vector<Pair> row) {
   const auto both = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(scalar)));
-  sum = reinterpret_cast<Vector<float>>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), both, reinterpret_cast<__m512bh>(row)));
+  sum = reinterpret_cast<Vector<float>>(
+      _mm512_dpbf16_ps(reinterpret_cast<__m512>(sum), both, reinterpret_cast<__m512bh>(row)));
 }
 #endif
 
@@ -198,7 +207,8 @@ inline void transpose(const S *from, int64_t from_row, T *to, int64_t to_row, in
       for (int k = 0; k < L; ++k) store<T>(square[k], to + (j + k) * to_row + i);
     }
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j) to[j * to_row + i] = widen(from[i * from_row + j]);
+    for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j)
+      to[j * to_row + i] = widen(from[i * from_row + j]);
 }
 
 // to[i] = from[i] in the type of sums, for i < count.
@@ -235,7 +245,8 @@ inline void copy_rows(const Bfloat16 *from, int64_t from_row, Pair *to, int64_t 
     for (int64_t i = 0; i < columns; ++i) to[i] = from[i].bits | (rows > 1 ? Pair{from[from_row + i].bits} << 16 : 0);
 }
 // The same without a change of type: an image in half precision whose channels become contiguous.
-inline void transpose(const Bfloat16 *from, int64_t from_row, Bfloat16 *to, int64_t to_row, int64_t rows, int64_t columns) {
+inline void transpose(const Bfloat16 *from, int64_t from_row, Bfloat16 *to, int64_t to_row, int64_t rows,
+                      int64_t columns) {
   constexpr int64_t L = kLanes<Pair>;
   for (int64_t i = 0; i < rows; i += 2 * L)
     for (int64_t j = 0; j < columns; j += L) {
@@ -244,11 +255,9 @@ inline void transpose(const Bfloat16 *from, int64_t from_row, Bfloat16 *to, int6
       copy_rows(from + i * from_row + j, from_row, pairs, L, rows_now, columns_now);
       transpose(pairs, L, transposed, L, ceil_div(rows_now, 2), columns_now);
       for (int64_t k = 0; k < columns_now; ++k)
-        std::memcpy(to + (j + k) * to_row + i, transposed + k * L, static_cast<size_t>(rows_now) * sizeof(Bfloat16));
+        std::memcpy(to + (j + k) * to_row + i, transposed + k * L, rows_now * sizeof(Bfloat16));
     }
 }
-inline void copy(const Bfloat16 *from, Bfloat16 *to, int64_t count) {
-  std::memcpy(to, from, static_cast<size_t>(count) * sizeof(Bfloat16));
-}
+inline void copy(const Bfloat16 *from, Bfloat16 *to, int64_t count) { std::memcpy(to, from, count * sizeof(Bfloat16)); }
 
 }  // namespace jconvt::JCONVT_ISA

@@ -22,10 +22,11 @@ class StampGather {
     lo_ = g_.transposed ? last_.lo : (last_.kernel - 1) * last_.dilation - last_.lo;
     block_ = smaller(sizes_[2], larger(kOutputsAtOnce, 8 * last_.kernel * last_.dilation));
     blocks_ = ceil_div(sizes_[2], block_);
-    thread_bytes_ = round_up(block_ * g_.width * static_cast<int64_t>(sizeof(T)), 64) + kRowsAtOnce * kMaxVectors * kVectorBytes;
+    thread_bytes_ = round_up(block_ * g_.width * kSize<T>, 64) + kRowsAtOnce * kMaxVectors * kVectorBytes;
   }
 
-  // Whether this is faster than DenseGather: the lanes that it leaves empty, and the additions, against that one's lanes.
+  // Whether this is faster than DenseGather: the lanes that it leaves empty, and the additions, against that one's
+  // lanes.
   static bool suits(const Gather<S, A> &g) {
     const Axis &last = g.axis[2];
     if (last.dilation > 1 || (!g.transposed && last.stride > 1)) return false;
@@ -37,28 +38,29 @@ class StampGather {
 
   bool run(Pool &pool) {
     const int64_t taps01 = g_.axis[0].kernel * g_.axis[1].kernel;
-    const int64_t panel_bytes = round_up(g_.groups * taps01 * matrix_ * static_cast<int64_t>(sizeof(A)), 64);
-    auto *scratch = static_cast<char *>(pool.scratch(static_cast<size_t>(panel_bytes + thread_bytes_ * pool.threads())));
+    const int64_t panel_bytes = round_up(g_.groups * taps01 * matrix_ * kSize<A>, 64);
+    auto *scratch = static_cast<char *>(pool.scratch(panel_bytes + thread_bytes_ * pool.threads()));
     if (!scratch) return false;
     panels_ = reinterpret_cast<A *>(scratch);
     scratch_ = scratch + panel_bytes;
-    pool.run(g_.groups * taps01, [](void *self, int64_t task, int) { static_cast<StampGather *>(self)->pack(task); }, this);
-    pool.run(g_.batch * g_.groups * sizes_[0] * sizes_[1] * blocks_,
-             [](void *self, int64_t task, int thread) { static_cast<StampGather *>(self)->block(task, thread); }, this);
+    run_tasks<&StampGather::pack>(pool, g_.groups * taps01, this);
+    run_tasks<&StampGather::block>(pool, g_.batch * g_.groups * sizes_[0] * sizes_[1] * blocks_, this);
     return true;
   }
 
  private:
   // The matrices of a row of taps, next to each other: a panel for each tile of lanes.
-  void pack(int64_t task) const {
-    const int64_t taps01 = g_.axis[0].kernel * g_.axis[1].kernel, group = task / taps01, first_tap = task % taps01 * last_.kernel;
+  void pack(int64_t task, int) const {
+    const int64_t taps01 = g_.axis[0].kernel * g_.axis[1].kernel, group = task / taps01,
+                  first_tap = task % taps01 * last_.kernel;
     A *panel = panels_ + task * matrix_;
     for (const Range &tile : tiles_) {
       const int64_t padded = round_up(tile.size(), kLanes<T>);
       for (int64_t k = 0; k < g_.depth(); ++k)
         for (int64_t lane = tile.size(); lane < padded; ++lane) panel[k * padded + lane] = 0;
       if (g_.transposed) {
-        transpose(g_.w_at(first_tap, group, 0) + tile.begin * g_.w_row(), g_.w_row(), panel, padded, tile.size(), g_.channels);
+        transpose(g_.w_at(first_tap, group, 0) + tile.begin * g_.w_row(), g_.w_row(), panel, padded, tile.size(),
+                  g_.channels);
       } else {
         for (int64_t lane = tile.begin; lane < tile.end; ++lane) {
           const S *w = g_.w_at(first_tap + last_.kernel - 1 - lane / g_.width, group, lane % g_.width);
@@ -77,7 +79,8 @@ class StampGather {
     task /= sizes_[1] * sizes_[0];
     const int64_t group = task % g_.groups, n = task / g_.groups;
     T *sums = reinterpret_cast<T *>(scratch_ + thread * thread_bytes_);
-    T *stamps = reinterpret_cast<T *>(scratch_ + (thread + 1) * thread_bytes_ - kRowsAtOnce * kMaxVectors * kVectorBytes);
+    T *stamps =
+        reinterpret_cast<T *>(scratch_ + (thread + 1) * thread_bytes_ - kRowsAtOnce * kMaxVectors * kVectorBytes);
     for (int64_t i = 0; i < outputs.size() * g_.width; ++i) sums[i] = 0;
 
     // The input pixels whose stamps reach the outputs: i * stride + t - lo, for t below kernel.
@@ -95,20 +98,25 @@ class StampGather {
       for (const Tap &tap0 : phase0.taps)
         for (const Tap &tap1 : phase1.taps) {
           const int64_t q0 = at0 / phase0.step, q1 = at1 / phase1.step;
-          if (q0 < tap0.outputs.begin || q0 >= tap0.outputs.end || q1 < tap1.outputs.begin || q1 >= tap1.outputs.end) continue;
-          segments.push_back({in + (tap0.first + phase0.step_in * q0) * g_.in_strides.axis[0] + (tap1.first + phase1.step_in * q1) * g_.in_strides.axis[1],
-                              panels_ + (group * taps01 + tap0.tap * g_.axis[1].kernel + tap1.tap) * matrix_ + before, g_.depth()});
+          if (q0 < tap0.outputs.begin || q0 >= tap0.outputs.end || q1 < tap1.outputs.begin || q1 >= tap1.outputs.end)
+            continue;
+          segments.push_back({in + (tap0.first + phase0.step_in * q0) * g_.in_strides.axis[0] +
+                                  (tap1.first + phase1.step_in * q1) * g_.in_strides.axis[1],
+                              panels_ + (group * taps01 + tap0.tap * g_.axis[1].kernel + tap1.tap) * matrix_ + before,
+                              g_.depth()});
         }
       before += g_.depth() * padded;
       if (segments.empty()) continue;
       for (int64_t first = inputs.begin; first < inputs.end; first += kRowsAtOnce) {
         const int64_t rows = smaller(kRowsAtOnce, inputs.end - first);
-        multiply<A, Along::kDepth>({segments.data(), static_cast<int64_t>(segments.size()), first * g_.in_strides.axis[2], g_.in_strides.axis[2],
-                                    padded, stamps, padded, false}, static_cast<int>(padded / kLanes<T>), rows);
+        multiply<A, Along::kDepth>({segments.data(), count(segments), first * g_.in_strides.axis[2],
+                                    g_.in_strides.axis[2], padded, stamps, padded, false},
+                                   static_cast<int>(padded / kLanes<T>), rows);
         for (int64_t row = 0; row < rows; ++row) {
           const int64_t at = ((first + row) * stride - position) * g_.width + tile.begin;
           const int64_t end = smaller(tile.size(), outputs.size() * g_.width - at);
-          for (int64_t lane = larger<int64_t>(0, -at); lane < end; ++lane) sums[at + lane] += stamps[row * padded + lane];
+          for (int64_t lane = larger<int64_t>(0, -at); lane < end; ++lane)
+            sums[at + lane] += stamps[row * padded + lane];
         }
       }
     }
@@ -117,7 +125,7 @@ class StampGather {
     write_rows<S>(sums, outputs.size(), g_.width, g_.width, out, g_.out_strides.axis[2], g_.out_strides.channel);
   }
 
-  const Phase &phase_of(int axis, int64_t at) const { return phases_[axis][static_cast<size_t>(at % phases_[axis][0].step)]; }
+  const Phase &phase_of(int axis, int64_t at) const { return phases_[axis][at % phases_[axis][0].step]; }
 
   const Gather<S, A> g_;
   const Axis &last_;

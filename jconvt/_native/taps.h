@@ -31,7 +31,8 @@ struct Tap {
   Range outputs;
 };
 
-// The outputs start + step * q, for q < count: all of F, or those of one phase of T. Taps are in the order of their inputs.
+// The outputs start + step * q, for q < count: all of F, or those of one phase of T. Taps are in the order of their
+// inputs.
 struct Phase {
   int64_t start, step, count, step_in;
   std::vector<Tap> taps;
@@ -54,7 +55,8 @@ inline std::vector<Phase> forward_phases(const Axis &a) {
   Phase all{0, 1, a.x_size, a.stride, {}};
   for (int64_t t = 0; t < a.kernel; ++t) {
     const int64_t first = t * a.dilation - a.lo;
-    const Range outputs{larger<int64_t>(0, ceil_div(-first, a.stride)), smaller(a.x_size, ceil_div(a.z_size - first, a.stride))};
+    const Range outputs{larger<int64_t>(0, ceil_div(-first, a.stride)),
+                        smaller(a.x_size, ceil_div(a.z_size - first, a.stride))};
     if (outputs.begin < outputs.end) all.taps.push_back({t, first, outputs});
   }
   return {all};

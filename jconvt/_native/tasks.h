@@ -48,8 +48,7 @@ void run_tasks(int64_t count, void (*run)(void *context, int64_t task, int threa
     return;
   }
   const auto tasks = std::make_shared<Tasks>(count, run, context);
-  for (int thread = 1; thread < threads && thread < count; ++thread)
-    schedule([tasks, thread] { tasks->take(thread); });
+  for (int thread = 1; thread < threads && thread < count; ++thread) schedule([tasks, thread] { tasks->take(thread); });
   tasks->take(0);
   tasks->wait();
 }

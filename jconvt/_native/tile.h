@@ -24,7 +24,8 @@ inline int vectors_of_tile(int64_t left) {
   return static_cast<int>(left < 2 * kMaxVectors ? (left + 1) / 2 : kMaxVectors);
 }
 
-// A sum for each row m and lane: of a[shift + m * stride + k] * b[k, lane], or of a[shift + m + k * stride] * b[k, lane].
+// A sum for each row m and lane: of a[shift + m * stride + k] * b[k, lane], or of a[shift + m + k * stride] * b[k,
+// lane].
 template <class A>
 struct Product {
   const Segment<A> *segments;
@@ -150,7 +151,8 @@ void multiply_lanes_of_tile(const LaneProduct<T> &p) {
 
 template <class T, int NV, bool whole, int MR>
 void multiply_lanes_of_rows(LaneProduct<T> &p, int64_t &rows) {
-  for (; rows >= MR; rows -= MR, p.shift += MR * p.stride, p.out += MR * p.out_row) multiply_lanes_of_tile<T, MR, NV, whole>(p);
+  for (; rows >= MR; rows -= MR, p.shift += MR * p.stride, p.out += MR * p.out_row)
+    multiply_lanes_of_tile<T, MR, NV, whole>(p);
   if constexpr (MR > 1) multiply_lanes_of_rows<T, NV, whole, MR / 2>(p, rows);
 }
 
