@@ -111,7 +111,8 @@ def test_kernel_dtype__is_the_widest_that_is_not_rounded_twice():
     for (a, b, result), computed in {
         ("float32", "float32", "float32"): "float32",
         ("float64", "float64", "float64"): "float64",
-        ("float16", "float16", "float16"): "float32",
+        ("float16", "float16", "float16"): "float16",
+        ("bfloat16", "bfloat16", "bfloat16"): "bfloat16",
         ("bfloat16", "bfloat16", "float32"): "float32",
         ("float32", "bfloat16", "bfloat16"): "float32",
         ("bfloat16", "bfloat16", "float16"): "float32",
