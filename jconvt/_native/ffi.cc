@@ -118,6 +118,7 @@ std::optional<Dtype> dtype_of(ffi::DataType dtype) {
 
 // The strides of an image whose shape is `shape`, with `sizes` along the spatial axes.
 Strides strides_of(const int64_t (&sizes)[3], int64_t channels, bool channels_first) {
+  if (channels == 1) channels_first = false;  // the same order, and then nothing is copied
   Strides strides;
   strides.channel = channels_first ? sizes[0] * sizes[1] * sizes[2] : 1;
   strides.axis[2] = channels_first ? 1 : channels;
