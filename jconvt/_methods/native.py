@@ -91,18 +91,37 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | ArgumentTy
     return None
 
 
-_FLOPS = {"avx512_bf16": 350e9, "avx512": 350e9, "avx2": 175e9, "baseline": 40e9}
-"""The rate of dense float32 layers on two cores."""
+_VECTOR_BYTES = {"avx512_bf16": 64, "avx512": 64, "avx2": 32, "baseline": 16}
 
 
 def _cpu(map: Map, problem: ProblemShape) -> float:
-    del map
-    channels = min(problem.input_channels, problem.output_channels) // problem.spec.groups
-    rate = _FLOPS[_native.instruction_set() or "baseline"] * channels / (channels + 4)
-    if problem.dtype.itemsize == 8:
-        rate /= 2
+    """Seconds relative to those of the other methods. These also depend on the CPU's vectors, so the rate does not."""
     moved = problem.bytes("x", "w", "z")
-    return max(problem.flops / rate, moved / (50e9 if moved < 16e6 else 12e9))
+    bytes_per_second = 50e9 if moved < 16e6 else 12e9
+    return max(problem.flops / _flops(map, problem), moved / bytes_per_second)
+
+
+def _flops(map: Map, problem: ProblemShape) -> float:
+    instruction_set = _native.instruction_set() or "baseline"
+    groups, last = problem.spec.groups, problem.spec.axes[-1]
+    inputs, outputs = problem.input_channels // groups, problem.output_channels // groups
+    if groups > 1 and inputs == outputs == 1:
+        return 30e9
+    rate = 230e9
+    if problem.dtype.itemsize == 2:
+        rate = 390e9 if problem.dtype == jnp.bfloat16 and instruction_set == "avx512_bf16" else 200e9
+    lanes = _VECTOR_BYTES[instruction_set] // max(4, problem.dtype.itemsize)
+    width = outputs if map is Map.TRANSPOSE else inputs
+    joined = inputs if map is Map.FORWARD else outputs
+    share = _share(width, lanes)
+    if last.dilation == 1 and (map is not Map.FORWARD or last.stride == 1):  # taps fill the lanes, too
+        share = max(share, 0.6 * _share(joined * last.kernel, lanes))
+    return rate * share
+
+
+def _share(width: int, lanes: int) -> float:
+    """The share of lanes that are in use."""
+    return width / (-(-width // lanes) * lanes)
 
 
 METHOD = Method(
