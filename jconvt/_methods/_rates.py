@@ -37,7 +37,7 @@ def cpu_strided_kernel_gradient_flops(problem: ProblemShape) -> float:
     """The rate of a convolution whose window is the output."""
     if problem.spec.groups > 1:
         return 0.2e9
-    return 20e9 if problem.spec.rank > 2 else 75e9 * cpu_overlap(problem)
+    return 10e9 if problem.spec.rank > 2 else 75e9 * cpu_overlap(problem)
 
 
 def cpu_overlap(problem: ProblemShape) -> float:
