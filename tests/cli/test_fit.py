@@ -10,6 +10,7 @@ from benchmarks import fit
 from benchmarks.cli import main
 from jconvt._core import fitted_costs
 from jconvt._geometry.maps import Map
+from jconvt._methods import METHODS
 
 # Seconds of a call and of an operation that no platform has: "polyphase" is the fastest at many operations.
 TRUE = {"polyphase": (5e-4, 1e-12), "gemm": (1e-6, 9e-12)}
@@ -50,7 +51,11 @@ def test_fit__finds_the_constants_and_says_how_good_they_are(tmp_path, capsys, m
 def test_fit__installed_constants_decide(monkeypatch):
     _, points = fit.read(measurements())
     monkeypatch.setattr(fitted_costs, "load", lambda: {"cuda": fit.fit(points, {})})
-    monkeypatch.setattr(jconvt._core.selection, "_supported", lambda *_: [*TRUE])
+
+    def supported(wanted, *_):
+        return [name for name in TRUE if wanted in METHODS[name].how]
+
+    monkeypatch.setattr(jconvt._core.selection, "_supported", supported)
     for size, method in ((4, "gemm"), (59, "polyphase")):
         x, w = (2, size, size, 32), (4, 4, 16, 32)
         spec = jconvt.Spec.from_tensorflow(x, w, strides=2)
