@@ -67,7 +67,8 @@ def test_device__stopped_in_the_middle_and_completed_without_torch_and_flax(tmp_
         assert len(items) == len(set(items))
     assert content["finished"]
     assert "Not finished" not in (folder / "device.md").read_text()
-    assert {each["status"] for each in found["check"].values()} == {"passed"}
+    statuses = {each["status"] for each in found["check"].values()}
+    assert statuses - {"unsupported"} == {"passed"}  # the compiled kernels have no integers
     assert {each["outcome"] for each in found["tests"].values()} == {"passed", "skipped"}
     assert set(found["timing"]["rivals"]["absent"]) == {"torch", "torch-last"}
     assert found["training"] == {"Flax": {"detail": "No module named 'flax'"}}
