@@ -82,8 +82,11 @@ class XlaPool final : public Pool {
   int threads() const override { return threads_; }
 
   void run(int64_t tasks, void (*run)(void *context, int64_t task, int thread), void *context) override {
-    run_tasks(tasks, run, context, threads_, [this](auto &&task) { pool_.Schedule(std::move(task)); });
+    failed_ |= !run_tasks(tasks, run, context, threads_, [this](auto &&task) { pool_.Schedule(std::move(task)); });
   }
+
+  // Whether a task has failed, for lack of memory.
+  bool failed() const { return failed_; }
 
   // Not from ffi::ScratchAllocator: on a CPU, XLA allocates nothing for it and returns an error.
   void *scratch(size_t bytes) override {
@@ -100,6 +103,7 @@ class XlaPool final : public Pool {
 
   ffi::ThreadPool &pool_;
   int threads_;
+  bool failed_ = false;
   std::vector<std::unique_ptr<void, Delete>> scratch_;
 };
 
@@ -184,7 +188,14 @@ ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi:
   if (level() == nullptr) return ffi::Error(ffi::ErrorCode::kUnimplemented, "jconvt: no instruction set to use");
 
   XlaPool threads(pool, work_of(*problem, a.size_bytes() + b.size_bytes() + out->size_bytes()));
-  if (!level()->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), threads))
+  bool computed = false;
+  try {
+    computed =
+        level()->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), threads);
+  } catch (const std::bad_alloc &) {
+    computed = false;
+  }
+  if (!computed || threads.failed())
     return ffi::Error(ffi::ErrorCode::kResourceExhausted, "jconvt: out of memory for temporary arrays");
   return ffi::Error::Success();
 }

@@ -24,7 +24,11 @@ class KernelGradient {
 
  public:
   KernelGradient(const Gradient<S, A> &gradient, int threads) : g_(gradient), p_(gradient.problem) {
-    for (int i = 0; i < 3; ++i) phases_[i] = forward_phases(p_.axis[i])[0];
+    for (int i = 0; i < 3; ++i) {
+      phases_[i] = forward_phases(p_.axis[i])[0];
+      taps_[i].resize(p_.axis[i].kernel);
+      for (const Tap &tap : phases_[i].taps) taps_[i][tap.tap] = &tap;
+    }
     depthwise_ = p_.groups > 1 && p_.c == 1 && p_.o == 1;
     if (depthwise_) std::swap(p_.c, p_.groups);  // the groups share the lanes of vectors
     total_ = p_.c * p_.groups;
@@ -190,11 +194,7 @@ class KernelGradient {
     }
   }
 
-  const Tap *tap_at(int axis, int64_t index) const {
-    for (const Tap &tap : phases_[axis].taps)
-      if (tap.tap == index) return &tap;
-    return nullptr;
-  }
+  const Tap *tap_at(int axis, int64_t index) const { return taps_[axis][index]; }
 
   // What a task works on, and its memory.
   struct Work {
@@ -372,6 +372,7 @@ class KernelGradient {
   const Gradient<S, A> g_;
   Problem p_;
   Phase phases_[3];
+  std::vector<const Tap *> taps_[3];  // nullptr for a tap that joins no pixels
   std::vector<TapSet> sets_;
   std::vector<Range> tiles_;  // of the lanes
   bool depthwise_, joined_, lanes_from_z_, packed_;

@@ -28,12 +28,11 @@ struct Staging {
   int64_t groups, channels, padded, size0, size1, size2;
 
   void row(int64_t task, int) const {
-    const int64_t n = task / size0, i = task % size0;
-    for (int64_t j = 0; j < size1; ++j)
-      for (int64_t group = 0; group < groups; ++group)
-        pixels(from + n * from_strides.batch + i * from_strides.axis[0] + j * from_strides.axis[1] +
-                   group * channels * from_strides.channel,
-               to + n * to_strides.batch + i * to_strides.axis[0] + j * to_strides.axis[1] + group * padded);
+    const int64_t n = task / (size0 * size1), i = task / size1 % size0, j = task % size1;
+    for (int64_t group = 0; group < groups; ++group)
+      pixels(from + n * from_strides.batch + i * from_strides.axis[0] + j * from_strides.axis[1] +
+                 group * channels * from_strides.channel,
+             to + n * to_strides.batch + i * to_strides.axis[0] + j * to_strides.axis[1] + group * padded);
   }
 
   void pixels(const S *source, N *target) const {
@@ -72,7 +71,7 @@ bool stage(const S *from, const Strides &strides, int64_t batch, int64_t groups,
   if (!copied) return false;
   image->data = copied;
   const Staging<S, N> rows{from, strides, copied, to, groups, channels, padded, sizes[0], sizes[1], sizes[2]};
-  run_tasks<&Staging<S, N>::row>(pool, batch * sizes[0], &rows);
+  run_tasks<&Staging<S, N>::row>(pool, batch * sizes[0] * sizes[1], &rows);
   return true;
 }
 

@@ -12,7 +12,8 @@ enum class Map { kTranspose, kForward, kKernelGradient };
 
 enum class Dtype { kFloat32, kFloat64, kBfloat16, kFloat16 };
 
-// One spatial axis. The canvas of x_size pixels is cropped by lo at its beginning, and to z_size pixels.
+// One spatial axis. The canvas of x_size pixels is cropped by lo at its beginning, or extended if lo is negative, and
+// then to z_size pixels.
 struct Axis {
   int64_t kernel, stride, dilation, lo, x_size, z_size;
 };

@@ -64,16 +64,15 @@ inline std::vector<Phase> forward_phases(const Axis &a) {
 
 inline std::vector<Phase> transpose_phases(const Axis &a) {
   std::vector<Phase> phases;
-  for (int64_t start = 0; start < smaller(a.stride, a.z_size); ++start) {
-    Phase phase{start, a.stride, ceil_div(a.z_size - start, a.stride), 1, {}};
-    for (int64_t t = a.kernel - 1; t >= 0; --t) {
-      const int64_t on_canvas = start + a.lo - t * a.dilation;
-      if (on_canvas % a.stride) continue;
-      const int64_t first = on_canvas / a.stride;
-      const Range outputs{larger<int64_t>(0, -first), smaller(phase.count, a.x_size - first)};
-      if (outputs.begin < outputs.end) phase.taps.push_back({t, first, outputs});
-    }
-    phases.push_back(phase);
+  phases.reserve(smaller(a.stride, a.z_size));
+  for (int64_t start = 0; start < smaller(a.stride, a.z_size); ++start)
+    phases.push_back({start, a.stride, ceil_div(a.z_size - start, a.stride), 1, {}});
+  for (int64_t t = a.kernel - 1; t >= 0; --t) {
+    const int64_t on_canvas = t * a.dilation - a.lo, start = on_canvas - floor_div(on_canvas, a.stride) * a.stride;
+    if (start >= count(phases)) continue;
+    const int64_t first = (start - on_canvas) / a.stride;
+    const Range outputs{larger<int64_t>(0, -first), smaller(phases[start].count, a.x_size - first)};
+    if (outputs.begin < outputs.end) phases[start].taps.push_back({t, first, outputs});
   }
   return phases;
 }
