@@ -26,7 +26,7 @@ def symbols(path: pathlib.Path, *options: str) -> dict[str, str]:
 def shared_by_instruction_sets(symbols: dict[str, str], instruction_set: str) -> list[str]:
     """Return the symbols of which the linker keeps one copy for all instruction sets."""
     # The copies differ if they are of this namespace, or a template with an argument of this namespace.
-    own = re.compile(f"(6jconvt|S_){len(instruction_set)}{instruction_set}")  # S_ stands for jconvt, once it was named
+    own = re.compile(f"(6jconvt|S_){len(instruction_set)}{instruction_set}")  # S_ is jconvt, where the name repeats it
     # To catch exceptions, each object has a pointer to the C++ runtime's handler: it is not code.
     return [name for name, kind in symbols.items() if kind in "VWu" and not own.search(name) and "DW.ref." not in name]
 
