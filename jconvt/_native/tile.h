@@ -108,63 +108,76 @@ struct LaneProduct {
   int64_t out_row;
 };
 
-// Where vector v of NV starts: the last ones overlap rather than reach beyond the width.
-template <class T>
-inline int64_t lane_of(int v, int64_t width) {
-  return larger<int64_t>(0, smaller<int64_t>(v * kLanes<T>, width - kLanes<T>));
-}
+// How many lanes a depthwise tile has: whole vectors, whole vectors of which the last two overlap, or a part of one.
+enum class Lanes { kWhole, kOverlapping, kPart };
 
-// A vector, or as many of its lanes as there are.
-template <class T, bool whole>
+template <class T, Lanes lanes>
 inline Vector<T> load_lanes(const T *from, int64_t width) {
-  if constexpr (whole) return load(from);
-  Vector<T> lanes{};
-  for (int64_t i = 0; i < width; ++i) lanes[i] = from[i];
-  return lanes;
+  if constexpr (lanes != Lanes::kPart) return load(from);
+  Vector<T> part{};
+  for (int64_t i = 0; i < width; ++i) part[i] = from[i];
+  return part;
 }
 
-template <class T, int MR, int NV, bool whole>
-void multiply_lanes_of_tile(const LaneProduct<T> &p) {
+template <class T, int MR, int NV, Lanes lanes>
+void multiply_lanes_of_tile(const LaneProduct<T> p) {  // a copy: the compiler knows that stores do not change it
+  constexpr int L = kLanes<T>;
+  const int64_t last = lanes == Lanes::kOverlapping ? p.width - L : (NV - 1) * L;  // lane of the last vector
   Vector<T> sums[MR][NV] = {};
-  int64_t lane[NV];
-  for (int v = 0; v < NV; ++v) lane[v] = lane_of<T>(v, p.width);
   for (int64_t i = 0; i < p.count; ++i) {
     const T *a = p.segments[i].a + p.first + p.shift, *b = p.segments[i].b + p.first;
-    for (int64_t k = p.segments[i].depth; k > 0; --k) {
+    for (int64_t k = p.segments[i].depth; k > 0; --k, a += p.a_step, b += p.b_step) {
       Vector<T> row[NV];
-      for (int v = 0; v < NV; ++v) row[v] = load_lanes<T, whole>(b + lane[v], p.width);
-      for (int m = 0; m < MR; ++m)
-        for (int v = 0; v < NV; ++v) sums[m][v] += load_lanes<T, whole>(a + m * p.stride + lane[v], p.width) * row[v];
-      a += p.a_step;
-      b += p.b_step;
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) row[v] = load_lanes<T, lanes>(b + (v < NV - 1 ? v * L : last), p.width);
+      const T *from = a;
+#pragma GCC unroll 8
+      for (int m = 0; m < MR; ++m, from += p.stride)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v)
+          sums[m][v] += load_lanes<T, lanes>(from + (v < NV - 1 ? v * L : last), p.width) * row[v];
     }
   }
-  for (int m = 0; m < MR; ++m)
+  T *to = p.out;
+#pragma GCC unroll 8
+  for (int m = 0; m < MR; ++m, to += p.out_row)
+#pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
-      if constexpr (whole) {
-        store<T>(sums[m][v], p.out + m * p.out_row + lane[v]);
+      if constexpr (lanes != Lanes::kPart) {
+        store<T>(sums[m][v], to + (v < NV - 1 ? v * L : last));
       } else {
-        for (int64_t i = 0; i < p.width; ++i) p.out[m * p.out_row + i] = sums[m][v][i];
+        for (int64_t i = 0; i < p.width; ++i) to[i] = sums[m][v][i];
       }
     }
 }
 
-template <class T, int NV, bool whole, int MR>
+template <class T, int NV, Lanes lanes, int MR>
 void multiply_lanes_of_rows(LaneProduct<T> &p, int64_t &rows) {
   for (; rows >= MR; rows -= MR, p.shift += MR * p.stride, p.out += MR * p.out_row)
-    multiply_lanes_of_tile<T, MR, NV, whole>(p);
-  if constexpr (MR > 1) multiply_lanes_of_rows<T, NV, whole, MR / 2>(p, rows);
+    multiply_lanes_of_tile<T, MR, NV, lanes>(p);
+  if constexpr (MR > 1) multiply_lanes_of_rows<T, NV, lanes, MR / 2>(p, rows);
+}
+
+template <class T, Lanes lanes>
+void multiply_whole_lanes(LaneProduct<T> &p, int64_t &rows) {
+  constexpr int kRows = kRegisters == 32 ? 4 : 2;
+  switch (ceil_div(p.width, kLanes<T>)) {
+    case 1: return multiply_lanes_of_rows<T, 1, lanes, 2 * kRows>(p, rows);
+    case 2: return multiply_lanes_of_rows<T, 2, lanes, 2 * kRows>(p, rows);
+    case 3: return multiply_lanes_of_rows<T, 3, lanes, kRows>(p, rows);
+    default:
+      if constexpr (kMaxVectors == 4) multiply_lanes_of_rows<T, 4, lanes, kRows>(p, rows);
+  }
 }
 
 template <class T>
 void multiply_lanes(LaneProduct<T> p, int64_t rows) {
-  if (p.width < kLanes<T>) return multiply_lanes_of_rows<T, 1, false, 4>(p, rows);
-  switch (ceil_div(p.width, kLanes<T>)) {
-    case 1: return multiply_lanes_of_rows<T, 1, true, 8>(p, rows);
-    case 2: return multiply_lanes_of_rows<T, 2, true, 4>(p, rows);
-    case 3: return multiply_lanes_of_rows<T, 3, true, 4>(p, rows);
-    default:
-      if constexpr (kMaxVectors == 4) multiply_lanes_of_rows<T, 4, true, 4>(p, rows);
+  if (p.width < kLanes<T>) {
+    multiply_lanes_of_rows<T, 1, Lanes::kPart, 4>(p, rows);
+  } else if (p.width % kLanes<T>) {
+    multiply_whole_lanes<T, Lanes::kOverlapping>(p, rows);
+  } else {
+    multiply_whole_lanes<T, Lanes::kWhole>(p, rows);
   }
 }
 
