@@ -1,6 +1,6 @@
 """The compiled CPU kernels: find their library, load it once, and register it with JAX.
 
-    library()           the loaded library, or None
+    loaded_library()    the library, loaded, or None
     instruction_set()   the instruction set that it computes with, or None
     reason()            why there is no library to use, or None
     native_status()     the instruction set, or the reason, in one object to print
@@ -65,7 +65,7 @@ class NativeStatus:
         return f"The compiled CPU kernels are not in use: {self.reason}\n  fix: {self.fix}"
 
 
-def library() -> ctypes.CDLL | None:
+def loaded_library() -> ctypes.CDLL | None:
     """Return the library with its custom calls registered, or ``None`` if there is none to use.
 
     Raises:

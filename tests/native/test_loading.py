@@ -70,7 +70,7 @@ def test_library__threads_load_it_once(new_process, monkeypatch):
     opened, barrier, original = [], threading.Barrier(8), _native._open
     monkeypatch.setattr(_native, "_open", lambda path: opened.append(path) or original(path))
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        found = [*pool.map(lambda _: (barrier.wait(), _native.library())[1], range(8))]
+        found = [*pool.map(lambda _: (barrier.wait(), _native.loaded_library())[1], range(8))]
     assert opened == [LIBRARY]
     assert found[0] is not None
     assert all(each is found[0] for each in found)
@@ -79,7 +79,7 @@ def test_library__threads_load_it_once(new_process, monkeypatch):
 @needs_library
 @pytest.mark.parametrize("target", _native.TARGETS.values())
 def test_library__is_registered(target):
-    assert _native.library() is not None
+    assert _native.loaded_library() is not None
     assert target.endswith(f"_{_native.ABI}")
     one = jax.ShapeDtypeStruct((1,), "float32")
     with pytest.raises(jax.errors.JaxRuntimeError, match="Wrong number of arguments"):
@@ -100,27 +100,27 @@ def test_status__without_the_library_says_how_to_get_it_and_does_not_warn(new_pr
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         status = jconvt.native_status()
-    assert (_native.library(), status.instruction_set) == (None, None)
+    assert (_native.loaded_library(), status.instruction_set) == (None, None)
     assert "without a C++ compiler" in status.reason
     assert "pip install --force-reinstall --no-deps ." in status.fix
 
 
 def test_status__switched_off(new_process):
     new_process(JCONVT_NATIVE="0")
-    assert _native.library() is None
+    assert _native.loaded_library() is None
     assert "unset JCONVT_NATIVE" in str(jconvt.native_status())
 
 
 @needs_library
 def test_status__switched_on(new_process):
     new_process(JCONVT_NATIVE="1")
-    assert _native.library() is not None
+    assert _native.loaded_library() is not None
 
 
 @pytest.mark.parametrize("value", ["", "off", "2"])
 def test_status__raises_for_an_unknown_switch_each_time(new_process, value):
     new_process(JCONVT_NATIVE=value)
-    for function in (jconvt.native_status, _native.library):
+    for function in (jconvt.native_status, _native.loaded_library):
         with pytest.raises(jconvt.ArgumentError, match=rf"got: +JCONVT_NATIVE={value}\n  legal: 0 or 1"):
             function()
 
@@ -155,7 +155,7 @@ BROKEN = {
 
 def check_reports_once_and_computes(path, reason):
     with pytest.warns(RuntimeWarning, match=f"does not load: .*{reason}") as caught:
-        assert _native.library() is None
+        assert _native.loaded_library() is None
     assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
