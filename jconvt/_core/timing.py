@@ -9,6 +9,8 @@ from typing import Any
 _SLOW_FACTOR = 3
 """Calls that take this many times as long as the fastest one leave after ``_MIN_ROUNDS``."""
 _MIN_ROUNDS = 2
+_SETTLING = 0.02
+"""For these seconds a call is repeated before it is timed: the threads of the library before it spin for 10 ms or so."""
 
 
 def seconds(call: Callable[[], Any]) -> float:
@@ -23,8 +25,8 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Return the times of each call in seconds, one for each round.
 
-    Each call is made twice in a round, and the second time is timed: the first one absorbs the cost of the previous
-    library's spinning threads and of cold caches. Calls that are three times slower than the fastest leave after two
+    In a round, each call is repeated until the threads of the library before it have gone to sleep and the caches are
+    warm. Then it is timed once. Calls that are three times slower than the fastest leave after two
     rounds, so the lists can differ in length.
 
     Args:
@@ -43,7 +45,7 @@ def interleaved(
     start = time.perf_counter()
     for number in range(1, rounds + 1):
         for name in rng.sample(running, len(running)):
-            calls[name]()
+            _settle(calls[name])
             times[name].append(seconds(calls[name]))
         if number == _MIN_ROUNDS:
             fastest = min((min(times[name]) for name in running), default=0)
@@ -52,3 +54,11 @@ def interleaved(
         if number >= _MIN_ROUNDS and time.perf_counter() - start > budget:
             break
     return times
+
+
+def _settle(call: Callable[[], Any]) -> None:
+    """Call at least once, and until other libraries have settled."""
+    end = time.perf_counter() + _SETTLING
+    call()
+    while time.perf_counter() < end:
+        call()

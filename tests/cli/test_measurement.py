@@ -70,6 +70,14 @@ def test_interleaved__calls_each_twice_a_round_in_a_shuffled_order(monkeypatch):
     assert len(set(orders)) > 5
 
 
+def test_interleaved__repeats_a_short_call_until_other_threads_sleep(monkeypatch):
+    calls = []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: 0.006 * len(calls))
+    times = timing.interleaved({"short": lambda: calls.append(1)}, rounds=3)
+    assert times["short"] == pytest.approx([0.006] * 3)
+    assert len(calls) == 3 * (4 + 1)  # four take 24 ms
+
+
 def test_interleaved__drops_a_slow_call_after_two_rounds(monkeypatch):
     clock = [0.0]
 
