@@ -95,11 +95,15 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | ArgumentTy
 _VECTOR_BYTES = {"avx512_bf16": 64, "avx512": 64, "avx2": 32, "baseline": 16}
 
 
+_CALL = 2e-6
+"""The seconds that XLA needs for a custom call beyond one of its own operations."""
+
+
 def _cpu(map: Map, problem: ProblemShape) -> float:
     """Seconds relative to those of the other methods. These also depend on the CPU's vectors, so the rate does not."""
     moved = problem.bytes("x", "w", "z")
     bytes_per_second = 50e9 if moved < 16e6 else 12e9
-    return max(problem.flops / _flops(map, problem), moved / bytes_per_second)
+    return _CALL + max(problem.flops / _flops(map, problem), moved / bytes_per_second)
 
 
 def _flops(map: Map, problem: ProblemShape) -> float:
