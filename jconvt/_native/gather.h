@@ -9,8 +9,7 @@ namespace jconvt::JCONVT_ISA {
 // T or F as one problem: from the channels of each group of `in`, which are contiguous, to `width` channels of `out`.
 // The channels of a group of `in` are `depth()` terms of type A: numbers in the type of sums, or pairs of neighbours.
 // Or depthwise: as many groups of one channel as `width`, which then share the lanes of vectors; groups is 1.
-template <class S, class A>
-struct Gather {
+template <class S, class A> struct Gather {
   bool transposed, depthwise;
   int64_t batch, groups, channels, width;
   const Axis *axis;
@@ -55,8 +54,7 @@ void write_rows(const Sum<S> *sums, int64_t rows, int64_t row_size, int64_t widt
   }
 }
 
-template <class S, class A>
-class DenseGather {
+template <class S, class A> class DenseGather {
   using T = Sum<S>;
   static constexpr int64_t kPanelBytes = 640 << 10;  // of packed taps: they stay in the second cache while rows pass
   static constexpr int64_t kRowsAtOnce = 64;         // of sums that are not written as they are
@@ -64,7 +62,7 @@ class DenseGather {
  public:
   DenseGather(const Gather<S, A> &gather, int threads)
       : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
-    for (int i = 0; i < 3; ++i) phases_[i] = g_.transposed ? transpose_phases(g_.axis[i]) : forward_phases(g_.axis[i]);
+    for (int i = 0; i < 3; ++i) phases_[i] = phases_of(g_.axis[i], g_.transposed);
     tiles_ = tiles_of<T>(g_.width);
     const int64_t widest = round_up(tiles_[0].size(), kLanes<T>);
     piece_ = smaller(g_.depth(), larger<int64_t>(1, kPanelBytes / (widest * kSize<A>)));
@@ -134,8 +132,6 @@ class DenseGather {
     Range whole[4] = {{0, g_.batch}, {0, phase[0]->count}, {0, phase[1]->count}, {0, phase[2]->count}};
     const int64_t size = whole[split_].end;
     whole[split_] = {size * part / parts_, size * (part + 1) / parts_};
-    std::vector<Range> pieces[3];
-    for (int i = 0; i < 3; ++i) pieces[i] = phase[i]->pieces();
 
     char *scratch = scratch_ + thread * thread_bytes_;
     A *panel = reinterpret_cast<A *>(scratch);
@@ -151,9 +147,9 @@ class DenseGather {
         g_.pack(tap, group, tile.begin, tile.size(), slot.from, slot.depth, padded(tile), to);
         to += slot.depth * padded(tile);
       }
-      for (const Range piece0 : pieces[0])
-        for (const Range piece1 : pieces[1])
-          for (const Range piece2 : pieces[2]) {
+      for (const Range piece0 : phase[0]->pieces)
+        for (const Range piece1 : phase[1]->pieces)
+          for (const Range piece2 : phase[2]->pieces) {
             const Range box[4] = {whole[0], piece0 & whole[1], piece1 & whole[2], piece2 & whole[3]};
             if (box[0].size() > 0 && box[1].size() > 0 && box[2].size() > 0 && box[3].size() > 0)
               compute_box(phase, box, group, tile, slots.data() + begin, slots.data() + end, panel, begin > 0, sums);
@@ -172,7 +168,7 @@ class DenseGather {
       const A *a = g_.in + group * g_.depth() + slot->from + (g_.depthwise ? tile.begin : 0);
       bool inside = true;
       for (int i = 0; i < 3; ++i) {
-        inside &= slot->tap[i]->outputs.begin <= box[i + 1].begin && box[i + 1].begin < slot->tap[i]->outputs.end;
+        inside &= slot->tap[i]->outputs.contains(box[i + 1].begin);
         a += slot->tap[i]->first * in.axis[i];
       }
       if (!inside) continue;

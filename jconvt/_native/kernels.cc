@@ -12,15 +12,13 @@ namespace jconvt::JCONVT_ISA {
 namespace {
 
 // An image with contiguous channels: itself, or a copy in scratch memory.
-template <class N>
-struct Image {
+template <class N> struct Image {
   const N *data;
   Strides strides;
 };
 
 // What is copied: `padded` numbers for the channels of each group, those beyond them 0.
-template <class S, class N>
-struct Staging {
+template <class S, class N> struct Staging {
   const S *from;
   Strides from_strides;
   N *to;
@@ -114,18 +112,20 @@ bool gather(bool transposed, bool depthwise, const Problem &p, const S *in, cons
 }
 
 template <class S, class A>
-bool gradient(const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
+bool gradient(bool depthwise, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
   const Sizes sizes(p);
   Image<Number<A>> x, z;
+  Problem lanes = p;
+  if (depthwise) std::swap(lanes.groups, lanes.c);  // the groups share the lanes of vectors
   return stage(a, p.x, p.batch, p.groups, p.c, 1, sizes.x, pool, &x) &&
          stage(b, p.z, p.batch, p.groups, p.o, 1, sizes.z, pool, &z) &&
-         KernelGradient<S, A>({p, x.strides, z.strides, x.data, z.data, out}, pool.threads()).run(pool);
+         KernelGradient<S, A>(lanes, depthwise, x.strides, z.strides, x.data, z.data, out, pool.threads()).run(pool);
 }
 
-template <class S>
-bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
+template <class S> bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
   const bool depthwise = p.groups > 1 && p.c == 1 && p.o == 1;
-  if (map == Map::kKernelGradient) return (depthwise ? gradient<S, Sum<S>> : gradient<S, Term<S>>)(p, a, b, out, pool);
+  if (map == Map::kKernelGradient)
+    return (depthwise ? gradient<S, Sum<S>> : gradient<S, Term<S>>)(depthwise, p, a, b, out, pool);
   return (depthwise ? gather<S, Sum<S>> : gather<S, Term<S>>)(map == Map::kTranspose, depthwise, p, a, b, out, pool);
 }
 

@@ -21,8 +21,7 @@ class Pool {
 };
 
 // Calls a member function of `self` for each task, with the number of the task and the thread.
-template <auto member, class Self>
-void run_tasks(Pool &pool, int64_t tasks, Self *self) {
+template <auto member, class Self> void run_tasks(Pool &pool, int64_t tasks, Self *self) {
   pool.run(
       tasks, [](void *self, int64_t task, int thread) { (static_cast<Self *>(self)->*member)(task, thread); },
       const_cast<std::remove_const_t<Self> *>(self));

@@ -37,16 +37,13 @@ struct Float16 {
 };
 
 // The type of sums of products of numbers of type S.
-template <class S>
-struct SumOf {
+template <class S> struct SumOf {
   using Type = float;
 };
-template <>
-struct SumOf<double> {
+template <> struct SumOf<double> {
   using Type = double;
 };
-template <class S>
-using Sum = typename SumOf<S>::Type;
+template <class S> using Sum = typename SumOf<S>::Type;
 
 // Two neighbouring bfloat16 numbers, the first in the low half: what an instruction multiplies at once, where it
 // exists.
@@ -58,46 +55,27 @@ constexpr bool kHasPairs = false;
 #endif
 
 // The type of the terms of dense products: numbers of type S as pairs, or in the type of their sums.
-template <class S>
-using Term = std::conditional_t<kHasPairs && std::is_same_v<S, Bfloat16>, Pair, Sum<S>>;
-template <class A>
-using Number = std::conditional_t<std::is_same_v<A, Pair>, Bfloat16, A>;
-template <class A>
-constexpr int kNumbers = std::is_same_v<A, Pair> ? 2 : 1;
+template <class S> using Term = std::conditional_t<kHasPairs && std::is_same_v<S, Bfloat16>, Pair, Sum<S>>;
+template <class A> using Number = std::conditional_t<std::is_same_v<A, Pair>, Bfloat16, A>;
+template <class A> constexpr int kNumbers = std::is_same_v<A, Pair> ? 2 : 1;
 
-template <class T>
-constexpr int kLanes = kVectorBytes / sizeof(T);
+template <class T> constexpr int kLanes = kVectorBytes / sizeof(T);
 
-template <class T>
-struct VectorOf {
+template <class T> struct VectorOf {
   typedef T Type __attribute__((vector_size(kVectorBytes)));
   typedef T Unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
 };
-template <class T>
-using Vector = typename VectorOf<T>::Type;
+template <class T> using Vector = typename VectorOf<T>::Type;
 
-template <class N>
-inline N smaller(N a, N b) {
-  return b < a ? b : a;
-}
-template <class N>
-inline N larger(N a, N b) {
-  return a < b ? b : a;
-}
-template <class T>
-constexpr int64_t kSize = sizeof(T);
-template <class Items>
-inline int64_t count(const Items &items) {
-  return static_cast<int64_t>(items.size());
-}
+template <class N> inline N smaller(N a, N b) { return b < a ? b : a; }
+template <class N> inline N larger(N a, N b) { return a < b ? b : a; }
+template <class T> constexpr int64_t kSize = sizeof(T);
+template <class Items> inline int64_t count(const Items &items) { return static_cast<int64_t>(items.size()); }
 inline int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 inline int64_t floor_div(int64_t a, int64_t b) { return -ceil_div(-a, b); }
 inline int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-template <class T>
-inline T widen(T value) {
-  return value;
-}
+template <class T> inline T widen(T value) { return value; }
 inline float widen(Float16 value) { return static_cast<float>(value.value); }
 inline float widen(Bfloat16 value) {
   const uint32_t bits = uint32_t{value.bits} << 16;
@@ -116,12 +94,10 @@ inline void narrow(float value, Bfloat16 *to) {  // to the nearest, ties to even
   to->bits = static_cast<uint16_t>((value != value ? bits | 0x400000 : rounded) >> 16);
 }
 
-template <class T>
-inline Vector<T> load(const T *from) {
+template <class T> inline Vector<T> load(const T *from) {
   return *reinterpret_cast<const typename VectorOf<T>::Unaligned *>(from);
 }
-template <class T>
-inline void store(Vector<T> value, T *to) {
+template <class T> inline void store(Vector<T> value, T *to) {
   *reinterpret_cast<typename VectorOf<T>::Unaligned *>(to) = value;
 }
 inline Vector<float> load(const Bfloat16 *from) {
@@ -166,10 +142,7 @@ inline void store(Vector<float> value, Float16 *to) {
 }
 
 // sum += scalar * row. For pairs, the sum of both products, in which the CPU takes denormal bfloat16 numbers as 0.
-template <class T>
-inline void multiply_add(Vector<T> &sum, T scalar, Vector<T> row) {
-  sum += scalar * row;
-}
+template <class T> inline void multiply_add(Vector<T> &sum, T scalar, Vector<T> row) { sum += scalar * row; }
 #if defined(__AVX512BF16__)
 inline void multiply_add(Vector<float> &sum, Pair scalar, Vector<Pair> row) {
   const auto both = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(scalar)));
@@ -190,8 +163,7 @@ inline void swap_blocks(Vector<T> (&r)[kLanes<T>], std::integer_sequence<int, I.
   }
   if constexpr (H > 1) swap_blocks<T, H / 2>(r, lanes);
 }
-template <class T>
-inline void transpose_square(Vector<T> (&r)[kLanes<T>]) {
+template <class T> inline void transpose_square(Vector<T> (&r)[kLanes<T>]) {
   swap_blocks<T, kLanes<T> / 2>(r, std::make_integer_sequence<int, kLanes<T>>());
 }
 
@@ -213,8 +185,7 @@ inline void transpose(const S *from, int64_t from_row, T *to, int64_t to_row, in
 }
 
 // to[i] = from[i] in the type of sums, for i < count.
-template <class S>
-inline void copy(const S *from, Sum<S> *to, int64_t count) {
+template <class S> inline void copy(const S *from, Sum<S> *to, int64_t count) {
   constexpr int L = kLanes<Sum<S>>;
   int64_t i = 0;
   for (; i + L <= count; i += L) store<Sum<S>>(load(from + i), to + i);

@@ -7,14 +7,13 @@
 
 namespace jconvt::JCONVT_ISA {
 
-template <class S, class A>
-class StampGather {
+template <class S, class A> class StampGather {
   using T = Sum<S>;
   static constexpr int64_t kRowsAtOnce = 32, kOutputsAtOnce = 512;
 
  public:
   explicit StampGather(const Gather<S, A> &gather) : g_(gather), last_(g_.axis[2]), lanes_(last_.kernel * g_.width) {
-    for (int i = 0; i < 3; ++i) phases_[i] = g_.transposed ? transpose_phases(g_.axis[i]) : forward_phases(g_.axis[i]);
+    for (int i = 0; i < 2; ++i) phases_[i] = phases_of(g_.axis[i], g_.transposed);
     tiles_ = tiles_of<T>(lanes_);
     matrix_ = g_.depth() * round_up(lanes_, kLanes<T>);
     for (int i = 0; i < 3; ++i) sizes_[i] = g_.transposed ? g_.axis[i].z_size : g_.axis[i].x_size;
@@ -129,8 +128,8 @@ class StampGather {
 
   const Gather<S, A> g_;
   const Axis &last_;
-  const int64_t lanes_;  // taps along the last axis times channels
-  std::vector<Phase> phases_[3];
+  const int64_t lanes_;           // taps along the last axis times channels
+  std::vector<Phase> phases_[2];  // of the leading axes
   std::vector<Range> tiles_;
   int64_t sizes_[3], in_size_, lo_, block_, blocks_, matrix_, thread_bytes_;
   A *panels_ = nullptr;

@@ -5,8 +5,7 @@
 namespace jconvt::JCONVT_ISA {
 
 // A part of a sum: `depth` terms a[m, k] * b[k, lane].
-template <class A>
-struct Segment {
+template <class A> struct Segment {
   const A *a, *b;
   int64_t depth;
 };
@@ -26,8 +25,7 @@ inline int vectors_of_tile(int64_t left) {
 
 // A sum for each row m and lane: of a[shift + m * stride + k] * b[k, lane], or of a[shift + m + k * stride] * b[k,
 // lane].
-template <class A>
-struct Product {
+template <class A> struct Product {
   const Segment<A> *segments;
   int64_t count;
   int64_t shift, stride;
@@ -37,8 +35,7 @@ struct Product {
   bool accumulate;
 };
 
-template <class A, Along along, int MR, int NV>
-void multiply_tile(const Product<A> &p) {
+template <class A, Along along, int MR, int NV> void multiply_tile(const Product<A> &p) {
   using T = Sum<A>;
   constexpr int L = kLanes<T>;
   Vector<T> sums[MR][NV] = {};
@@ -72,15 +69,13 @@ void multiply_tile(const Product<A> &p) {
   }
 }
 
-template <class A, Along along, int NV, int MR = kMaxRows[NV]>
-void multiply_rows(Product<A> &p, int rows) {
+template <class A, Along along, int NV, int MR = kMaxRows[NV]> void multiply_rows(Product<A> &p, int rows) {
   if (rows == MR) return multiply_tile<A, along, MR, NV>(p);
   if constexpr (MR > 1) multiply_rows<A, along, NV, MR - 1>(p, rows);
 }
 
 // Computes `rows` rows, in tiles of about the same size.
-template <class A, Along along>
-void multiply(Product<A> p, int vectors, int64_t rows) {
+template <class A, Along along> void multiply(Product<A> p, int vectors, int64_t rows) {
   for (int64_t tiles = ceil_div(rows, kMaxRows[vectors]); tiles > 0; --tiles) {
     const int now = static_cast<int>(ceil_div(rows, tiles));
     switch (vectors) {
@@ -98,8 +93,7 @@ void multiply(Product<A> p, int vectors, int64_t rows) {
 
 // The product of a depthwise convolution, lane by lane: a sum for each row m of
 // a[shift + m * stride + k * a_step, first + lane] * b[k * b_step, first + lane].
-template <class T>
-struct LaneProduct {
+template <class T> struct LaneProduct {
   const Segment<T> *segments;
   int64_t count;
   int64_t first, shift, stride, a_step, b_step;
@@ -111,8 +105,7 @@ struct LaneProduct {
 // How many lanes a depthwise tile has: whole vectors, whole vectors of which the last two overlap, or a part of one.
 enum class Lanes { kWhole, kOverlapping, kPart };
 
-template <class T, Lanes lanes>
-inline Vector<T> load_lanes(const T *from, int64_t width) {
+template <class T, Lanes lanes> inline Vector<T> load_lanes(const T *from, int64_t width) {
   if constexpr (lanes != Lanes::kPart) return load(from);
   Vector<T> part{};
   for (int64_t i = 0; i < width; ++i) part[i] = from[i];
@@ -151,15 +144,13 @@ void multiply_lanes_of_tile(const LaneProduct<T> p) {  // a copy: the compiler k
     }
 }
 
-template <class T, int NV, Lanes lanes, int MR>
-void multiply_lanes_of_rows(LaneProduct<T> &p, int64_t &rows) {
+template <class T, int NV, Lanes lanes, int MR> void multiply_lanes_of_rows(LaneProduct<T> &p, int64_t &rows) {
   for (; rows >= MR; rows -= MR, p.shift += MR * p.stride, p.out += MR * p.out_row)
     multiply_lanes_of_tile<T, MR, NV, lanes>(p);
   if constexpr (MR > 1) multiply_lanes_of_rows<T, NV, lanes, MR / 2>(p, rows);
 }
 
-template <class T, Lanes lanes>
-void multiply_whole_lanes(LaneProduct<T> &p, int64_t &rows) {
+template <class T, Lanes lanes> void multiply_whole_lanes(LaneProduct<T> &p, int64_t &rows) {
   constexpr int kRows = kRegisters == 32 ? 4 : 2;
   switch (ceil_div(p.width, kLanes<T>)) {
     case 1: return multiply_lanes_of_rows<T, 1, lanes, 2 * kRows>(p, rows);
@@ -170,8 +161,7 @@ void multiply_whole_lanes(LaneProduct<T> &p, int64_t &rows) {
   }
 }
 
-template <class T>
-void multiply_lanes(LaneProduct<T> p, int64_t rows) {
+template <class T> void multiply_lanes(LaneProduct<T> p, int64_t rows) {
   if (p.width < kLanes<T>) {
     multiply_lanes_of_rows<T, 1, Lanes::kPart, 4>(p, rows);
   } else if (p.width % kLanes<T>) {

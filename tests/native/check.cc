@@ -54,8 +54,7 @@ struct Options {
 };
 
 // Whether all of the text is a number of that type.
-template <class N>
-bool read(const std::string &text, N &to) {
+template <class N> bool read(const std::string &text, N &to) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), to);
   return error == std::errc() && end == text.data() + text.size();
 }

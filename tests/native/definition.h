@@ -11,8 +11,7 @@ using jconvt::Map;
 using jconvt::Problem;
 
 // Calls visit(x's index, w's index, z's index) for each term of the sum.
-template <class Visit>
-void each_term(const Problem &p, Visit visit) {
+template <class Visit> void each_term(const Problem &p, Visit visit) {
   const auto &[first, second, third] = p.axis;
   const auto canvas = [](const Axis &axis, int64_t i, int64_t t) {
     return i * axis.stride + t * axis.dilation - axis.lo;
