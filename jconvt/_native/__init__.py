@@ -2,7 +2,6 @@
 
     loaded_library()    the library, loaded, or None
     instruction_set()   the instruction set that it computes with, or None
-    reason()            why there is no library to use, or None
     native_status()     the instruction set, or the reason, in one object to print
     TARGETS             the name of each map's custom call, for ``jax.ffi.ffi_call``
 
@@ -77,11 +76,6 @@ def loaded_library() -> ctypes.CDLL | None:
 def instruction_set() -> str | None:
     """Return the instruction set that the kernels compute with, or ``None`` if there is no library to use."""
     return native_status().instruction_set
-
-
-def reason() -> str | None:
-    """Return why there is no library to use, or ``None`` if there is one."""
-    return native_status().reason
 
 
 def native_status() -> NativeStatus:
@@ -161,7 +155,7 @@ def _open(path: pathlib.Path) -> tuple[ctypes.CDLL, str]:
         raise ArgumentError(
             "an environment variable selects an instruction set that the kernels or this CPU lack",
             got=f"JCONVT_NATIVE_ISA={os.environ.get('JCONVT_NATIVE_ISA')}",
-            legal="avx512, avx2 or baseline, if the CPU has it",
+            legal="avx512_bf16, avx512, avx2 or baseline, if the CPU has it",
             fix="unset it for the best that the CPU has",
         )
     for map, handler in _HANDLERS.items():

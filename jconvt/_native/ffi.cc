@@ -54,7 +54,7 @@ const Level *find_level() {
   const char *variable = std::getenv("JCONVT_NATIVE_ISA");
   const std::string_view wanted = variable == nullptr ? "" : variable;
   for (const Level &level : kLevels) {
-    const bool is_wanted = wanted.empty() || (wanted == level.name && wanted != "avx512_bf16");
+    const bool is_wanted = wanted.empty() || wanted == level.name;
     if (is_wanted && level.is_supported()) return &level;
   }
   return nullptr;

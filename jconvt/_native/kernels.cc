@@ -50,7 +50,8 @@ template <class S, class N> struct Staging {
 // Each group has a multiple of `numbers` channels then.
 template <class S, class N>
 bool stage(const S *from, const Strides &strides, int64_t batch, int64_t groups, int64_t channels, int64_t numbers,
-           const int64_t *sizes, Pool &pool, Image<N> *image) {
+           const Axis *axis, int64_t Axis::*size, Pool &pool, Image<N> *image) {
+  const int64_t sizes[3] = {axis[0].*size, axis[1].*size, axis[2].*size};
   image->strides = strides;
   if (channels % numbers == 0) channels *= std::exchange(groups, 1);
   const int64_t padded = round_up(channels, numbers);
@@ -73,24 +74,13 @@ bool stage(const S *from, const Strides &strides, int64_t batch, int64_t groups,
   return true;
 }
 
-struct Sizes {
-  int64_t x[3], z[3];
-  explicit Sizes(const Problem &p) {
-    for (int i = 0; i < 3; ++i) {
-      x[i] = p.axis[i].x_size;
-      z[i] = p.axis[i].z_size;
-    }
-  }
-};
-
 template <class S, class A>
 bool gather(bool transposed, bool depthwise, const Problem &p, const S *in, const S *w, S *out, Pool &pool) {
   constexpr int64_t kOfTerm = kNumbers<A>;
-  const Sizes sizes(p);
   const int64_t channels = transposed ? p.c : p.o, width = transposed ? p.o : p.c;
   Image<Number<A>> image;
-  if (!stage(in, transposed ? p.x : p.z, p.batch, p.groups, channels, kOfTerm, transposed ? sizes.x : sizes.z, pool,
-             &image))
+  if (!stage(in, transposed ? p.x : p.z, p.batch, p.groups, channels, kOfTerm, p.axis,
+             transposed ? &Axis::x_size : &Axis::z_size, pool, &image))
     return false;
   const Strides &from = image.strides,
                 strides{
@@ -113,12 +103,11 @@ bool gather(bool transposed, bool depthwise, const Problem &p, const S *in, cons
 
 template <class S, class A>
 bool gradient(bool depthwise, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
-  const Sizes sizes(p);
   Image<Number<A>> x, z;
   Problem lanes = p;
   if (depthwise) std::swap(lanes.groups, lanes.c);  // the groups share the lanes of vectors
-  return stage(a, p.x, p.batch, p.groups, p.c, 1, sizes.x, pool, &x) &&
-         stage(b, p.z, p.batch, p.groups, p.o, 1, sizes.z, pool, &z) &&
+  return stage(a, p.x, p.batch, p.groups, p.c, 1, p.axis, &Axis::x_size, pool, &x) &&
+         stage(b, p.z, p.batch, p.groups, p.o, 1, p.axis, &Axis::z_size, pool, &z) &&
          KernelGradient<S, A>(lanes, depthwise, x.strides, z.strides, x.data, z.data, out, pool.threads()).run(pool);
 }
 

@@ -100,9 +100,9 @@ template <class T> inline Vector<T> load(const T *from) {
 template <class T> inline void store(Vector<T> value, T *to) {
   *reinterpret_cast<typename VectorOf<T>::Unaligned *>(to) = value;
 }
+typedef uint16_t Bits __attribute__((vector_size(kVectorBytes / 2)));
+typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
 inline Vector<float> load(const Bfloat16 *from) {
-  typedef uint16_t Bits __attribute__((vector_size(kVectorBytes / 2)));
-  typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
   Bits bits;
   std::memcpy(&bits, from, sizeof bits);
   return reinterpret_cast<Vector<float>>(__builtin_convertvector(bits, Wide) << 16);
@@ -123,8 +123,6 @@ inline Vector<float> load(const Float16 *from) {
 }
 
 inline void store(Vector<float> value, Bfloat16 *to) {
-  typedef uint16_t Bits __attribute__((vector_size(kVectorBytes / 2)));
-  typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
   const Wide bits = reinterpret_cast<Wide>(value), rounded = bits + 0x7fff + ((bits >> 16) & 1);
   const Bits narrow = __builtin_convertvector((value != value ? bits | 0x400000 : rounded) >> 16, Bits);
   std::memcpy(to, &narrow, sizeof narrow);

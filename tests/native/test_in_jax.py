@@ -15,7 +15,9 @@ from jconvt import _native
 from jconvt._methods import native
 
 X, W = np.ones((2, 16, 16, 64), np.float32), np.ones((3, 3, 64, 64), np.float32)  # "auto" takes the kernels
-needs_library = pytest.mark.skipif(_native.loaded_library() is None, reason=f"no compiled kernels: {_native.reason()}")
+needs_library = pytest.mark.skipif(
+    _native.loaded_library() is None, reason=f"no compiled kernels: {_native.native_status().reason}"
+)
 SPEC = jconvt.Spec.from_tensorflow(X.shape, W.shape, strides=2)
 upsample = functools.partial(jconvt.conv2d_transpose, strides=2, method="native")
 

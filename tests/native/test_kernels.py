@@ -20,7 +20,9 @@ from jconvt._geometry.layout import Layout
 from jconvt._geometry.maps import Map
 from jconvt._methods import native, reference
 
-pytestmark = pytest.mark.skipif(_native.loaded_library() is None, reason=f"no compiled kernels: {_native.reason()}")
+pytestmark = pytest.mark.skipif(
+    _native.loaded_library() is None, reason=f"no compiled kernels: {_native.native_status().reason}"
+)
 
 DEFINITION = {
     Map.TRANSPOSE: reference.transpose,
