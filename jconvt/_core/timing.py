@@ -10,7 +10,7 @@ _SLOW_FACTOR = 3
 """Calls that take this many times as long as the fastest one leave after ``_MIN_ROUNDS``."""
 _MIN_ROUNDS = 2
 _SETTLING = 0.02
-"""For these seconds a call is repeated before it is timed: the threads of the library before it spin for 10 ms or so."""
+"""For these seconds a call is repeated before it is timed: threads of the library before it spin for 10 ms or so."""
 
 
 def seconds(call: Callable[[], Any]) -> float:
