@@ -87,7 +87,7 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | ArgumentTy
             "method 'native' needs the compiled CPU kernels, which are not in use",
             got=status.reason,
             legal="the other methods",
-            fix=f"leave method out for 'auto', or {status.fix}",
+            fix=f"leave method out for 'auto'; for the kernels: {status.fix}",
         )
     return None
 

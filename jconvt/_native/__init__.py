@@ -23,7 +23,7 @@ import jax
 from .._geometry.maps import Map
 from ..errors import ArgumentError
 
-ABI = 1
+ABI = 2
 """The version of the interface between Python and the library, which ``jconvt_abi`` in ``ffi.cc`` returns, too."""
 
 _HANDLERS = {
@@ -113,9 +113,9 @@ def _load() -> tuple[ctypes.CDLL | None, NativeStatus, bool]:
         return None, NativeStatus(None, "JCONVT_NATIVE is 0", "unset JCONVT_NATIVE"), False
     path = _path()
     if path is None:
-        compiler = _COMPILERS.get(sys.platform, "a C++20 compiler")
-        fix = f"{compiler}, and in a checkout: {_INSTALL}"
-        return None, NativeStatus(None, "jconvt was installed without a C++ compiler", fix), False
+        reason = "jconvt was installed without them: there was no C++ compiler, or they did not compile"
+        compiler = _COMPILERS.get(sys.platform, "install a C++20 compiler")
+        return None, NativeStatus(None, reason, f"{compiler}; then, in a checkout: {_INSTALL} (-v shows errors)"), False
     try:
         library, instruction_set = _open(path)
     except (AttributeError, OSError, RuntimeError) as error:
@@ -149,12 +149,14 @@ def _open(path: pathlib.Path) -> tuple[ctypes.CDLL, str]:
     library = ctypes.CDLL(str(path))
     if (abi := library.jconvt_abi()) != ABI:
         raise OSError(f"the file is of another version of jconvt (interface {abi}, expected {ABI})")
-    library.jconvt_instruction_set.restype = ctypes.c_char_p
-    instruction_set = library.jconvt_instruction_set()
+    library.jconvt_select.restype = ctypes.c_char_p
+    library.jconvt_select.argtypes = (ctypes.c_char_p,)
+    wanted = os.environ.get("JCONVT_NATIVE_ISA")
+    instruction_set = library.jconvt_select(None if wanted is None else wanted.encode())
     if instruction_set is None:
         raise ArgumentError(
             "an environment variable selects an instruction set that the kernels or this CPU lack",
-            got=f"JCONVT_NATIVE_ISA={os.environ.get('JCONVT_NATIVE_ISA')}",
+            got=f"JCONVT_NATIVE_ISA={wanted}",
             legal="avx512_bf16, avx512, avx2 or baseline, if the CPU has it",
             fix="unset it for the best that the CPU has",
         )

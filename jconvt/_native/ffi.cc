@@ -2,8 +2,8 @@
 #include "xla/ffi/api/ffi.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
-#include <cstdlib>
 #include <iterator>
 #include <memory>
 #include <new>
@@ -49,21 +49,15 @@ const Level kLevels[] = {
     {"baseline", baseline::compute, [] { return true; }},
 };
 
-// The best level of this CPU, or the one that the environment asks for; nullptr if there is no such level here.
-const Level *find_level() {
-  const char *variable = std::getenv("JCONVT_NATIVE_ISA");
-  const std::string_view wanted = variable == nullptr ? "" : variable;
-  for (const Level &level : kLevels) {
-    const bool is_wanted = wanted.empty() || wanted == level.name;
-    if (is_wanted && level.is_supported()) return &level;
-  }
+// The level of this name, or the best of this CPU; nullptr if there is no such level here.
+const Level *find_level(const char *wanted) {
+  for (const Level &level : kLevels)
+    if ((wanted == nullptr || level.name == std::string_view(wanted)) && level.is_supported()) return &level;
   return nullptr;
 }
 
-const Level *level() {
-  static const Level *const found = find_level();
-  return found;
-}
+// The level in use. Python sets it once, before it registers the handlers.
+std::atomic<const Level *> level_in_use{nullptr};
 
 // The threads that XLA hands over, and memory that lives until the handler returns.
 class XlaPool final : public Pool {
@@ -185,13 +179,13 @@ ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi:
     return ffi::Error::InvalidArgument("jconvt: the operands and the result do not have one floating-point dtype");
   const std::optional<Problem> problem = problem_of(x, w, z, stride, dilation, lo, groups, channels_first);
   if (!problem) return ffi::Error::InvalidArgument("jconvt: the shapes of the operands do not fit the geometry");
-  if (level() == nullptr) return ffi::Error(ffi::ErrorCode::kUnimplemented, "jconvt: no instruction set to use");
+  const Level *const level = level_in_use;
+  if (level == nullptr) return ffi::Error(ffi::ErrorCode::kUnimplemented, "jconvt: no instruction set to use");
 
   XlaPool threads(pool, work_of(*problem, a.size_bytes() + b.size_bytes() + out->size_bytes()));
   bool computed = false;
   try {
-    computed =
-        level()->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), threads);
+    computed = level->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), threads);
   } catch (const std::bad_alloc &) {
     computed = false;
   }
@@ -225,10 +219,12 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(jconvt_transpose, jconvt::handle<jconvt::Map::kTra
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jconvt_forward, jconvt::handle<jconvt::Map::kForward>, jconvt::binding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jconvt_kernel_gradient, jconvt::handle<jconvt::Map::kKernelGradient>, jconvt::binding());
 
-// The instruction set that the kernels use, or nullptr: the environment asks for one that is unknown or not here.
-JCONVT_EXPORT const char *jconvt_instruction_set() {
-  return jconvt::level() == nullptr ? nullptr : jconvt::level()->name;
+// Selects the instruction set of this name, or with nullptr the best, and returns its name; nullptr if it is not here.
+JCONVT_EXPORT const char *jconvt_select(const char *instruction_set) {
+  const jconvt::Level *const found = jconvt::find_level(instruction_set);
+  jconvt::level_in_use = found;
+  return found == nullptr ? nullptr : found->name;
 }
 
 // The version of this interface, which the Python that loads it compares.
-JCONVT_EXPORT int jconvt_abi() { return 1; }
+JCONVT_EXPORT int jconvt_abi() { return 2; }

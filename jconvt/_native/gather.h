@@ -58,11 +58,15 @@ template <class S, class A> class DenseGather {
   using T = Sum<S>;
   static constexpr int64_t kPanelBytes = 640 << 10;  // of packed taps: they stay in the second cache while rows pass
   static constexpr int64_t kRowsAtOnce = 64;         // of sums that are not written as they are
+  static constexpr int64_t kNumbersOfTask = 1 << 16;
 
  public:
   DenseGather(const Gather<S, A> &gather, int threads)
       : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
-    for (int i = 0; i < 3; ++i) phases_[i] = phases_of(g_.axis[i], g_.transposed);
+    for (int i = 0; i < 3; ++i) {
+      phases_[i] = phases_of(g_.axis[i], g_.transposed);
+      has_gaps_ |= std::erase_if(phases_[i], [](const Phase &phase) { return phase.taps.empty(); }) > 0;
+    }
     tiles_ = tiles_of<T>(g_.width);
     const int64_t widest = round_up(tiles_[0].size(), kLanes<T>);
     piece_ = smaller(g_.depth(), larger<int64_t>(1, kPanelBytes / (widest * kSize<A>)));
@@ -77,6 +81,8 @@ template <class S, class A> class DenseGather {
   bool run(Pool &pool) {
     scratch_ = static_cast<char *>(pool.scratch(thread_bytes_ * pool.threads()));
     if (!scratch_) return false;
+    if (has_gaps_)
+      run_tasks<&DenseGather::clear>(pool, ceil_div(g_.batch * g_.out_strides.batch, kNumbersOfTask), this);
     run_tasks<&DenseGather::task>(pool, tasks(), this);
     return true;
   }
@@ -92,15 +98,22 @@ template <class S, class A> class DenseGather {
 
   // Splits the images, or else an axis, so that each thread has several tasks; a task packs its taps, so not too many.
   void choose_parts(int threads) {
+    if (phases() == 0) return;
     const int64_t counts[4] = {g_.batch, phases_[0][0].count, phases_[1][0].count, phases_[2][0].count};
     split_ = 1;
     for (const int i : {2, 0, 3})
       if (counts[i] > counts[split_]) split_ = i;
-    constexpr int64_t kTasksOfThread = 4, kPixelsOfTask = 128, kNumbersOfTask = 1 << 16;
+    constexpr int64_t kTasksOfThread = 4, kPixelsOfTask = 128;
     const int64_t pixels = counts[0] * counts[1] * counts[2] * counts[3];
     const int64_t wanted = ceil_div(kTasksOfThread * threads, phases() * g_.groups * count(tiles_));
     parts_ = threads == 1 ? 1 : larger<int64_t>(1, smaller(smaller(wanted, counts[split_]), pixels / kPixelsOfTask));
     if (g_.depthwise) parts_ = smaller(counts[split_], ceil_div(pixels * g_.width, kNumbersOfTask));
+  }
+
+  // Outputs without taps are 0, and their phases have no tasks.
+  void clear(int64_t task, int) const {
+    const int64_t begin = task * kNumbersOfTask, end = g_.batch * g_.out_strides.batch;
+    std::memset(g_.out + begin, 0, smaller(kNumbersOfTask, end - begin) * sizeof(S));
   }
 
   struct Slot {  // a piece of a tap's matrix
@@ -233,9 +246,10 @@ template <class S, class A> class DenseGather {
 
   const Gather<S, A> g_;
   const bool direct_;
+  bool has_gaps_ = false;
   std::vector<Phase> phases_[3];
   std::vector<Range> tiles_;  // of output channels
-  int64_t piece_, slots_at_once_, thread_bytes_, parts_;
+  int64_t piece_, slots_at_once_, thread_bytes_, parts_ = 1;
   int split_;
   char *scratch_ = nullptr;
 };

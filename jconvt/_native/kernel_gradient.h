@@ -192,7 +192,7 @@ template <class S, class A> class KernelGradient {
       }
   }
 
-  // The numbers of the rows of a product for some pixels: as they lie, or a copy at `to`, which then moves on.
+  // The numbers of the rows of a product for some pixels: in place, or a copy at `to`, which then moves on.
   const A *pack_rows(const N *from, int64_t from_pixel, int64_t pixels, int64_t rows, A *&to) const {
     if constexpr (kNumbers<A> == 1)
       if (!packed_) return from;

@@ -1,6 +1,6 @@
 // T and F of few output channels: the taps of a row of the kernel and the output channels share the lanes of a vector.
 //
-// Each input pixel of a row gives the sums of a whole row of taps, which are then added where the stamp lies. F with
+// Each input pixel of a row gives the sums of a whole row of taps, which are then added where the stamp is. F with
 // stride 1 along the last axis is a T with the taps in reverse.
 #pragma once
 #include "gather.h"
@@ -97,8 +97,7 @@ template <class S, class A> class StampGather {
       for (const Tap &tap0 : phase0.taps)
         for (const Tap &tap1 : phase1.taps) {
           const int64_t q0 = at0 / phase0.step, q1 = at1 / phase1.step;
-          if (q0 < tap0.outputs.begin || q0 >= tap0.outputs.end || q1 < tap1.outputs.begin || q1 >= tap1.outputs.end)
-            continue;
+          if (!tap0.outputs.contains(q0) || !tap1.outputs.contains(q1)) continue;
           segments.push_back({in + (tap0.first + phase0.step_in * q0) * g_.in_strides.axis[0] +
                                   (tap1.first + phase1.step_in * q1) * g_.in_strides.axis[1],
                               panels_ + (group * taps01 + tap0.tap * g_.axis[1].kernel + tap1.tap) * matrix_ + before,

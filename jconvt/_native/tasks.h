@@ -46,7 +46,7 @@ class Tasks {
 };
 
 // Runs all tasks on this thread, which is thread 0, and on up to threads - 1 others. `schedule` gets a function for
-// each of those, to be called at any time, or never. Returns whether all tasks have succeeded: one that throws has not.
+// each of those, to be called at any time, or never. Returns whether all tasks have succeeded. One that throws fails.
 template <class Schedule>
 bool run_tasks(int64_t count, void (*run)(void *context, int64_t task, int thread), void *context, int threads,
                const Schedule &schedule) {

@@ -132,7 +132,7 @@ class Trial {
         offset_(random.chance(0.3)),
         // NaN shows what was read, a number shows what was not written where NaN is a right answer.
         fill_(d.data == Data::kSpecial || random.chance(0.5) ? 0x5A : 0xFF),
-        refused_(random.chance(0.05) ? static_cast<int>(random.between(0, 2)) : -1),
+        failed_(random.chance(0.05) ? static_cast<int>(random.between(0, 2)) : -1),
         threads_(static_cast<int>(random.between(2, std::max(2, 2 * options.threads)))),
         seed_(random.bits()),
         want_(sizes_[2]) {
@@ -154,9 +154,9 @@ class Trial {
   std::string fault(const Level &level, Histogram &histogram) {
     Buffer first(sizes_[2], d_.dtype, offset_);
     {
-      TestPool pool(Order::kInline, 1, seed_, refused_);
+      TestPool pool(Order::kInline, 1, seed_, failed_);
       std::string text = compute(level, pool, first);
-      if (!text.empty() || pool.refused) return text;
+      if (!text.empty() || pool.was_empty) return text;
       text = compare(first);
       if (!text.empty()) return "one thread: " + text;
       if (multiplications(d_.problem) >= 1'000'000)
@@ -182,7 +182,8 @@ class Trial {
     std::memset(out.data(), fill_, out.bytes());
     const bool done = level.compute(d_.map, d_.dtype, d_.problem, a_.data(), b_.data(), out.data(), pool);
     if (!pool.fault().empty()) return pool.fault();
-    if (done == pool.refused) return done ? "compute() returns true without scratch memory" : "compute() returns false";
+    if (done == pool.was_empty)
+      return done ? "compute() returns true without scratch memory" : "compute() returns false";
     const bool same = std::memcmp(a_.data(), operands_.data(), a_.bytes()) == 0 &&
                       std::memcmp(b_.data(), operands_.data() + a_.bytes(), b_.bytes()) == 0;
     return same ? "" : "an operand has changed";
@@ -222,7 +223,7 @@ class Trial {
   const int64_t sizes_[3];  // of the operands and the output
   Buffer a_, b_;
   const bool offset_;
-  const int fill_, refused_, threads_;
+  const int fill_, failed_, threads_;
   const uint64_t seed_;
   Doubles want_, magnitudes_;
   std::vector<std::byte> operands_;

@@ -19,8 +19,8 @@ enum class Order { kInline, kThreads, kRandom };
 class TestPool final : public jconvt::Pool {
  public:
   // The scratch call of that number, from 0, gets no memory; -1: each gets some.
-  TestPool(Order order, int threads, uint64_t seed, int refused)
-      : order_(order), threads_(order == Order::kInline ? 1 : threads), random_(seed), refused_(refused) {}
+  TestPool(Order order, int threads, uint64_t seed, int failing)
+      : order_(order), threads_(order == Order::kInline ? 1 : threads), random_(seed), failed_(failing) {}
 
   int threads() const override { return threads_; }
 
@@ -48,8 +48,8 @@ class TestPool final : public jconvt::Pool {
 
   void *scratch(size_t bytes) override {
     if (running_) fault_ = "a task calls scratch()";
-    if (static_cast<int>(blocks_.size()) == refused_) {
-      refused = true;
+    if (static_cast<int>(blocks_.size()) == failed_) {
+      was_empty = true;
       return nullptr;
     }
     blocks_.emplace_back(static_cast<std::byte *>(::operator new(bytes, std::align_val_t{64})));
@@ -59,7 +59,7 @@ class TestPool final : public jconvt::Pool {
   }
 
   std::string fault() const { return fault_; }
-  bool refused = false;
+  bool was_empty = false;
   size_t scratch_bytes = 0;
 
  private:
@@ -69,7 +69,7 @@ class TestPool final : public jconvt::Pool {
   Order order_;
   int threads_;
   Random random_;
-  int refused_;
+  int failed_;
   std::atomic<bool> running_ = false;
   std::string fault_;
   std::vector<std::unique_ptr<std::byte, Free>> blocks_;

@@ -101,7 +101,7 @@ def test_status__without_the_library_says_how_to_get_it_and_does_not_warn(new_pr
         warnings.simplefilter("error")
         status = jconvt.native_status()
     assert (_native.loaded_library(), status.instruction_set) == (None, None)
-    assert "without a C++ compiler" in status.reason
+    assert "there was no C++ compiler" in status.reason
     assert "pip install --force-reinstall --no-deps ." in status.fix
 
 
@@ -140,16 +140,23 @@ def test_status__takes_the_instruction_set_of_the_environment():
     assert "legal: avx512_bf16, avx512, avx2 or baseline" in shown
 
 
+@needs_library
+def test_status__reads_the_instruction_set_again_after_an_error():
+    shown = run(SHOW + "\nimport os; os.environ['JCONVT_NATIVE_ISA'] = 'baseline'\n" + SHOW, JCONVT_NATIVE_ISA="avx9")
+    assert "JCONVT_NATIVE_ISA=avx9" in shown
+    assert shown.endswith("instruction set baseline")
+
+
 ABI = f"int jconvt_abi() {{ return {_native.ABI}; }}"
-INSTRUCTION_SET = 'const char *jconvt_instruction_set() { return "baseline"; }'
+SELECT = 'const char *jconvt_select(const char *) { return "baseline"; }'
 HANDLERS = "".join(f"void *{handler}(void *) {{ return 0; }}" for handler in _native._HANDLERS.values())
 BROKEN = {
     "int other;": "jconvt_abi",
     "int jconvt_abi() { return 1000; }": r"another version of jconvt \(interface 1000, expected \d+\)",
-    ABI: "jconvt_instruction_set",
-    ABI + INSTRUCTION_SET: "jconvt_transpose",
+    ABI: "jconvt_select",
+    ABI + SELECT: "jconvt_transpose",
     # A handler without the metadata of XLA's FFI, as one of another version of it.
-    ABI + INSTRUCTION_SET + HANDLERS: "API version",
+    ABI + SELECT + HANDLERS: "API version",
 }
 
 
