@@ -89,7 +89,7 @@ def test_programs__contain_the_kernels_where_they_run_only():
 
 
 @needs_library
-def test_kernels__compute_without_temporaries():
+def test_kernels__need_no_temporaries_of_xla():
     choice = jconvt.choose(jconvt.Spec.from_tensorflow((64, 32, 32, 64), (5, 5, 64, 64), strides=2), (64, 32, 32, 64),
                            (5, 5, 64, 64), platform="cpu")  # fmt: skip
     assert choice.method == "native"
