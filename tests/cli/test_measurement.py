@@ -154,6 +154,7 @@ def test_measure__bfloat16_operands_are_right_in_bfloat16():
 def test_measure__slow_candidate_is_called_once_or_twice(monkeypatch):
     monkeypatch.setattr(measurement, "SLOW_SECONDS", 0.05)
     monkeypatch.setattr(measurement, "ONE_CALL_SECONDS", 0.3)
+    monkeypatch.setattr(timing, "_SETTLING", 0.0)  # one untimed call in each round
     problem = Problem(TINY, "forward", "float32")
     calls = dict.fromkeys(("fast", "loads", "slow", "endless"), 0)
 
