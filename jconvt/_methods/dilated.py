@@ -23,7 +23,7 @@ from ._rates import (
     gpu_convolution_seconds,
     is_plain,
 )
-from ._xla_workarounds import avoid_batch_like_axes
+from ._xla_workarounds import avoid_batch_groups, avoid_batch_like_axes
 
 
 @avoid_batch_like_axes
@@ -47,6 +47,7 @@ def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype
     )
 
 
+@avoid_batch_groups
 def kernel_gradient(x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     """The same convolution, transposed in its kernel by JAX."""
     return kernel_gradient_by_transposition(transposed_convolution, x, z, spec, layout, dtype, precision)

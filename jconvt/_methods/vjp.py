@@ -25,7 +25,7 @@ from ._rates import (
     cpu_strided_kernel_gradient_flops,
     gpu_convolution_seconds,
 )
-from ._xla_workarounds import avoid_batch_like_axes
+from ._xla_workarounds import avoid_batch_groups, avoid_batch_like_axes
 
 
 @avoid_batch_like_axes
@@ -69,6 +69,7 @@ def forward_convolution(
     return x.astype(dtype)
 
 
+@avoid_batch_groups
 def kernel_gradient(
     x: Array,
     z: Array,
