@@ -14,7 +14,8 @@ handles empty arrays. Laws that every method satisfies:
 - its result equals that of ``reference``, up to the rounding of its sums;
 - it is linear in each operand;
 - it accepts symbolic sizes, under ``jax.export``;
-- an input pixel that is NaN or infinite reaches the outputs under its stamp and no others.
+- an input pixel that is NaN or infinite reaches the outputs under its stamp and, on CPU, no others: a convolution of
+  cuDNN multiplies zeros between and beside the pixels, and may spread it further.
 """
 
 import dataclasses

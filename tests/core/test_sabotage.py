@@ -6,6 +6,7 @@ under a name of its own: no program that was compiled for another method is reus
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -88,6 +89,7 @@ def test_laws__reject_broken_arithmetic(broken, law):
 def test_stored_results__reject_broken_arithmetic(broken, mutation):
     stored = [golden for golden in goldens.load() if golden.function != "conv1d_transpose"]
     if mutation is zeroed_group:  # or it would zero the only group
+    stored = [golden for golden in stored if broken in laws.traced(dtype=golden.dtype)]
         stored = [golden for golden in stored if golden.output.shape[-1] != golden.filters.shape[-2]]
     failed = 0
     for golden, y in zip(stored, laws.stored_results(stored, broken), strict=True):
@@ -99,7 +101,9 @@ def test_stored_results__reject_broken_arithmetic(broken, mutation):
 
 
 @pytest.mark.parametrize("mutation", [shifted_output, nan_everywhere])
-def test_laws__reject_a_nan_outside_its_stamp(broken):
+def test_laws__reject_a_nan_outside_its_stamp(broken, mutation):
+    if mutation is nan_everywhere and jax.default_backend() != "cpu":
+        pytest.skip("accelerators may spread a NaN")
     with pytest.raises(AssertionError):
         laws.nan_reaches_its_stamp_only(CALL, broken)
 

@@ -130,7 +130,10 @@ def gradients_are_the_definition(call: Call, method: str) -> None:
 
 
 def nan_reaches_its_stamp_only(call: Call, method: str, pixel: int = 0) -> None:
-    """An input pixel that is NaN makes the outputs under its stamp NaN, and no others."""
+    """An input pixel that is NaN makes the outputs under its stamp NaN, and no others.
+
+    Accelerators may make others NaN, too: cuDNN's convolutions multiply the zeros of a padding or a dilation.
+    """
     x, w = call.operands()
     last = np.array(channels_last(x, call))
     pixels = last.reshape(-1, last.shape[-1])
@@ -142,7 +145,8 @@ def nan_reaches_its_stamp_only(call: Call, method: str, pixel: int = 0) -> None:
     mark = np.zeros_like(last)
     mark.reshape(pixels.shape)[pixel % len(pixels)] = 1
     stamp = reference.transpose(mark, np.ones_like(w), spec_of(call)) != 0
-    np.testing.assert_array_equal(np.isnan(channels_last(y, call)), stamp)
+    found = np.isnan(channels_last(y, call))
+    np.testing.assert_array_equal(found if jax.default_backend() == "cpu" else found & stamp, stamp)
 
 
 ARITHMETIC = (equals_definition, is_adjoint, gradients_are_the_definition)
