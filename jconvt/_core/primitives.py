@@ -29,8 +29,7 @@ from .._geometry.layout import Layout
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from .._jax_compat import auto_sharded_devices, is_for_export, jit_is_disabled, match_vma
-from .._methods import METHODS, Method, ProblemShape, spmd_implementation
-from ..errors import ArgumentError
+from .._methods import METHODS, ProblemShape, spmd_implementation
 from . import plain
 from .halo import GlobalMap, explicit_axes, output_sharding, shard_mapped
 from .selection import select, tuning_epoch
@@ -199,25 +198,16 @@ def _compute(
         return jnp.zeros(shape, dtype)
     if devices != 1:
         whole_batches = bool(devices) and isinstance(a.shape[0], int) and a.shape[0] % devices == 0
-        compute = spmd_implementation(map, spec, platform, one_axis, whole_batches)
+        compute = spmd_implementation(map, spec, a.dtype, platform, one_axis, whole_batches)
         return compute(a, b, spec, layout, dtype, precision)
     problem = _problem(map, a, b, spec, layout)
-    if method != "auto" and not METHODS[method].lowers_for(platform, for_export):
+    if method != "auto" and (error := METHODS[method].unsupported_on(platform, problem.dtype, for_export)):
         if not for_export:
-            raise _other_platform(METHODS[method], platform)
+            raise error
         method = "auto"
     if method == "auto":
         method = select(map, problem, platform, for_export).method
     return METHODS[method].implementation(map)(a, b, spec, layout, dtype, precision)
-
-
-def _other_platform(method: Method, platform: str | None) -> ArgumentError:
-    return ArgumentError(
-        f"method {method.name!r} does not run on this platform",
-        got=f"a program that is lowered for {platform or 'a platform unknown to jconvt'}",
-        legal=", ".join(method.platforms or ()),
-        fix="leave method out for 'auto', which selects a method for each platform",
-    )
 
 
 def _lower(map: Map, platform: str | None, context: Any, *operands: Any, **parameters: Any) -> Any:

@@ -144,6 +144,13 @@ def tuning_epoch() -> int:
 def select(map: Map, problem: ProblemShape, platform: str | None, for_export: bool = False) -> Decision:
     """Select the supported method with the lowest measured, or else predicted, cost."""
     methods = _supported(map, problem, platform, for_export)
+    if not methods:  # too many taps for products, and no convolutions of integers
+        raise ArgumentTypeError(
+            f"no method computes integers with so large a kernel on {platform}",
+            got=f"dtype {problem.dtype}, kernel {[axis.kernel for axis in problem.spec.axes]}",
+            legal="a floating-point or complex dtype",
+            fix="convert the operands",
+        )
     measured = _MEASURED.get((map, problem, platform))
     costs = measured or predict(map, methods, problem, platform)
     costs = {method: cost for method, cost in costs.items() if method in methods}
@@ -165,7 +172,7 @@ def _supported(map: Map, problem: ProblemShape, platform: str | None, for_export
         name
         for name, method in METHODS.items()
         if map in method.how
-        and method.lowers_for(platform, for_export)
+        and method.unsupported_on(platform, problem.dtype, for_export) is None
         and method.unsupported(map, problem.spec, problem.dtype) is None
     ]
 
@@ -231,7 +238,7 @@ def methods_in_use() -> list[str]:
     return [
         name
         for name, method in METHODS.items()
-        if method.lowers_for(platform, False) and method.unsupported(Map.TRANSPOSE, spec, dtype) is None
+        if method.unsupported_on(platform, dtype) is None and method.unsupported(Map.TRANSPOSE, spec, dtype) is None
     ]
 
 

@@ -1,5 +1,7 @@
 """The methods: one file for each way to compute the three maps. Files with a leading underscore are shared helpers."""
 
+from typing import Any
+
 from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from . import _spmd_conv, _spmd_matmul, dilated, gemm, native, polyphase, reference, vjp
@@ -21,7 +23,9 @@ METHODS: dict[str, Method] = {
 """Every method by its name. To add one, add its file and a line here."""
 
 
-def spmd_implementation(map: Map, spec: Spec, platform: str | None, one_axis: bool, whole_batches: bool) -> Compute:
+def spmd_implementation(
+    map: Map, spec: Spec, dtype: Any, platform: str | None, one_axis: bool, whole_batches: bool
+) -> Compute:
     """The function that computes ``map`` in a program that XLA shards, whatever the method.
 
     XLA shards the products of ``_spmd_matmul`` correctly, and gathers no images. TPU and GPU compute convolutions
@@ -32,7 +36,8 @@ def spmd_implementation(map: Map, spec: Spec, platform: str | None, one_axis: bo
     name = map.value
     if polyphase.METHOD.unsupported(map, spec, None) is not None:
         return getattr(_spmd_conv, name)
-    if platform == "cpu" or spec.groups > 1:  # XLA gathers the groups of a convolution
+    products_only = platform == "cpu" or dilated.METHOD.unsupported_on(platform, dtype) is not None
+    if products_only or spec.groups > 1:  # XLA gathers the groups of a convolution
         return getattr(_spmd_matmul, name)
     if one_axis:
         return (dilated if map is Map.TRANSPOSE else vjp).METHOD.implementation(map)

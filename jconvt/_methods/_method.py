@@ -108,6 +108,7 @@ class Method:
       cost: for each platform, the predicted seconds of a map. Platforms without an entry use that of "tpu".
       platforms: the platforms that the method's compiled code runs on. ``None``: the method emits JAX's own
         operations, which run on every platform, and which ``jax.export`` can save.
+      float_only: the platforms on which the method computes no integers: their libraries cannot convolve these.
       unsupported: returns the error for a map, geometry and dtype that the method does not support, or ``None``.
       temporary_bytes: the bytes between operands and result of a map, as far as they grow with the batch. Fitted costs
         use them.
@@ -122,6 +123,7 @@ class Method:
     how: Mapping[Map, str] = dataclasses.field(default_factory=dict)
     cost: Mapping[str, Callable[[Map, ProblemShape], float]] = dataclasses.field(default_factory=dict)
     platforms: Sequence[str] | None = None
+    float_only: Sequence[str] = ()
     unsupported: Callable[[Map, Spec, Any], ArgumentError | ArgumentTypeError | None] = _supports_everything
     temporary_bytes: Callable[[Map, ProblemShape], int] = _no_temporaries
     traceable: bool = True
@@ -131,9 +133,29 @@ class Method:
             if self.how and platform not in self.cost:
                 raise ValueError(f"method {self.name!r} has reasons in how, but no cost for {platform!r}")
 
-    def lowers_for(self, platform: str | None, for_export: bool) -> bool:
-        """Whether the method can be part of a program for ``platform``, perhaps one that ``jax.export`` saves."""
-        return self.platforms is None or (platform in self.platforms and not for_export)
+    def unsupported_on(
+        self, platform: str | None, dtype: Any, for_export: bool = False
+    ) -> ArgumentError | ArgumentTypeError | None:
+        """The error if the method cannot be part of a program for ``platform``, perhaps one that ``jax.export`` saves.
+
+        ``dtype`` is that of the operands.
+        """
+        fix = "leave method out for 'auto', which selects a method for each platform"
+        if self.platforms is not None and (platform not in self.platforms or for_export):
+            return ArgumentError(
+                f"method {self.name!r} does not run on this platform",
+                got=f"a program that is lowered for {platform or 'a platform unknown to jconvt'}",
+                legal=", ".join(self.platforms),
+                fix=fix,
+            )
+        if platform in self.float_only and not jnp.issubdtype(dtype, jnp.inexact):
+            return ArgumentTypeError(
+                f"method {self.name!r} is a convolution, and this platform has no convolutions of integers",
+                got=f"dtype {jnp.dtype(dtype)}, in a program that is lowered for {platform}",
+                legal="a floating-point or complex dtype",
+                fix=f"{fix}, or convert the operands",
+            )
+        return None
 
     def implementation(self, map: Map) -> Compute:
         """The function that computes ``map``."""

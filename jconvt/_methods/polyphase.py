@@ -114,6 +114,7 @@ METHOD = Method(
     summary="one dense convolution for each output phase, with the taps that reach it: no zero is multiplied",
     transpose=transposed_convolution,
     forward=gemm.forward_convolution,
+    float_only=("cuda", "rocm"),
     kernel_gradient=gemm.kernel_gradient,
     how={Map.TRANSPOSE: "one dense convolution for each phase"},
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},

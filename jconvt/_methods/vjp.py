@@ -127,5 +127,6 @@ METHOD = Method(
         Map.KERNEL_GRADIENT: "one convolution with the output as the window",
     },
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
+    float_only=("cuda", "rocm"),
     unsupported=_unsupported,
 )

@@ -168,6 +168,37 @@ def test_groups__have_batch_groups_in_two_axes():
     assert 2 in batch_groups(text)
 
 
+INTEGERS = shaped(X, W, dtype=jnp.int32)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm"])
+@pytest.mark.parametrize("method", ["dilated", "polyphase"])
+def test_integers__no_method_with_convolutions_is_lowered(method, platform):
+    traced = jax.jit(call(method)).trace(*INTEGERS)
+    message = f"'{method}' is a convolution.*no convolutions of integers\n.*int32.*for {platform}\n.*\n.*'auto'"
+    with pytest.raises(jconvt.ArgumentTypeError, match=message):
+        traced.lower(lowering_platforms=(platform,))
+    assert "stablehlo.convolution" in traced.lower(lowering_platforms=("cpu",)).as_text()
+
+
+@pytest.mark.parametrize("method", ["gemm", "auto"])
+def test_integers__are_products(method):
+    text = jax.jit(call(method)).trace(*INTEGERS).lower(lowering_platforms=("cuda",)).as_text()
+    assert products(text) == 1
+    assert "stablehlo.convolution" not in text
+
+
+@pytest.mark.parametrize("method", ["dilated", "auto"])
+def test_integers__are_products_in_exported_programs(method):
+    assert form(call(method), *INTEGERS) == ([], 1)
+
+
+def test_integers__of_too_many_taps_raise():
+    x, w = shaped((1, 4, 4, 1), (17, 17, 1, 1), dtype=jnp.int32)
+    with pytest.raises(jconvt.ArgumentTypeError, match=r"so large a kernel on cuda\n.*kernel \[17, 17\]"):
+        jax.jit(call("auto", PLAIN)).trace(x, w).lower(lowering_platforms=("cuda",))
+
+
 @pytest.mark.parametrize("map", Map)
 @pytest.mark.parametrize("workload", workloads.load().values(), ids=lambda workload: workload.name)
 def test_auto__is_the_method_of_choose(workload, map):

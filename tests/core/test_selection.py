@@ -74,10 +74,9 @@ def test_choose__excludes_derived_gradients_of_integers():
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm"])
-def test_choose__predicts_one_time_for_all_integer_convolutions_on_gpu(platform):
+def test_choose__excludes_convolutions_of_integers_on_gpu(platform):
     for decision in decisions(jconvt.choose(SPEC, *SHAPES, dtype="int8", platform=platform)):
-        assert decision.method == "gemm"
-        assert len({cost for method, cost in decision.costs.items() if method != "gemm"}) <= 1
+        assert decision.costs.keys() == {"gemm"}
 
 
 def test_lowering__selects_a_method_for_each_platform():

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 import jconvt
 from jconvt._geometry.layout import Layout
 from jconvt._geometry.maps import Map
-from jconvt._methods import spmd_implementation
+from jconvt._methods import _spmd_matmul, spmd_implementation
 from tests.support.collectives import collectives
 from tests.support.meshes import DEVICES, KINDS, METHODS, SHARDINGS, definition, integers, lowered, maps, mesh_of, put
 
@@ -157,7 +157,8 @@ def test_spmd_implementation__any_sharding_over_two_automatic_axes(platform, spe
     spec = jconvt.Spec.from_tensorflow(x.shape, w.shape, strides=stride)
     z = integers(8, *spec.output_sizes((8, 8)), 8)
     specs = [possible(mesh, a, each) for a, each in zip((x, w, z), (*specs, specs[0]), strict=True)]
-    computes = [spmd_implementation(map, spec, platform, one_axis=False, whole_batches=True) for map in Map]
+    options = {"one_axis": False, "whole_batches": True}
+    computes = [spmd_implementation(map, spec, x.dtype, platform, **options) for map in Map]
 
     @jax.jit
     def all_maps(x, w, z):
@@ -166,6 +167,14 @@ def test_spmd_implementation__any_sharding_over_two_automatic_axes(platform, spe
 
     found = all_maps(*put(mesh, (x, w, z), specs))
     jax.tree.map(np.testing.assert_array_equal, found, definition(x, w, z, spec))
+
+
+@pytest.mark.parametrize(("dtype", "products"), [("int32", True), ("float32", False)])
+def test_spmd_implementation__has_no_convolutions_of_integers_on_gpu(dtype, products):
+    spec = jconvt.Spec.from_tensorflow((8, 8, 8, 8), (3, 3, 8, 8), strides=2)
+    for map in Map:
+        found = spmd_implementation(map, spec, np.dtype(dtype), "cuda", one_axis=True, whole_batches=True)
+        assert (found is getattr(_spmd_matmul, map.value)) == products
 
 
 def possible(mesh, a, spec):

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 import jconvt
+from jconvt._core.selection import default_platform
 from jconvt._geometry.maps import Map
 from jconvt._methods import METHODS, reference
 from jconvt._testing import goldens
@@ -25,7 +26,9 @@ def traced(rank: int = 2, dtype: str = "float64") -> list[str]:
         *(
             name
             for name, method in METHODS.items()
-            if method.traceable and method.unsupported(Map.TRANSPOSE, spec, jax.numpy.dtype(dtype)) is None
+            if method.traceable
+            and method.unsupported_on(default_platform(), dtype) is None
+            and method.unsupported(Map.TRANSPOSE, spec, jax.numpy.dtype(dtype)) is None
         ),
         "auto",
     ]
