@@ -1,17 +1,18 @@
 """Rates of each platform that the methods' cost functions share, in operations and bytes a second.
 
-CPU rates were measured. TPU rates are its compiler's estimates. GPU rates are guesses: nothing was measured yet. Only
-their ratios matter. The benchmarks publish how often the predictions pick the fastest method.
+CPU rates were measured. TPU rates are its compiler's estimates. GPU rates are rough: they follow from 13 layers that
+were measured once, on an NVIDIA H200. Only their ratios matter. The benchmarks publish how often the predictions pick
+the fastest method.
 """
 
 import math
 
-import jax.numpy as jnp
-
 from .._geometry.maps import Map
-from ._method import ProblemShape
+from ._method import ProblemShape, acc_dtype
 
 GPU_FLOPS, GPU_BYTES = 40e12, 3e12
+GPU_CHANNEL_FLOPS = 0.5e12
+"""The rate of a grouped convolution for each channel of a group, up to ``GPU_FLOPS``."""
 TPU_FLOPS = 100e12
 
 
@@ -45,13 +46,16 @@ def cpu_overlap(problem: ProblemShape) -> float:
     return 1 if any(axis.kernel > axis.stride for axis in problem.spec.axes) else 0.9
 
 
-def gpu_convolution_seconds(problem: ProblemShape, flops: float) -> float:
-    """The seconds of a convolution with ``flops``. cuDNN has floating-point convolutions only."""
-    if not jnp.issubdtype(problem.dtype, jnp.inexact):
-        return problem.flops * problem.dilation_overhead / 1e10
-    return flops / GPU_FLOPS
+def gpu_convolution_seconds(map: Map, problem: ProblemShape, flops: float) -> float:
+    """The seconds of a convolution with ``flops``."""
+    rate, groups = GPU_FLOPS, problem.spec.groups
+    if groups > 1:
+        rate = min(rate, GPU_CHANNEL_FLOPS * min(problem.input_channels, problem.output_channels) / groups)
+    if map is Map.KERNEL_GRADIENT and acc_dtype(problem.dtype) != problem.dtype:
+        rate /= 2  # its operands become float32
+    return flops / rate
 
 
 def is_plain(problem: ProblemShape) -> bool:
-    """Whether XLA finds cuDNN's backward convolution, which skips zeros: no groups and no dilated kernel."""
-    return problem.spec.groups == 1 and math.prod(axis.dilation for axis in problem.spec.axes) == 1
+    """Whether XLA finds cuDNN's backward convolution, which skips zeros: no dilated kernel."""
+    return math.prod(axis.dilation for axis in problem.spec.axes) == 1

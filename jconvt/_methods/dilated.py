@@ -85,7 +85,7 @@ def _cpu(map: Map, problem: ProblemShape) -> float:
 
 def _gpu(map: Map, problem: ProblemShape) -> float:
     skips_zeros = map is Map.TRANSPOSE and is_plain(problem)
-    return gpu_convolution_seconds(problem, problem.flops * (1 if skips_zeros else problem.dilation_overhead))
+    return gpu_convolution_seconds(map, problem, problem.flops * (1 if skips_zeros else problem.dilation_overhead))
 
 
 def _tpu(map: Map, problem: ProblemShape) -> float:

@@ -95,11 +95,7 @@ def _cpu(map: Map, problem: ProblemShape) -> float:
 
 
 def _gpu(map: Map, problem: ProblemShape) -> float:
-    del map
-    seconds = gpu_convolution_seconds(problem, problem.flops)
-    if not jnp.issubdtype(problem.dtype, jnp.inexact):  # the time of the copies is negligible
-        return seconds
-    return seconds + 3 * problem.bytes("z") / GPU_BYTES
+    return gpu_convolution_seconds(map, problem, problem.flops) + 3 * problem.bytes("z") / GPU_BYTES
 
 
 def _tpu(map: Map, problem: ProblemShape) -> float:
@@ -114,9 +110,9 @@ METHOD = Method(
     summary="one dense convolution for each output phase, with the taps that reach it: no zero is multiplied",
     transpose=transposed_convolution,
     forward=gemm.forward_convolution,
-    float_only=("cuda", "rocm"),
     kernel_gradient=gemm.kernel_gradient,
     how={Map.TRANSPOSE: "one dense convolution for each phase"},
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
     unsupported=_unsupported,
+    float_only=("cuda", "rocm"),
 )

@@ -108,8 +108,7 @@ def _cpu(map: Map, problem: ProblemShape) -> float:
 
 
 def _gpu(map: Map, problem: ProblemShape) -> float:
-    del map
-    return gpu_convolution_seconds(problem, problem.flops)
+    return gpu_convolution_seconds(map, problem, problem.flops)
 
 
 def _tpu(map: Map, problem: ProblemShape) -> float:
@@ -127,6 +126,6 @@ METHOD = Method(
         Map.KERNEL_GRADIENT: "one convolution with the output as the window",
     },
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
-    float_only=("cuda", "rocm"),
     unsupported=_unsupported,
+    float_only=("cuda", "rocm"),
 )
