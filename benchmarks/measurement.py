@@ -79,14 +79,8 @@ def jax_program(problem: Problem, function: Callable[[Any, Any], Any]) -> Progra
     with contextlib.suppress(Exception):  # some platforms have no analysis, and newer ones may have another
         memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
 
-    def run() -> tuple[Any, ...]:
-        results = jitted(*operands)
-        for array in results:
-            array.block_until_ready()
-        return results
-
     return Program(
-        run,
+        timing.Enqueued(lambda: jitted(*operands), jax.block_until_ready),
         trace_seconds=middle - start,
         compile_seconds=end - middle,
         temporary_bytes=getattr(memory, "temp_size_in_bytes", None),

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 import torch
 
+from jconvt._core import timing
+
 from ..measurement import Candidate, Program, Unsupported
 from ..problem import Problem, array_dtype
 
@@ -74,16 +76,15 @@ def _prepare(problem: Problem, last: bool) -> Program:
     def transpose(x: Any, w: Any) -> Any:
         return function(x, w, None, workload.stride, before, gaps, workload.groups)
 
-    def run() -> tuple[Any, ...]:
+    def enqueue() -> tuple[Any, ...]:
         x, w, z = operands
         if problem.step == "gradient":
             y = transpose(x, w)
-            results = (y.detach(), *torch.autograd.grad(y, (x, w), z))
-        else:
-            with torch.inference_mode():
-                results = (transpose(x, w),)
-        synchronize()
-        return results
+            return y.detach(), *torch.autograd.grad(y, (x, w), z)
+        with torch.inference_mode():
+            return (transpose(x, w),)
+
+    run = timing.Enqueued(enqueue, lambda _: synchronize())
 
     if problem.step == "gradient":
         for operand in operands[:2]:

@@ -2,8 +2,9 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -271,15 +272,14 @@ def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]
         lowered[method] = jax.jit(lambda a, b, compute=compute: compute(a, b, *options)).lower(*operands)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         programs = pool.map(lambda each: each.compile(), lowered.values())
-        calls = {method: _blocking(each, operands) for method, each in zip(lowered, programs, strict=True)}
+        calls = {
+            method: timing.Enqueued(functools.partial(each, *operands), jax.block_until_ready)
+            for method, each in zip(lowered, programs, strict=True)
+        }
     costs = {method: timing.seconds(call) for method, call in calls.items()}
     close = {method: call for method, call in calls.items() if costs[method] <= _CLOSE * min(costs.values())}
     times = timing.interleaved(close, budget=_BUDGET)
     return costs | {method: statistics.median(each) for method, each in times.items()}
-
-
-def _blocking(compiled: Callable[..., jax.Array], operands: Sequence[jax.Array]) -> Callable[[], jax.Array]:
-    return lambda: compiled(*operands).block_until_ready()
 
 
 _CLOSE, _BUDGET = 10, 1.0

@@ -1,16 +1,46 @@
 """Time calls side by side: every call in each round, in a shuffled order."""
 
+import dataclasses
 import math
 import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+
 _SLOW_FACTOR = 3
 """Calls that take this many times as long as the fastest one leave after ``_MIN_ROUNDS``."""
 _MIN_ROUNDS = 2
 _SETTLING = 0.02
 """For these seconds a call is repeated before it is timed: threads of the library before it spin for 10 ms or so."""
+_ENQUEUED_SECONDS, _MOST_ENQUEUED = 2e-3, 100
+"""On an accelerator, as many calls as take these seconds are enqueued before one wait, up to this number: dispatch and
+waiting take longer than a short call."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Enqueued:
+    """A call that enqueues work on a device, and the function that waits for its result. Calling it does both."""
+
+    enqueue: Callable[[], Any]
+    wait: Callable[[Any], Any]
+
+    def __call__(self) -> Any:
+        result = self.enqueue()
+        self.wait(result)
+        return result
+
+    def seconds(self) -> float:
+        """Return the time of one call, of several that run one after the other."""
+        number = min(max(round(_ENQUEUED_SECONDS / seconds(self)), 1), _MOST_ENQUEUED)
+
+        def run() -> None:
+            for _ in range(number - 1):
+                self.enqueue()
+            self()
+
+        return seconds(run) / number
 
 
 def seconds(call: Callable[[], Any]) -> float:
@@ -26,8 +56,8 @@ def interleaved(
     """Return the times of each call in seconds, one for each round.
 
     In a round, each call is repeated until the threads of the library before it have gone to sleep and the caches are
-    warm. Then it is timed once. Calls that are three times slower than the fastest leave after two
-    rounds, so the lists can differ in length.
+    warm. Then it is timed once, and an ``Enqueued`` one on an accelerator as part of several. Calls that are three
+    times slower than the fastest leave after two rounds, so the lists can differ in length.
 
     Args:
       calls: the calls by name. Each waits for its own result, and is compiled already.
@@ -46,7 +76,7 @@ def interleaved(
     for number in range(1, rounds + 1):
         for name in rng.sample(running, len(running)):
             _settle(calls[name])
-            times[name].append(seconds(calls[name]))
+            times[name].append(_timed(calls[name]))
         if number == _MIN_ROUNDS:
             fastest = min((min(times[name]) for name in running), default=0)
             running = [name for name in running if min(times[name]) <= _SLOW_FACTOR * fastest]
@@ -62,3 +92,9 @@ def _settle(call: Callable[[], Any]) -> None:
     call()
     while time.perf_counter() < end:
         call()
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    if isinstance(call, Enqueued) and jax.default_backend() != "cpu":
+        return call.seconds()
+    return seconds(call)

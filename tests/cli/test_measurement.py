@@ -78,6 +78,28 @@ def test_interleaved__repeats_a_short_call_until_other_threads_sleep(monkeypatch
     assert len(calls) == 3 * (4 + 1)  # four take 24 ms
 
 
+@pytest.mark.parametrize(("platform", "timed"), [("cpu", 1), ("gpu", 20)])
+def test_interleaved__times_several_calls_that_an_accelerator_enqueues(monkeypatch, platform, timed):
+    clock, calls, waits = [0.0], [], []
+
+    def enqueue():
+        clock[0] += 2e-5
+        calls.append(len(calls))
+        return calls[-1]
+
+    def wait(result):
+        clock[0] += 8e-5
+        assert result == calls[-1]  # of the last call
+        waits.append(len(calls))
+
+    monkeypatch.setattr(timing, "_SETTLING", 0.0)
+    monkeypatch.setattr(timing.jax, "default_backend", lambda: platform)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+    times = timing.interleaved({"short": timing.Enqueued(enqueue, wait)}, rounds=1)["short"]
+    assert times == pytest.approx([2e-5 + 8e-5 / timed])
+    assert waits[-1] - waits[-2] == timed
+
+
 def test_interleaved__drops_a_slow_call_after_two_rounds(monkeypatch):
     clock = [0.0]
 
