@@ -1,6 +1,7 @@
 """``python -m benchmarks fit``: constants of the cost model from measurements with known constants."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import pytest
 import jconvt
 from benchmarks import fit
 from benchmarks.cli import main
-from jconvt._core import fitted_costs
+from jconvt._core import fitted_costs, selection
 from jconvt._geometry.maps import Map
 from jconvt._methods import METHODS
 
+ROOT = pathlib.Path(__file__).parents[2]
 # Seconds of a call and of an operation that no platform has: "polyphase" is the fastest at many operations.
 TRUE = {"polyphase": (5e-4, 1e-12), "gemm": (1e-6, 9e-12)}
 
@@ -62,6 +64,19 @@ def test_fit__installed_constants_decide(monkeypatch):
         assert jconvt.choose(spec, x, w, platform="cuda").method == method
     # Integers, grouped layers and half precision were not measured: the methods' own formulas predict.
     assert fitted_costs.load()["cuda"].keys() == {"dense, single"}
+
+
+def test_choose__predicts_a_measured_gpu_as_well_as_the_docs_say():
+    (path,) = (ROOT / "benchmarks" / "results").glob("nvidia-*.json")
+    platform, points = fit.read(json.loads(path.read_text()))
+
+    def choose(point):
+        return selection.select(point.map, point.problem, platform).method
+
+    near, mean, worst = fit.quality(points, choose)
+    said = " ".join((ROOT / "docs" / "devices.md").read_text().split())
+    assert f"{near.split()[0]} predictions name a method within a tenth" in said
+    assert f"takes {float(mean):.2f} times the fastest one's time in the geometric mean, and {worst} at worst" in said
 
 
 def test_fit__a_method_that_was_not_measured_leaves_the_formulas():
