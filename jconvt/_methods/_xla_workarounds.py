@@ -7,8 +7,8 @@ A convolution over the dilated input is without padding if the crop is ``extent 
 the end adds padding.
 
 The kernel gradient of a grouped convolution is a convolution with ``batch_group_count``. cuDNN has no convolutions with
-more than three spatial axes, and the loops that XLA's GPU compiler emits for these are wrong if there are batch groups
-(seen with JAX 0.11.2 on an NVIDIA H200). A loop over the groups computes them without.
+more than three spatial axes. With four and groups, kernel gradients were wrong on an NVIDIA H200 (JAX 0.11.2), and all
+other maps right: so XLA's own GPU code for batch groups seems to be wrong. A loop over the groups needs none.
 """
 
 import functools
