@@ -1,8 +1,9 @@
 """Transposed convolution by direct convolution in compiled code: C++ for CPUs, in ``jconvt/_native``.
 
-XLA calls it in the middle of a program, on its own threads. No zero is inserted between pixels. Images
-with channels first and in half precision are copied once, to the order and precision of the sums. The
-code is tied to this machine, so a program that XLA shards or that ``jax.export`` saves uses another method.
+XLA calls it in the middle of a program, on its own threads. No zero is inserted between pixels. The kernels have the
+channels last: XLA transposes images with channels first, before and after. Images in float16, and in bfloat16 without
+its instructions, are copied once, to the precision of the sums. The code is tied to this machine, so a program that XLA
+shards or that ``jax.export`` saves uses another method.
 """
 
 import functools
@@ -40,14 +41,19 @@ def _compute(map: Map, a: Array, b: Array, spec: Spec, layout: Layout, dtype: An
     del precision  # sums use full precision
     computed = kernel_dtype(a.dtype, b.dtype, dtype)
     a, b = a.astype(computed), b.astype(computed)
-    sizes, channel = layout.spatial(a.shape), layout.channel_axis
+    if layout.channels_first:
+        a, b = (
+            each if name == "w" else jnp.moveaxis(each, 1, -1) for name, each in zip(map.inputs, (a, b), strict=True)
+        )
+        result = _compute(map, a, b, spec, Layout(layout.rank), dtype, None)
+        return result if map is Map.KERNEL_GRADIENT else jnp.moveaxis(result, -1, 1)
+    batch, *sizes, channels = a.shape
     if map is Map.KERNEL_GRADIENT:
-        kernel = [axis.kernel for axis in spec.axes]
-        shape = (*kernel, b.shape[channel] // spec.groups, a.shape[channel])
+        shape = (*(axis.kernel for axis in spec.axes), b.shape[-1] // spec.groups, channels)
     elif map is Map.TRANSPOSE:
-        shape = layout.shape(a.shape[0], spec.output_sizes(sizes), b.shape[-2] * spec.groups)
+        shape = (batch, *spec.output_sizes(sizes), b.shape[-2] * spec.groups)
     else:
-        shape = layout.shape(a.shape[0], spec.input_sizes(sizes), b.shape[-1])
+        shape = (batch, *spec.input_sizes(sizes), b.shape[-1])
     call = jax.ffi.ffi_call(_native.TARGETS[map], abstract_like(a, shape, computed))
     result = call(
         a,
@@ -56,7 +62,6 @@ def _compute(map: Map, a: Array, b: Array, spec: Spec, layout: Layout, dtype: An
         dilation=_integers(axis.dilation for axis in spec.axes),
         lo=_integers(axis.lo for axis in spec.axes),
         groups=np.int64(spec.groups),
-        channels_first=layout.channels_first,
     )
     return result.astype(dtype)
 

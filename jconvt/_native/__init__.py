@@ -23,7 +23,7 @@ import jax
 from .._geometry.maps import Map
 from ..errors import ArgumentError
 
-ABI = 2
+ABI = 3
 """The version of the interface between Python and the library, which ``jconvt_abi`` in ``ffi.cc`` returns, too."""
 
 _HANDLERS = {

@@ -114,21 +114,9 @@ std::optional<Dtype> dtype_of(ffi::DataType dtype) {
   }
 }
 
-// The strides of an image whose shape is `shape`, with `sizes` along the spatial axes.
-Strides strides_of(const int64_t (&sizes)[3], int64_t channels, bool channels_first) {
-  if (channels == 1) channels_first = false;  // the same order, and then nothing is copied
-  Strides strides;
-  strides.channel = channels_first ? sizes[0] * sizes[1] * sizes[2] : 1;
-  strides.axis[2] = channels_first ? 1 : channels;
-  strides.axis[1] = strides.axis[2] * sizes[2];
-  strides.axis[0] = strides.axis[1] * sizes[1];
-  strides.batch = channels * sizes[0] * sizes[1] * sizes[2];
-  return strides;
-}
-
 // The problem that these shapes and this geometry make; nothing if they do not fit each other.
 std::optional<Problem> problem_of(Dimensions x, Dimensions w, Dimensions z, Integers stride, Integers dilation,
-                                  Integers lo, int64_t groups, bool channels_first) {
+                                  Integers lo, int64_t groups) {
   constexpr int64_t kLargest = (int64_t{1} << 31) - 1;  // no product of two overflows
   const size_t rank = stride.size();
   if (rank < 1 || rank > 3 || dilation.size() != rank || lo.size() != rank || groups < 1) return std::nullopt;
@@ -137,26 +125,19 @@ std::optional<Problem> problem_of(Dimensions x, Dimensions w, Dimensions z, Inte
     for (int64_t size : shape)
       if (size < 1 || size > kLargest) return std::nullopt;
 
-  const size_t channel = channels_first ? 1 : rank + 1, first = channels_first ? 2 : 1;
-  const int64_t inputs = x[channel], outputs = z[channel];
+  const int64_t inputs = x[rank + 1], outputs = z[rank + 1];
   if (x[0] != z[0] || w[rank + 1] != inputs || inputs % groups != 0 || outputs % groups != 0 ||
       w[rank] != outputs / groups)
     return std::nullopt;
 
-  Problem problem{x[0], groups, inputs / groups, outputs / groups, {}, {}, {}};
-  int64_t x_sizes[3] = {1, 1, 1}, z_sizes[3] = {1, 1, 1};
+  Problem problem{x[0], groups, inputs / groups, outputs / groups, {}};
   std::fill(problem.axis, problem.axis + 3 - rank, Axis{1, 1, 1, 0, 1, 1});
   for (size_t i = 0; i < rank; ++i) {
     if (stride[i] < 1 || stride[i] > kLargest || dilation[i] < 1 || dilation[i] > kLargest || lo[i] < -kLargest ||
         lo[i] > kLargest)
       return std::nullopt;
-    const size_t at = 3 - rank + i;
-    x_sizes[at] = x[first + i];
-    z_sizes[at] = z[first + i];
-    problem.axis[at] = {w[i], stride[i], dilation[i], lo[i], x_sizes[at], z_sizes[at]};
+    problem.axis[3 - rank + i] = {w[i], stride[i], dilation[i], lo[i], x[1 + i], z[1 + i]};
   }
-  problem.x = strides_of(x_sizes, inputs, channels_first);
-  problem.z = strides_of(z_sizes, outputs, channels_first);
   return problem;
 }
 
@@ -168,7 +149,7 @@ double work_of(const Problem &problem, size_t bytes) {
 
 template <Map map>
 ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> out,
-                  Integers stride, Integers dilation, Integers lo, int64_t groups, bool channels_first) {
+                  Integers stride, Integers dilation, Integers lo, int64_t groups) {
   const Dimensions x = map == Map::kForward ? out->dimensions() : a.dimensions();
   const Dimensions w = map == Map::kKernelGradient ? out->dimensions() : b.dimensions();
   const Dimensions z = map == Map::kTranspose        ? out->dimensions()
@@ -177,7 +158,7 @@ ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi:
   const std::optional<Dtype> dtype = dtype_of(a.element_type());
   if (!dtype || b.element_type() != a.element_type() || out->element_type() != a.element_type())
     return ffi::Error::InvalidArgument("jconvt: the operands and the result do not have one floating-point dtype");
-  const std::optional<Problem> problem = problem_of(x, w, z, stride, dilation, lo, groups, channels_first);
+  const std::optional<Problem> problem = problem_of(x, w, z, stride, dilation, lo, groups);
   if (!problem) return ffi::Error::InvalidArgument("jconvt: the shapes of the operands do not fit the geometry");
   const Level *const level = level_in_use;
   if (level == nullptr) return ffi::Error(ffi::ErrorCode::kUnimplemented, "jconvt: no instruction set to use");
@@ -203,8 +184,7 @@ auto binding() {
       .Attr<Integers>("stride")
       .Attr<Integers>("dilation")
       .Attr<Integers>("lo")
-      .Attr<int64_t>("groups")
-      .Attr<bool>("channels_first");
+      .Attr<int64_t>("groups");
 }
 
 }  // namespace
@@ -227,4 +207,4 @@ JCONVT_EXPORT const char *jconvt_select(const char *instruction_set) {
 }
 
 // The version of this interface, which the Python that loads it compares.
-JCONVT_EXPORT int jconvt_abi() { return 2; }
+JCONVT_EXPORT int jconvt_abi() { return 3; }

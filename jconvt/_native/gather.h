@@ -41,16 +41,14 @@ template <class S, class A> struct Gather {
   }
 };
 
-// Writes rows of sums to an image whose channels may be apart, in its own type.
+// Writes rows of sums to an image in its own type.
 template <class S>
-void write_rows(const Sum<S> *sums, int64_t rows, int64_t row_size, int64_t width, S *out, int64_t out_row,
-                int64_t channel) {
+void write_rows(const Sum<S> *sums, int64_t rows, int64_t row_size, int64_t width, S *out, int64_t out_row) {
   for (int64_t m = 0; m < rows; ++m) {
     int64_t i = 0;
-    if (channel == 1)
-      for (; i + kLanes<Sum<S>> <= width; i += kLanes<Sum<S>>)
-        store(load(sums + m * row_size + i), out + m * out_row + i);
-    for (; i < width; ++i) narrow(sums[m * row_size + i], out + m * out_row + i * channel);
+    for (; i + kLanes<Sum<S>> <= width; i += kLanes<Sum<S>>)
+      store(load(sums + m * row_size + i), out + m * out_row + i);
+    for (; i < width; ++i) narrow(sums[m * row_size + i], out + m * out_row + i);
   }
 }
 
@@ -59,10 +57,10 @@ template <class S, class A> class DenseGather {
   static constexpr int64_t kPanelBytes = 640 << 10;  // of packed taps: they stay in the second cache while rows pass
   static constexpr int64_t kRowsAtOnce = 64;         // of sums that are not written as they are
   static constexpr int64_t kNumbersOfTask = 1 << 16;
+  static constexpr bool kDirect = std::is_same_v<S, T>;  // sums are written as they are
 
  public:
-  DenseGather(const Gather<S, A> &gather, int threads)
-      : g_(gather), direct_(std::is_same_v<S, T> && g_.out_strides.channel == 1) {
+  DenseGather(const Gather<S, A> &gather, int threads) : g_(gather) {
     for (int i = 0; i < 3; ++i) {
       phases_[i] = phases_of(g_.axis[i], g_.transposed);
       has_gaps_ |= std::erase_if(phases_[i], [](const Phase &phase) { return phase.taps.empty(); }) > 0;
@@ -73,8 +71,8 @@ template <class S, class A> class DenseGather {
     const int64_t taps = most_taps(0) * most_taps(1) * most_taps(2),
                   slots = larger<int64_t>(1, taps * ceil_div(g_.depth(), piece_));
     const int64_t slot_bytes = piece_ * widest * kSize<A>;
-    slots_at_once_ = direct_ && !g_.depthwise ? larger<int64_t>(1, smaller(slots, kPanelBytes / slot_bytes)) : slots;
-    thread_bytes_ = round_up(slots_at_once_ * slot_bytes, 64) + (direct_ ? 0 : kRowsAtOnce * widest * kSize<T>);
+    slots_at_once_ = kDirect && !g_.depthwise ? larger<int64_t>(1, smaller(slots, kPanelBytes / slot_bytes)) : slots;
+    thread_bytes_ = round_up(slots_at_once_ * slot_bytes, 64) + (kDirect ? 0 : kRowsAtOnce * widest * kSize<T>);
     choose_parts(threads);
   }
 
@@ -198,8 +196,7 @@ template <class S, class A> class DenseGather {
     if (box[3].size() < 12)
       for (const int i : {2, 1, 0})
         if (box[i].size() > box[along].size()) along = i;
-    int64_t step_in[4] = {in.batch}, step_out[4] = {out.batch},
-            start = group * g_.width * out.channel + tile.begin * out.channel;
+    int64_t step_in[4] = {in.batch}, step_out[4] = {out.batch}, start = group * g_.width + tile.begin;
     for (int i = 0; i < 3; ++i) {
       step_in[i + 1] = phase[i]->step_in * in.axis[i];
       step_out[i + 1] = phase[i]->step * out.axis[i];
@@ -228,24 +225,21 @@ template <class S, class A> class DenseGather {
                                    now);
       multiply<A, Along::kDepth>(product, vectors, now);
     };
-    if constexpr (std::is_same_v<S, T>) {
-      if (direct_) {
-        product.out = to;
-        product.out_row = to_row;
-        return compute(rows);
-      }
+    if constexpr (kDirect) {
+      product.out = to;
+      product.out_row = to_row;
+      return compute(rows);
     }
     const int64_t row_size = vectors * kLanes<T>;
     for (; rows > 0; rows -= kRowsAtOnce, to += kRowsAtOnce * to_row, product.shift += kRowsAtOnce * product.stride) {
       product.out = sums;
       product.out_row = row_size;
       compute(smaller(rows, kRowsAtOnce));
-      write_rows(sums, smaller(rows, kRowsAtOnce), row_size, product.width, to, to_row, g_.out_strides.channel);
+      write_rows<S>(sums, smaller(rows, kRowsAtOnce), row_size, product.width, to, to_row);
     }
   }
 
   const Gather<S, A> g_;
-  const bool direct_;
   bool has_gaps_ = false;
   std::vector<Phase> phases_[3];
   std::vector<Range> tiles_;  // of output channels

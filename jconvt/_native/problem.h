@@ -18,17 +18,22 @@ struct Axis {
   int64_t kernel, stride, dilation, lo, x_size, z_size;
 };
 
-// Where an image's elements are, in elements: channels last or channels first.
-struct Strides {
-  int64_t batch, channel, axis[3];
-};
-
-// Problems of fewer axes have leading axes of size 1. Channels are those of one group. w is always contiguous, in the
-// order (taps..., o, groups * c). No size is 0.
+// Problems of fewer axes have leading axes of size 1. Channels are those of one group. All arrays are contiguous:
+// images have their channels last, and w has the order (taps..., o, groups * c). No size is 0.
 struct Problem {
   int64_t batch, groups, c, o;
   Axis axis[3];
-  Strides x, z;
 };
+
+// Where the pixels of an image are, in elements.
+struct Strides {
+  int64_t batch, axis[3];
+};
+
+// Those of x or z, as `size` says, if a pixel has so many `numbers`.
+inline Strides strides_of(const Axis (&axis)[3], int64_t Axis::*size, int64_t numbers) {
+  const int64_t row = numbers * (axis[2].*size);
+  return {row * (axis[1].*size) * (axis[0].*size), {row * (axis[1].*size), row, numbers}};
+}
 
 }  // namespace jconvt

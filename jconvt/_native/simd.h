@@ -214,20 +214,6 @@ inline void copy_rows(const Bfloat16 *from, int64_t from_row, Pair *to, int64_t 
   for (; rows > 0; rows -= 2, from += 2 * from_row, to += to_row)
     for (int64_t i = 0; i < columns; ++i) to[i] = from[i].bits | (rows > 1 ? Pair{from[from_row + i].bits} << 16 : 0);
 }
-// The same without a change of type: an image in half precision whose channels become contiguous.
-inline void transpose(const Bfloat16 *from, int64_t from_row, Bfloat16 *to, int64_t to_row, int64_t rows,
-                      int64_t columns) {
-  constexpr int64_t L = kLanes<Pair>;
-  for (int64_t i = 0; i < rows; i += 2 * L)
-    for (int64_t j = 0; j < columns; j += L) {
-      Pair pairs[L * L], transposed[L * L];
-      const int64_t rows_now = smaller(2 * L, rows - i), columns_now = smaller(L, columns - j);
-      copy_rows(from + i * from_row + j, from_row, pairs, L, rows_now, columns_now);
-      transpose(pairs, L, transposed, L, ceil_div(rows_now, 2), columns_now);
-      for (int64_t k = 0; k < columns_now; ++k)
-        std::memcpy(to + (j + k) * to_row + i, transposed + k * L, rows_now * sizeof(Bfloat16));
-    }
-}
 inline void copy(const Bfloat16 *from, Bfloat16 *to, int64_t count) { std::memcpy(to, from, count * sizeof(Bfloat16)); }
 
 }  // namespace jconvt::JCONVT_ISA

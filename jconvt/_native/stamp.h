@@ -119,8 +119,8 @@ template <class S, class A> class StampGather {
       }
     }
     S *out = g_.out + n * g_.out_strides.batch + at0 * g_.out_strides.axis[0] + at1 * g_.out_strides.axis[1] +
-             outputs.begin * g_.out_strides.axis[2] + group * g_.width * g_.out_strides.channel;
-    write_rows<S>(sums, outputs.size(), g_.width, g_.width, out, g_.out_strides.axis[2], g_.out_strides.channel);
+             outputs.begin * g_.out_strides.axis[2] + group * g_.width;
+    write_rows<S>(sums, outputs.size(), g_.width, g_.width, out, g_.out_strides.axis[2]);
   }
 
   const Phase &phase_of(int axis, int64_t at) const { return phases_[axis][at % phases_[axis][0].step]; }

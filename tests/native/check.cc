@@ -161,7 +161,7 @@ class Trial {
       if (!text.empty()) return "one thread: " + text;
       // Nothing is copied here but taps and pixels for the caches, and up to eight partial sums of small kernels.
       const size_t most = (size_t{4} << 20) + 16 * size_w(d_.problem) * format(d_.dtype).bytes;
-      const bool copies = d_.channels_first || format(d_.dtype).bytes < 4;
+      const bool copies = format(d_.dtype).bytes < 4;
       if (!copies && pool.scratch_bytes > most) return std::to_string(pool.scratch_bytes) + " bytes of scratch memory";
       if (multiplications(d_.problem) >= 1'000'000)
         histogram.add_scratch(d_, pool.scratch_bytes, a_.bytes() + b_.bytes() + first.bytes());

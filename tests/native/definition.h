@@ -13,6 +13,8 @@ using jconvt::Problem;
 // Calls visit(x's index, w's index, z's index) for each term of the sum.
 template <class Visit> void each_term(const Problem &p, Visit visit) {
   const auto &[first, second, third] = p.axis;
+  const jconvt::Strides x = jconvt::strides_of(p.axis, &Axis::x_size, p.groups * p.c),
+                        z = jconvt::strides_of(p.axis, &Axis::z_size, p.groups * p.o);
   const auto canvas = [](const Axis &axis, int64_t i, int64_t t) {
     return i * axis.stride + t * axis.dilation - axis.lo;
   };
@@ -26,15 +28,14 @@ template <class Visit> void each_term(const Problem &p, Visit visit) {
               const int64_t z0 = canvas(first, i0, t0), z1 = canvas(second, i1, t1), z2 = canvas(third, i2, t2);
               if (outside(first, z0) || outside(second, z1) || outside(third, z2)) continue;
               const int64_t tap = (t0 * second.kernel + t1) * third.kernel + t2;
-              const int64_t pixel_x = i0 * p.x.axis[0] + i1 * p.x.axis[1] + i2 * p.x.axis[2];
-              const int64_t pixel_z = z0 * p.z.axis[0] + z1 * p.z.axis[1] + z2 * p.z.axis[2];
+              const int64_t pixel_x = i0 * x.axis[0] + i1 * x.axis[1] + i2 * x.axis[2];
+              const int64_t pixel_z = z0 * z.axis[0] + z1 * z.axis[1] + z2 * z.axis[2];
               for (int64_t n = 0; n < p.batch; ++n)
                 for (int64_t g = 0; g < p.groups; ++g)
                   for (int64_t o = 0; o < p.o; ++o)
                     for (int64_t c = 0; c < p.c; ++c)
-                      visit(n * p.x.batch + pixel_x + (g * p.c + c) * p.x.channel,
-                            (tap * p.o + o) * p.groups * p.c + g * p.c + c,
-                            n * p.z.batch + pixel_z + (g * p.o + o) * p.z.channel);
+                      visit(n * x.batch + pixel_x + g * p.c + c, (tap * p.o + o) * p.groups * p.c + g * p.c + c,
+                            n * z.batch + pixel_z + g * p.o + o);
             }
 }
 

@@ -16,7 +16,6 @@ struct Draw {
   Map map;
   Dtype dtype;
   int rank;
-  bool channels_first;
   const char *profile;
   Data data;
   int64_t terms;  // at most, of one output
@@ -58,11 +57,6 @@ inline void draw_crop(Random &random, Axis &axis) {
   axis.z_size = wanted >= 1 ? wanted : random.between(1, stamp + axis.stride);
 }
 
-inline jconvt::Strides dense(int64_t channels, const int64_t (&sizes)[3], bool channels_first) {
-  const int64_t pixels = sizes[0] * sizes[1] * sizes[2], step = channels_first ? 1 : channels;
-  return {channels * pixels, channels_first ? pixels : 1, {sizes[1] * sizes[2] * step, sizes[2] * step, step}};
-}
-
 // Halves random sizes until the problem has at most so many multiplications. Sizes in `keep` are halved last.
 inline void shrink(Random &random, Problem &p, int64_t budget, std::vector<int64_t *> keep) {
   std::vector<int64_t *> sizes = {&p.batch, &p.groups, &p.c, &p.o};
@@ -86,7 +80,6 @@ inline Draw draw(Random &random) {
   d.map = static_cast<Map>(random.between(0, 2));
   d.dtype = static_cast<Dtype>(random.one_of({0, 0, 0, 0, 1, 2, 2, 3, 3}));
   d.rank = static_cast<int>(random.one_of({1, 2, 2, 2, 3}));
-  d.channels_first = random.chance(0.33);
   d.data = random.chance(0.75) ? Data::kIntegers : random.chance(0.5) ? Data::kSpecial : Data::kReal;
   p.batch = random.chance(0.07) ? random.between(16, 33) : random.between(1, random.one_of({1, 3, 6}));
   p.groups = random.chance(0.7) ? 1 : random.between(2, 4);
@@ -141,8 +134,6 @@ inline Draw draw(Random &random) {
   }
   shrink(random, p, budget, keep);
   for (int a = 3 - d.rank; a < 3; ++a) draw_crop(random, p.axis[a]);
-  p.x = dense(p.groups * p.c, {p.axis[0].x_size, p.axis[1].x_size, p.axis[2].x_size}, d.channels_first);
-  p.z = dense(p.groups * p.o, {p.axis[0].z_size, p.axis[1].z_size, p.axis[2].z_size}, d.channels_first);
   d.terms = d.map == Map::kTranspose ? p.c * taps(p) : d.map == Map::kForward ? p.o * taps(p) : p.batch * x_pixels(p);
   return d;
 }
@@ -178,7 +169,6 @@ inline void draw_operands(Random &random, const Draw &d, Doubles &a, Doubles &b)
 inline std::string describe(const Draw &d) {
   const Problem &p = d.problem;
   std::string text = std::string("TFG").substr(static_cast<int>(d.map), 1) + " " + format(d.dtype).name;
-  text += d.channels_first ? " channels first" : " channels last";
   text += d.data == Data::kIntegers ? ", integers" : d.data == Data::kSpecial ? ", NaN or inf" : ", real numbers";
   text += std::string(", ") + d.profile + ": batch " + std::to_string(p.batch) + ", groups " + std::to_string(p.groups);
   text += ", c " + std::to_string(p.c) + ", o " + std::to_string(p.o);

@@ -24,7 +24,6 @@ struct Histogram {
     ++counts["map"][std::string("TFG").substr(static_cast<int>(d.map), 1)];
     ++counts["dtype"][format(d.dtype).name];
     ++counts["rank"][std::to_string(d.rank)];
-    ++counts["layout"][d.channels_first ? "channels first" : "channels last"];
     ++counts["data"][d.data == Data::kIntegers ? "integers" : d.data == Data::kSpecial ? "NaN or inf" : "real"];
     ++counts["profile"][d.profile];
     ++counts["groups"][p.groups == 1 ? "1" : p.c == 1 && p.o == 1 ? "depthwise" : p.c == 1 ? "multiplier" : "more"];

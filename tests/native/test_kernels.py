@@ -135,7 +135,7 @@ def test_custom_call__rejects_shapes_that_do_not_fit(shapes, changes):
     geometry = {"stride": [2], "dilation": [1], "lo": [0], "groups": 1} | changes
     call = jax.ffi.ffi_call(_native.TARGETS[Map.TRANSPOSE], jax.ShapeDtypeStruct(shapes["out"], jnp.float32))
     attributes = {name: np.array(value, np.int64) for name, value in geometry.items() if name != "groups"}
-    attributes |= {"groups": np.int64(geometry["groups"]), "channels_first": False}
+    attributes["groups"] = np.int64(geometry["groups"])
     a, b = (jnp.ones(shapes[name], jnp.float32) for name in "ab")
     with pytest.raises(jax.errors.JaxRuntimeError, match="the shapes of the operands do not fit the geometry"):
         call(a, b, **attributes).block_until_ready()
@@ -147,7 +147,7 @@ def test_custom_call__rejects_other_dtypes():
     with pytest.raises(jax.errors.JaxRuntimeError, match="do not have one floating-point dtype"):
         call(
             jnp.ones((1, 4, 2), jnp.int32), jnp.ones((1, 2, 4), jnp.int32), stride=one, dilation=one, lo=0 * one,
-            groups=np.int64(1), channels_first=False,
+            groups=np.int64(1),
         ).block_until_ready()  # fmt: skip
 
 
