@@ -1,8 +1,6 @@
 // Compiled once for each instruction set, into the namespace that JCONVT_ISA names.
 #include "kernels.h"
 
-#include <algorithm>
-
 #ifndef JCONVT_ISA
 #error "define JCONVT_ISA as baseline, avx2, avx512 or avx512_bf16"
 #endif
@@ -31,7 +29,7 @@ template <class S, class N> struct Staging {
     if (channels == padded) return copy(source, target, size * channels);
     for (int64_t i = 0; i < size; ++i, source += channels, target += padded) {
       copy(source, target, channels);
-      std::fill(target + channels, target + padded, N{});
+      for (int64_t j = channels; j < padded; ++j) target[j] = {};
     }
   }
 };
