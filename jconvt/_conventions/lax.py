@@ -41,7 +41,7 @@ from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from ._dimension_numbers import Dimensions, dimensions, strings
+from .dimension_numbers import Dimensions, dimensions, strings
 from .convention import Call, Convention, check_supported, non_default, remainder
 
 
