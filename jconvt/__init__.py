@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from . import keras, lax, onnx, tensorflow, torch
+from ._accelerate import accelerate
 from ._conventions.convention import Call
 from ._core.plain import plain_jax
 from ._core.selection import Choice, Decision, choose
@@ -35,6 +36,7 @@ __all__ = [
     "Product",
     "Spec",
     "Translation",
+    "accelerate",
     "choose",
     "conv1d_transpose",
     "conv2d_transpose",

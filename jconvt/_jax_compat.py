@@ -1,11 +1,42 @@
 """JAX names that are not part of JAX's public API, or that have changed between releases, in one place."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax import lax
 from jax.interpreters import mlir
+
+_CONVOLUTION_PARAMETERS = {
+    "batch_group_count", "dimension_numbers", "feature_group_count", "lhs_dilation", "out_sharding", "padding",
+    "precision", "preferred_element_type", "rhs_dilation", "window_strides",
+}  # fmt: skip
+
+
+def convolution() -> tuple[Any, Callable[..., Any]]:
+    """Return the primitive of ``jax.lax.conv_general_dilated``, and JAX's rule that lowers it on a CPU.
+
+    Raises:
+      NotImplementedError: this version of JAX has another primitive.
+    """
+    try:
+        from jax._src.lax.convolution import _conv_general_dilated_lower as rule
+
+        image = jax.ShapeDtypeStruct((1, 1, 1), "float32")
+        program = jax.make_jaxpr(lambda x: lax.conv_general_dilated(x, x, (1,), "VALID"))(image)
+        (equation,) = program.eqns
+        found = set(equation.params)
+    except (ImportError, AttributeError, ValueError) as error:
+        found, cause = {"none that jconvt knows"}, error
+    else:
+        cause = None
+        if found == _CONVOLUTION_PARAMETERS:
+            return equation.primitive, rule
+    raise NotImplementedError(
+        f"jconvt does not know the convolutions of JAX {jax.__version__}: parameters {sorted(found)}. "
+        f"It knows {sorted(_CONVOLUTION_PARAMETERS)}"
+    ) from cause
 
 
 def match_vma(*operands: jax.Array) -> list[jax.Array]:

@@ -41,8 +41,8 @@ from .._geometry.layout import Layout
 from .._geometry.memoize import memoize
 from .._geometry.spec import Spec
 from ..errors import ArgumentError
-from .dimension_numbers import Dimensions, dimensions, strings
 from .convention import Call, Convention, check_supported, non_default, remainder
+from .dimension_numbers import Dimensions, dimensions, strings
 
 
 class ResolvedCall(NamedTuple):

@@ -20,7 +20,7 @@ groups, those of G its batch groups.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from jax import Array, lax
@@ -152,7 +152,7 @@ class Reading:
             else:
                 order = self.order(name)
                 shapes[role] = tuple(problem.shapes[name][order.index(axis)] for axis in range(len(order)))
-        axes, of_groups = self.spec.axes, "batch" if self.map is Map.KERNEL_GRADIENT else "feature"
+        axes, groups, is_gradient = self.spec.axes, self.spec.groups, self.map is Map.KERNEL_GRADIENT
         factors = dict.fromkeys(("window_strides", "lhs_dilation", "rhs_dilation"), (1,) * len(axes))
         stride, dilation = _FACTORS[self.roles]
         factors |= {stride: tuple(axis.stride for axis in axes), dilation: tuple(axis.dilation for axis in axes)}
@@ -164,7 +164,8 @@ class Reading:
             shapes["rhs"],
             padding=tuple(crops),
             dimension_numbers=self.dimension_numbers,
-            **{f"{of_groups}_group_count": self.spec.groups},
+            feature_group_count=1 if is_gradient else groups,
+            batch_group_count=groups if is_gradient else 1,
             **factors,
         )
 

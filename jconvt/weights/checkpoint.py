@@ -9,10 +9,10 @@ from typing import Any
 from .._geometry.arguments import integer
 from .._geometry.kernel_layout import KernelLayout
 from .._geometry.spec import Spec
+from .._text_table import table
 from ..errors import ArgumentError, ArgumentTypeError
 from . import layouts
 from ._errors import check_choice, listed
-from .report import table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,13 +10,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from .._text_table import table
 from ..errors import ArgumentError
 from . import slopes
 from .checkpoint import Checkpoint, Layer
 from .fitting import check_fit, differences, obstacle
 from .layouts import OTHER
 from .names import Key, Names, family, keys, resolve
-from .report import table
 
 _MOST_ROWS = 24  # of candidates in an error message
 

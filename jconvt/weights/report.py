@@ -1,7 +1,8 @@
 """Reports of which layers were converted, how, and what was left out."""
 
 import dataclasses
-from collections.abc import Sequence
+
+from .._text_table import table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +56,3 @@ class Report:
         headings = ("source", "target", "kind", "from", "to", "conversion", "paired by")
         rows = [tuple(map(str, dataclasses.astuple(row))) for row in self.rows]
         return "\n".join([table([headings, *rows]), *self.lists()])
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows as text, in aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)

@@ -5,7 +5,6 @@ import functools
 
 import jax
 import numpy as np
-import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

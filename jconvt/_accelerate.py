@@ -1,0 +1,251 @@
+"""Compute the convolutions of any JAX program by jconvt's methods, where these are faster than XLA's.
+
+JAX lowers every convolution by one rule, after all transformations. ``accelerate`` registers another rule for CPU. It
+reads the convolution as one of the three maps, predicts the time of each method and of XLA's own convolution, and
+takes the fastest.
+"""
+
+import dataclasses
+import functools
+import operator
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.interpreters import mlir
+
+from ._conventions.dimension_numbers import Dimensions
+from ._core import xla_convolution
+from ._core.halo import explicit_axes
+from ._core.primitives import bind
+from ._core.recognition import Convolution, Reading, readings
+from ._core.selection import select
+from ._geometry.maps import Map
+from ._jax_compat import auto_sharded_devices, is_for_export
+from ._jax_compat import convolution as jax_convolution
+from ._text_table import table
+from .errors import ArgumentTypeError
+
+_ON = jax.make_user_context(False)
+"""Whether convolutions are replaced. JAX compares it when it looks for a compiled program."""
+_LOCK = threading.RLock()
+_MIN_GAIN = 1.1
+"""A convolution is replaced if it is predicted to be this many times as fast: predictions err."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A convolution in a program that was lowered for CPU.
+
+    Attributes:
+      where: the functions and scopes that it is in.
+      lhs_shape, rhs_shape, dtype: of its operands.
+      convolution: its parameters, or ``None`` if they are not known integers.
+      map: the map that computes it, or ``None``.
+      method: the method that computes it, or ``None`` if XLA does.
+      gain: the predicted time of XLA's convolution, divided by that of the fastest method.
+      reason: why it was left to XLA, or "".
+    """
+
+    where: str
+    lhs_shape: tuple[int, ...]
+    rhs_shape: tuple[int, ...]
+    dtype: str
+    convolution: Convolution | None = None
+    map: Map | None = None
+    method: str | None = None
+    gain: float | None = None
+    reason: str = ""
+
+
+class Report(tuple[Seen, ...]):
+    """The convolutions that were lowered, in order. ``print`` it for a table."""
+
+    def __str__(self) -> str:
+        rows = [("where", "lhs", "rhs", "dtype", "map", "method", "predicted gain", "left to XLA because")]
+        for each in self:
+            gain = "" if each.gain is None else f"{each.gain:.3g}"
+            lhs, rhs = (str(shape).replace(" ", "") for shape in (each.lhs_shape, each.rhs_shape))
+            name = (each.map or "").replace("_", " ")
+            rows.append((each.where, lhs, rhs, each.dtype, name, each.method or "XLA", gain, each.reason))
+        replaced = sum(each.method is not None for each in self)
+        return "\n".join([table(rows), f"{replaced} of {len(self)} convolutions are computed by jconvt"])
+
+
+class Acceleration:
+    """What ``accelerate`` returns: leave its ``with`` block to undo the call."""
+
+    def __init__(self, on: bool):
+        self.on = on
+
+    def __enter__(self) -> "Acceleration":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        _undo(self)
+
+
+class Accelerate:
+    """The function ``accelerate``, with its report."""
+
+    def __call__(self, on: bool = True) -> Acceleration:
+        """Compute the convolutions of every JAX program on CPU by jconvt's methods, where these are faster.
+
+        From here on, each convolution that is lowered for CPU is computed by the method that is predicted to be the
+        fastest, or by XLA as before: those of ``jax.lax``, Flax, Haiku, Equinox and Keras on JAX, and their gradients.
+        Models do not change. Results are equal up to the rounding of their dtype, and to the last digit where nothing
+        is replaced. Programs for GPU and TPU, programs that ``jax.export`` saves, and programs that XLA shards over
+        several devices keep all convolutions.
+
+        ``jax.jit`` compiles a function anew when it is first called after a change, in every thread. Programs that were
+        compiled explicitly, with ``.lower().compile()``, stay as they are. ``jax.clear_caches()`` frees the programs of
+        before.
+
+        Args:
+          on: whether convolutions are replaced. The state before the call is restored at the end of a ``with`` block.
+
+        Raises:
+          ArgumentTypeError: ``on`` is not a boolean.
+          NotImplementedError: this version of JAX has convolutions that jconvt does not know.
+
+        >>> import jax, jax.numpy as jnp, jconvt
+        >>> images, kernel = jnp.ones((8, 32, 32, 64)), jnp.ones((3, 3, 64, 64))
+        >>> def layer(images):
+        ...     numbers = ("NHWC", "HWIO", "NHWC")
+        ...     return jax.lax.conv_general_dilated(images, kernel, (2, 2), "SAME", dimension_numbers=numbers)
+        >>> with jconvt.accelerate():
+        ...     y = jax.jit(layer)(images)
+        >>> jconvt.accelerate.report()[-1].map
+        <Map.FORWARD: 'forward_convolution'>
+        """
+        if not isinstance(on, bool):
+            raise ArgumentTypeError(
+                "on must be a boolean", got=f"on = {on!r}", legal="True or False", fix="leave it out"
+            )
+        _register()
+        acceleration = Acceleration(on)
+        with _LOCK:
+            # What was set before a call that no ``with`` block can undo is never restored.
+            kept = next((i for i, (each, _) in reversed([*enumerate(_calls)]) if each() is None), 0)
+            _calls[:] = [*_calls[kept:], (weakref.ref(acceleration), on)]
+            _ON.set_global(on)
+        return acceleration
+
+    def report(self) -> Report:
+        """Return the convolutions that were lowered for CPU while they could be replaced. ``print`` it for a table."""
+        with _LOCK:
+            return Report(_seen)
+
+
+accelerate = Accelerate()
+
+_calls: list[tuple[weakref.ref[Acceleration], bool]] = []
+"""The calls of ``accelerate`` that hold or can be restored, the last one in effect."""
+_seen: dict[Seen, None] = {}
+
+
+def _undo(acceleration: Acceleration) -> None:
+    with _LOCK:
+        _calls[:] = [each for each in _calls if each[0]() is not acceleration]
+        _ON.set_global(_calls[-1][1] if _calls else False)
+
+
+def _register() -> None:
+    with _LOCK:
+        if not _rule:
+            primitive, rule = jax_convolution()
+            _rule.append(rule)
+            # Not cacheable: JAX would lower equal convolutions only once, and the report would lack the others.
+            mlir.register_lowering(primitive, _lower, platform="cpu", cacheable=False)
+
+
+_rule: list[Callable[..., Any]] = []
+"""JAX's own rule, once the other one is registered."""
+
+
+def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
+    """The lowering rule. No error of jconvt's stops a program: XLA's convolution is the fallback."""
+    if not _ON.value:
+        return _rule[0](context, lhs, rhs, **parameters)
+    a, b = context.avals_in
+    seen, result = Seen(str(context.name_stack), a.shape, b.shape, str(a.dtype)), None
+    with _ON(False):  # a method may emit convolutions
+        try:
+            convolution = _convolution(a, b, parameters)
+            seen = dataclasses.replace(seen, convolution=convolution)
+            _check_computable(context)
+            reading, method, gain = fastest(convolution, a.dtype)
+            seen = dataclasses.replace(seen, gain=gain)
+            if gain < _MIN_GAIN:
+                raise _LeftError("XLA is predicted to be as fast")
+            compute = functools.partial(_compute, reading, method, context.avals_out[0].dtype, parameters["precision"])
+            result = mlir.lower_fun(compute, multiple_results=False)(context, lhs, rhs)
+            seen = dataclasses.replace(seen, map=reading.map, method=method)
+        except _LeftError as left:
+            seen = dataclasses.replace(seen, reason=str(left))
+        except Exception as error:
+            seen = dataclasses.replace(seen, reason=str(error).splitlines()[0])
+    with _LOCK:
+        _seen[seen] = None
+    return _rule[0](context, lhs, rhs, **parameters) if result is None else result
+
+
+class _LeftError(Exception):
+    """The reason why a convolution is left to XLA."""
+
+
+def _convolution(lhs: Any, rhs: Any, parameters: Mapping[str, Any]) -> Convolution:
+    def integers(values: Any) -> tuple[int, ...]:
+        return tuple(map(operator.index, values))
+
+    try:
+        return Convolution(
+            integers(lhs.shape),
+            integers(rhs.shape),
+            integers(parameters["window_strides"]),
+            tuple((lo, hi) for lo, hi in map(integers, parameters["padding"])),
+            integers(parameters["lhs_dilation"]),
+            integers(parameters["rhs_dilation"]),
+            Dimensions(*map(integers, parameters["dimension_numbers"])),
+            operator.index(parameters["feature_group_count"]),
+            operator.index(parameters["batch_group_count"]),
+        )
+    except TypeError:
+        raise _LeftError("a size is symbolic") from None
+
+
+def _check_computable(context: Any) -> None:
+    """Raise for a program or a dtype in which no method replaces a convolution."""
+    a, b = context.avals_in
+    if is_for_export(context):
+        raise _LeftError("jax.export saves the program")
+    if auto_sharded_devices(context)[0] != 1 or explicit_axes(a, b):
+        raise _LeftError("XLA shards the program")
+    if a.dtype != b.dtype or not jnp.issubdtype(a.dtype, jnp.floating) or a.dtype.itemsize < 2:
+        raise _LeftError(f"dtypes {a.dtype} and {b.dtype}: only floating-point ones of 16 bits or more are replaced")
+
+
+def fastest(convolution: Convolution, dtype: Any) -> tuple[Reading, str, float]:
+    """Return how a convolution is computed in the least time, by which method, and the predicted gain over XLA's.
+
+    Raises:
+      ArgumentError: it is none of the maps.
+    """
+    found = []
+    for reading in readings(convolution):
+        decision = select(reading.map, reading.problem(dtype), "cpu")
+        seconds = decision.costs[decision.method] + xla_convolution.transposition_seconds(
+            reading.transposed_bytes(dtype)
+        )
+        found.append((seconds, reading, decision.method))
+    seconds, reading, method = min(found, key=lambda each: each[0])
+    return reading, method, xla_convolution.seconds(convolution, dtype) / seconds
+
+
+def _compute(reading: Reading, method: str, dtype: Any, precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+    options = {"spec": reading.spec, "layout": reading.layout, "dtype": dtype, "precision": precision, "method": method}
+    return reading.result(bind(reading.map, *reading.operands(lhs, rhs), **options))
