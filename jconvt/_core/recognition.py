@@ -135,8 +135,11 @@ class Reading:
         return self.layout.shape(batch, spatial, channels)
 
     def transposed_bytes(self, dtype: Any) -> int:
-        """The bytes of the images that are not in the order of ``layout``."""
-        moved = [name for name in "xz" if self.order(name) != tuple(range(self.spec.rank + 2))]
+        """The bytes of the arrays that the map needs in another order."""
+        in_order = tuple(range(self.spec.rank + 2))
+        moved = [name for name in "xz" if self.order(name) != in_order]
+        if self.kernel != KernelLayout(in_order):
+            moved.append("w")
         return self.problem(dtype).bytes(*moved)
 
     def _role(self, name: str) -> str:
