@@ -35,6 +35,8 @@ _ON = jax.make_user_context(False)
 _LOCK = threading.RLock()
 _MIN_GAIN = 1.1
 """A convolution is replaced if it is predicted to be this many times as fast: predictions err."""
+_MIN_SECONDS = 3e-6
+"""A convolution that takes XLA less is left: a call costs as much."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +180,8 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
             convolution = _convolution(a, b, parameters)
             seen = dataclasses.replace(seen, convolution=convolution)
             _check_computable(context)
+            if xla_convolution.seconds(convolution, a.dtype) < _MIN_SECONDS:
+                raise _LeftError("it is small")
             reading, method, gain = fastest(convolution, a.dtype)
             seen = dataclasses.replace(seen, gain=gain)
             if gain < _MIN_GAIN:

@@ -1,15 +1,39 @@
-"""The predicted time of XLA's own convolution on a CPU, of any kind that ``jax.lax`` has."""
+"""The predicted time of XLA's own convolutions on a CPU, of every kind that ``jax.lax`` has.
 
+XLA calls Eigen for a dense convolution, which skips the zeros of a dilated ``lhs``. If ``rhs`` has more pixels than
+``lhs``, as in the kernel gradient of a transposed convolution, XLA swaps them, and then computes the reversed window
+by plain loops. Groups are loops, too. The rates were measured relative to those of the methods.
+"""
+
+import math
 from typing import Any
+
+import jax.numpy as jnp
 
 from .recognition import Convolution
 
 
 def seconds(convolution: Convolution, dtype: Any) -> float:
-    """The seconds of a convolution of operands of this dtype. Only ratios to the costs of methods matter."""
-    return convolution.flops / 95e9
+    """The seconds of a convolution of operands of this dtype."""
+    return convolution.flops / _flops_per_second(convolution) * max(1.0, jnp.dtype(dtype).itemsize / 4)
 
 
 def transposition_seconds(count: int) -> float:
-    """The seconds to change the order of the axes of images of so many bytes."""
+    """The seconds to change the order of the axes of arrays of so many bytes."""
     return 2 * count / 12e9
+
+
+def _flops_per_second(convolution: Convolution) -> float:
+    """The rate, which counts the multiplications by the zeros of a dilated ``lhs``."""
+    outputs, _, *taps = convolution.rhs_sizes
+    if convolution.batch_group_count > 1:
+        return 0.4e9
+    if convolution.feature_group_count > 1:
+        return min(12e9, 0.3e9 * outputs / convolution.feature_group_count)
+    if math.prod(taps) > math.prod(convolution.lhs_sizes[2:]):
+        return 11e9
+    zeros = math.prod(convolution.lhs_dilation)
+    if math.prod(taps) == 1:
+        return 170e9 if zeros == 1 else zeros * 90e9
+    is_window = math.prod(taps) > math.prod(convolution.output_sizes[2:])
+    return zeros * (60e9 if is_window else 140e9)

@@ -117,7 +117,7 @@ def _flops(map: Map, problem: ProblemShape) -> float:
     inputs, outputs = problem.input_channels // groups, problem.output_channels // groups
     if groups > 1 and inputs == outputs == 1:
         return 30e9
-    rate = 230e9
+    rate = 205e9 if map is Map.KERNEL_GRADIENT else 230e9
     if problem.dtype.itemsize == 2:
         rate = 390e9 if problem.dtype == jnp.bfloat16 and instruction_set == "avx512_bf16" else 200e9
     lanes = _VECTOR_BYTES[instruction_set] // max(4, problem.dtype.itemsize)
