@@ -33,8 +33,8 @@ from .errors import ArgumentTypeError
 _ON = jax.make_user_context(False)
 """Whether convolutions are replaced. JAX compares it when it looks for a compiled program."""
 _LOCK = threading.RLock()
-_MIN_GAIN = 1.1
-"""A convolution is replaced if it is predicted to be this many times as fast: predictions err."""
+_MIN_GAIN = 1.0
+"""A convolution is replaced if it is predicted to be this many times as fast, or more."""
 _MIN_SECONDS = 3e-6
 """A convolution that takes XLA less is left: a call costs as much."""
 

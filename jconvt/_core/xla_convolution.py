@@ -34,6 +34,6 @@ def _flops_per_second(convolution: Convolution) -> float:
         return 11e9
     zeros = math.prod(convolution.lhs_dilation)
     if math.prod(taps) == 1:
-        return 170e9 if zeros == 1 else zeros * 90e9
+        return 140e9 if zeros == 1 else zeros * 90e9
     is_window = math.prod(taps) > math.prod(convolution.output_sizes[2:])
-    return zeros * (60e9 if is_window else 140e9)
+    return zeros * (50e9 if is_window else 120e9)
