@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax.interpreters import mlir
 
 from ._conventions.dimension_numbers import Dimensions
-from ._core import xla_convolution
+from ._core import plain, xla_convolution
 from ._core.halo import explicit_axes
 from ._core.primitives import bind
 from ._core.recognition import Convolution, Reading, readings
@@ -79,12 +79,13 @@ class Report(tuple[Seen, ...]):
 
 
 class Acceleration:
-    """What ``accelerate`` returns: leave its ``with`` block to undo the call."""
+    """The result of ``accelerate``: leave its ``with`` block to undo the call."""
 
     def __init__(self, on: bool):
         self.on = on
 
     def __enter__(self) -> "Acceleration":
+        _apply(self)  # again, if it has been undone
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
@@ -93,6 +94,15 @@ class Acceleration:
 
 class Accelerate:
     """The function ``accelerate``, with its report."""
+
+    def __init__(self):
+        # ``help``, Sphinx and ``inspect`` describe it as a function.
+        self.__doc__ = type(self).__call__.__doc__
+        self.__name__ = self.__qualname__ = "accelerate"
+        self.__module__ = "jconvt"
+
+    def __repr__(self) -> str:
+        return "<function jconvt.accelerate>"
 
     def __call__(self, on: bool = True) -> Acceleration:
         """Compute the convolutions of every JAX program on CPU by jconvt's methods, where these are faster.
@@ -130,11 +140,7 @@ class Accelerate:
             )
         _register()
         acceleration = Acceleration(on)
-        with _LOCK:
-            # What was set before a call that no ``with`` block can undo is never restored.
-            kept = next((i for i, (each, _) in reversed([*enumerate(_calls)]) if each() is None), 0)
-            _calls[:] = [*_calls[kept:], (weakref.ref(acceleration), on)]
-            _ON.set_global(on)
+        _apply(acceleration)
         return acceleration
 
     def report(self) -> Report:
@@ -148,6 +154,15 @@ accelerate = Accelerate()
 _calls: list[tuple[weakref.ref[Acceleration], bool]] = []
 """The calls of ``accelerate`` that hold or can be restored, the last one in effect."""
 _seen: dict[Seen, None] = {}
+
+
+def _apply(acceleration: Acceleration) -> None:
+    with _LOCK:
+        # The state before a call that no ``with`` block can undo is never restored.
+        kept = next((i for i, (each, _) in reversed([*enumerate(_calls)]) if each() is None), 0)
+        others = [each for each in _calls[kept:] if each[0]() is not acceleration]
+        _calls[:] = [*others, (weakref.ref(acceleration), acceleration.on)]
+        _ON.set_global(acceleration.on)
 
 
 def _undo(acceleration: Acceleration) -> None:
@@ -192,7 +207,8 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
         except _LeftError as left:
             seen = dataclasses.replace(seen, reason=str(left))
         except Exception as error:
-            seen = dataclasses.replace(seen, reason=str(error).splitlines()[0])
+            text = str(error) or type(error).__name__
+            seen = dataclasses.replace(seen, reason=text.splitlines()[0])
     with _LOCK:
         _seen[seen] = None
     return _rule[0](context, lhs, rhs, **parameters) if result is None else result
@@ -227,6 +243,8 @@ def _check_computable(context: Any) -> None:
     a, b = context.avals_in
     if is_for_export(context):
         raise _LeftError("jax.export saves the program")
+    if plain.is_active():
+        raise _LeftError("jconvt.plain_jax is active")
     if auto_sharded_devices(context)[0] != 1 or explicit_axes(a, b):
         raise _LeftError("XLA shards the program")
     if a.dtype != b.dtype or not jnp.issubdtype(a.dtype, jnp.floating) or a.dtype.itemsize < 2:

@@ -1,0 +1,31 @@
+"""Fixtures of the tests of ``jconvt.accelerate``."""
+
+import pytest
+
+from jconvt import _accelerate
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_replaced_before_and_after():
+    yield
+    _accelerate._calls.clear()
+    _accelerate._ON.set_global(False)
+
+
+@pytest.fixture
+def all_replaced(monkeypatch):
+    """Replace every convolution that is one of the maps: few that are as small as those of tests would be faster."""
+    monkeypatch.setattr(_accelerate, "_MIN_GAIN", 0)
+
+
+@pytest.fixture
+def seen():
+    """The rows of the report since the start of the test, or since the last call."""
+    _accelerate._seen.clear()
+
+    def since():
+        found = [*_accelerate._seen]
+        _accelerate._seen.clear()
+        return found
+
+    return since
