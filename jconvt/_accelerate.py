@@ -25,7 +25,7 @@ from ._core.primitives import bind
 from ._core.recognition import Convolution, Reading, readings
 from ._core.selection import select
 from ._geometry.maps import Map
-from ._jax_compat import auto_sharded_devices, is_for_export
+from ._jax_compat import auto_sharded_devices, is_for_export, set_in_all_threads
 from ._jax_compat import convolution as jax_convolution
 from ._text_table import table
 from .errors import ArgumentTypeError
@@ -162,13 +162,13 @@ def _apply(acceleration: Acceleration) -> None:
         kept = next((i for i, (each, _) in reversed([*enumerate(_calls)]) if each() is None), 0)
         others = [each for each in _calls[kept:] if each[0]() is not acceleration]
         _calls[:] = [*others, (weakref.ref(acceleration), acceleration.on)]
-        _ON.set_global(acceleration.on)
+        set_in_all_threads(_ON, acceleration.on)
 
 
 def _undo(acceleration: Acceleration) -> None:
     with _LOCK:
         _calls[:] = [each for each in _calls if each[0]() is not acceleration]
-        _ON.set_global(_calls[-1][1] if _calls else False)
+        set_in_all_threads(_ON, _calls[-1][1] if _calls else False)
 
 
 def _register() -> None:

@@ -39,6 +39,12 @@ def convolution() -> tuple[Any, Callable[..., Any]]:
     ) from cause
 
 
+def set_in_all_threads(context: Any, value: Any) -> None:
+    """Set the value of a ``jax.make_user_context`` where no ``with`` block sets it."""
+    config = context if hasattr(context, "set_global") else context._obj  # in JAX 0.10.0
+    config.set_global(value)
+
+
 def match_vma(*operands: jax.Array) -> list[jax.Array]:
     """Return the operands with the same varying manual axes, those of any of them.
 

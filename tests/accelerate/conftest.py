@@ -2,14 +2,15 @@
 
 import pytest
 
+import jconvt
 from jconvt import _accelerate
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_replaced_before_and_after():
     yield
+    jconvt.accelerate(False)
     _accelerate._calls.clear()
-    _accelerate._ON.set_global(False)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ LOOPS = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(convolutions())
 def test_readings__are_the_convolution(convolution):
     lhs, rhs = operands(convolution)
@@ -36,7 +36,7 @@ def test_readings__are_the_convolution(convolution):
         np.testing.assert_array_equal(last.result(LOOPS[reading.map](a, b, reading.spec)), y)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(convolutions())
 def test_reading__gives_the_convolution_back(convolution):
     try:
