@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -92,64 +92,69 @@ class Acceleration:
         _undo(self)
 
 
-class Accelerate:
-    """The function ``accelerate``, with its report."""
+class Accelerate(Protocol):
+    """The type of the function ``accelerate``, which has its report as an attribute."""
 
-    def __init__(self):
-        # ``help``, Sphinx and ``inspect`` describe it as a function.
-        self.__doc__ = type(self).__call__.__doc__
-        self.__name__ = self.__qualname__ = "accelerate"
-        self.__module__ = "jconvt"
+    def __call__(self, on: bool = True) -> Acceleration: ...
 
-    def __repr__(self) -> str:
-        return "<function jconvt.accelerate>"
-
-    def __call__(self, on: bool = True) -> Acceleration:
-        """Compute the convolutions of every JAX program on CPU by jconvt's methods, where these are faster.
-
-        From here on, each convolution that is lowered for CPU is computed by the method that is predicted to be the
-        fastest, or by XLA as before: those of ``jax.lax``, Flax, Haiku, Equinox and Keras on JAX, and their gradients.
-        Models do not change. Results are equal up to the rounding of their dtype, and to the last digit where nothing
-        is replaced. Programs for GPU and TPU, programs that ``jax.export`` saves, and programs that XLA shards over
-        several devices keep all convolutions.
-
-        ``jax.jit`` compiles a function anew when it is first called after a change, in every thread. Programs that were
-        compiled explicitly, with ``.lower().compile()``, stay as they are. ``jax.clear_caches()`` frees the programs of
-        before.
-
-        Args:
-          on: whether convolutions are replaced. The state before the call is restored at the end of a ``with`` block.
-
-        Raises:
-          ArgumentTypeError: ``on`` is not a boolean.
-          NotImplementedError: this version of JAX has convolutions that jconvt does not know.
-
-        >>> import jax, jax.numpy as jnp, jconvt
-        >>> images, kernel = jnp.ones((8, 32, 32, 64)), jnp.ones((3, 3, 64, 64))
-        >>> def layer(images):
-        ...     numbers = ("NHWC", "HWIO", "NHWC")
-        ...     return jax.lax.conv_general_dilated(images, kernel, (2, 2), "SAME", dimension_numbers=numbers)
-        >>> with jconvt.accelerate():
-        ...     y = jax.jit(layer)(images)
-        >>> jconvt.accelerate.report()[-1].map
-        <Map.FORWARD: 'forward_convolution'>
-        """
-        if not isinstance(on, bool):
-            raise ArgumentTypeError(
-                "on must be a boolean", got=f"on = {on!r}", legal="True or False", fix="leave it out"
-            )
-        _register()
-        acceleration = Acceleration(on)
-        _apply(acceleration)
-        return acceleration
-
-    def report(self) -> Report:
-        """Return the convolutions that were lowered for CPU while they could be replaced. ``print`` it for a table."""
-        with _LOCK:
-            return Report(_seen)
+    def report(self) -> Report: ...
 
 
-accelerate = Accelerate()
+def report() -> Report:
+    """Return the convolutions that were lowered for CPU while they could be replaced. ``print`` it for a table.
+
+    It is a tuple, in the order of lowering, and lists equal entries once. Each entry has the attributes ``where`` (the
+    functions and scopes that it is in), ``lhs_shape``, ``rhs_shape``, ``dtype``, ``convolution`` (a
+    ``jconvt.lax.Convolution``), ``map`` and ``method`` (``None`` if XLA computes it), ``gain`` (the predicted time of
+    XLA, divided by that of the fastest method) and ``reason`` (why it was left to XLA, or "").
+    """
+    with _LOCK:
+        return Report(_seen)
+
+
+def _with_report(function: Any) -> Accelerate:
+    function.report = report
+    return function
+
+
+@_with_report
+def accelerate(on: bool = True) -> Acceleration:
+    """Compute the convolutions of every JAX program on CPU by jconvt's methods, where these are faster.
+
+    From here on, each convolution that is lowered for CPU is computed by the method that is predicted to be the
+    fastest, or by XLA as before: those of ``jax.lax``, Flax, Haiku, Equinox and Keras on JAX, and their gradients.
+    Models do not change. Results are equal up to the rounding of their dtype, and to the last digit where nothing
+    is replaced. Programs for GPU and TPU, programs that ``jax.export`` saves, and programs that XLA shards over
+    several devices keep all convolutions.
+
+    ``jax.jit`` compiles a function anew when it is first called after a change, in every thread. Programs that were
+    compiled explicitly, with ``.lower().compile()``, stay as they are. ``jax.clear_caches()`` frees the programs of
+    before.
+
+    Args:
+      on: whether convolutions are replaced. The state before the call is restored at the end of a ``with`` block.
+
+    Raises:
+      ArgumentTypeError: ``on`` is not a boolean.
+      NotImplementedError: this version of JAX has convolutions that jconvt does not know.
+
+    >>> import jax, jax.numpy as jnp, jconvt
+    >>> images, kernel = jnp.ones((8, 32, 32, 64)), jnp.ones((3, 3, 64, 64))
+    >>> def layer(images):
+    ...     numbers = ("NHWC", "HWIO", "NHWC")
+    ...     return jax.lax.conv_general_dilated(images, kernel, (2, 2), "SAME", dimension_numbers=numbers)
+    >>> with jconvt.accelerate():
+    ...     y = jax.jit(layer)(images)
+    >>> jconvt.accelerate.report()[-1].map
+    <Map.FORWARD: 'forward_convolution'>
+    """
+    if not isinstance(on, bool):
+        raise ArgumentTypeError("on must be a boolean", got=f"on = {on!r}", legal="True or False", fix="leave it out")
+    _register()
+    acceleration = Acceleration(on)
+    _apply(acceleration)
+    return acceleration
+
 
 _calls: list[tuple[weakref.ref[Acceleration], bool]] = []
 """The calls of ``accelerate`` that hold or can be restored, the last one in effect."""

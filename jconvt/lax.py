@@ -1,5 +1,7 @@
 """Transposed convolution with the signature of ``jax.lax``: a call of ``jax.lax.conv_transpose`` works with its name
 replaced. Arguments that ``jax.lax.conv_transpose`` lacks are keyword-only.
+
+``recognize`` reads any other convolution of ``jax.lax`` as one of the three maps.
 """
 
 from collections.abc import Sequence
@@ -10,7 +12,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
 from ._conventions import lax as convention
-from ._core import operation
+from ._conventions.dimension_numbers import Dimensions
+from ._core import convolution_arguments, operation
+from ._core.recognition import Convolution, Reading, readings
+from ._geometry.maps import Map
+
+__all__ = ["Convolution", "Dimensions", "Map", "Reading", "conv_transpose", "recognize"]
 
 
 def conv_transpose(
@@ -108,6 +115,78 @@ def conv_transpose(
         out_sharding=_before_transpose(out_sharding, output_order),
     )  # fmt: skip
     return jax.lax.transpose(y, output_order)
+
+
+def recognize(
+    lhs_shape: Sequence[int],
+    rhs_shape: Sequence[int],
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+) -> tuple[Reading, ...]:
+    """Read a convolution of ``jax.lax`` as one of the three maps. Nothing is computed.
+
+    ``jax.lax.conv_general_dilated`` computes ordinary convolutions (map F), their input gradients (map T, a transposed
+    convolution) and their kernel gradients (map G). Which one a call is follows from its strides and dilations. Often
+    it is two: F of an image and a kernel is also G of two images, of which one is as small as a kernel. Both have the
+    same sums, in loops of another order.
+
+    Args:
+      lhs_shape, rhs_shape: the shapes of the operands. With the default ``dimension_numbers``,
+        ``(batch, in, spatial...)`` and ``(out, in / feature_group_count, k...)``.
+      window_strides: one integer for each spatial axis.
+      padding: "SAME", "SAME_LOWER", "VALID", or a pair (before, after) for each spatial axis. Negative numbers crop.
+        If ``lhs`` is dilated, the padding has no name, as in ``jax.lax``.
+      lhs_dilation, rhs_dilation: one integer for each spatial axis. ``None`` means 1.
+      dimension_numbers: names of the axes of ``lhs``, ``rhs`` and the result, like ``("NHWC", "HWIO", "NHWC")``, or a
+        ``jax.lax.ConvDimensionNumbers``. As in ``jax.lax``, ``None`` means ``("NCHW", "OIHW", "NCHW")``.
+      feature_group_count: the number of groups that the channels are split into.
+      batch_group_count: the number of groups that the batch is split into. JAX writes the kernel gradient of a grouped
+        convolution with it.
+
+    Returns:
+      One ``Reading`` for each map that the convolution is. Each computes the whole convolution.
+
+    Raises:
+      ArgumentError: an argument has a value that ``jax.lax`` has no convolution for, or the convolution is none of the
+        maps: it has no spatial axis; an operand or the output is empty; or it has a window stride and both dilations,
+        or groups and two of these that exclude all maps. The message says which.
+      ArgumentTypeError: an argument has the wrong type, such as a symbolic or traced size.
+
+    >>> numbers = ("NHWC", "HWIO", "NHWC")
+    >>> found = recognize((8, 32, 32, 64), (3, 3, 64, 128), (2, 2), "SAME", dimension_numbers=numbers)
+    >>> [each.map.symbol for each in found]
+    ['F', 'G']
+    >>> found[0].spec.axes[0]
+    Axis(kernel=3, stride=2, dilation=1, lo=0, hi=1)
+    >>> found[0].roles  # x is the result, w is rhs, and z is lhs
+    ('out', 'rhs', 'lhs')
+
+    The gradient of this convolution in its input:
+
+    >>> pads = [(2, 1), (2, 1)]
+    >>> dilation = (2, 2)
+    >>> found = recognize((8, 16, 16, 128), (3, 3, 128, 64), (1, 1), pads, dilation, dimension_numbers=numbers)
+    >>> [each.map.symbol for each in found]
+    ['T', 'G']
+
+    And back:
+
+    >>> found[0].convolution().lhs_dilation
+    (2, 2)
+    """
+    return tuple(
+        readings(
+            convolution_arguments.read(
+                lhs_shape, rhs_shape, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
+                feature_group_count, batch_group_count,
+            )
+        )
+    )  # fmt: skip
 
 
 def _before_transpose(out_sharding: Any, order: Sequence[int]) -> Any:

@@ -20,6 +20,7 @@ COMMANDS = {
     "translate": "show a call of one framework as a call of another, as code to paste",
     "convert": "write the weights of one framework as those of another",
     "choose": "show which methods jconvt picks for a layer, and why",
+    "run": "run a JAX program with faster convolutions, unmodified",
     "check": "verify every method on JAX's default device",
     "bench": "time every method on JAX's default device",
 }

@@ -20,7 +20,7 @@ class Dimensions(NamedTuple):
 
     @property
     def layout(self) -> Layout:
-        """The layout to compute in: channels first if the input is in that order, channels last otherwise."""
+        """The layout to compute in, which is channels first if the input is in that order, else channels last."""
         return Layout(len(self.lhs) - 2, channels_first=self.lhs == tuple(range(len(self.lhs))))
 
     @property

@@ -37,7 +37,16 @@ from ..errors import ArgumentError
 
 @dataclasses.dataclass(frozen=True)
 class Convolution:
-    """The integers of a call of ``jax.lax.conv_general_dilated``, and the shapes of its operands."""
+    """The integers of a call of ``jax.lax.conv_general_dilated``, and the shapes of its operands.
+
+    Attributes:
+      lhs_shape, rhs_shape: the shapes of the operands.
+      window_strides, lhs_dilation, rhs_dilation: one integer for each spatial axis.
+      padding: a pair (before, after) for each spatial axis.
+      dimension_numbers: the axes of ``lhs`` and of the output, each in the order batch, channels, spatial axes, and
+        those of ``rhs`` in the order output channels, input channels, spatial axes: a named tuple ``(lhs, rhs, out)``.
+      feature_group_count, batch_group_count: the numbers of groups. One of them is 1.
+    """
 
     lhs_shape: tuple[int, ...]
     rhs_shape: tuple[int, ...]
@@ -87,15 +96,18 @@ class Convolution:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """A convolution as a map of its operands.
+    """A convolution as one of the three maps: ``result(map(*operands(lhs, rhs)))`` is the convolution.
+
+    The maps share the arrays ``x`` (the small image), ``w`` (the kernel) and ``z`` (the large image): T takes ``x`` and
+    ``w``, F takes ``z`` and ``w``, G takes ``x`` and ``z``, and each returns the third one.
 
     Attributes:
-      map: the map.
+      map: the map. Its ``symbol`` is "T", "F" or "G", and its ``inputs`` are the names of its operands.
       spec: its geometry.
-      layout: that of its images ``x`` and ``z``.
-      kernel: the layout of the kernel ``w`` in the convolution.
+      layout: the order of the axes of ``x`` and ``z``.
+      kernel: the order of the axes of ``w`` in the convolution, and whether its taps run backwards there.
       roles: for ``x``, ``w`` and ``z``, the array of the convolution: ``"lhs"``, ``"rhs"`` or ``"out"``.
-      sizes: the batch, the sizes of ``x``, and the channels of ``x`` and ``z``.
+      sizes: the batch, the spatial sizes of ``x``, and the channels of ``x`` and of ``z``.
       dimension_numbers: those of the convolution.
     """
 
@@ -112,7 +124,7 @@ class Reading:
         return ProblemShape.of(self.spec, self.layout, dtype, *self.sizes)
 
     def operands(self, lhs: Array, rhs: Array) -> list[Array]:
-        """The operands of the map."""
+        """Return the operands of the map, ``map.inputs``. Images are in ``layout``, a kernel in TensorFlow's order."""
         arrays = {"lhs": lhs, "rhs": rhs}
         found = []
         for name in self.map.inputs:
@@ -121,14 +133,14 @@ class Reading:
         return found
 
     def result(self, array: Array) -> Array:
-        """The output of the convolution from the result of the map."""
+        """Return the output of the convolution from the result of the map."""
         if self.map is Map.KERNEL_GRADIENT:
             return self.kernel.kernel(array)
         order = self.order(self.map.output)
         return lax.transpose(array, tuple(order.index(axis) for axis in range(len(order))))
 
     def order(self, name: str) -> tuple[int, ...]:
-        """The axes of an image of the convolution in the order of ``layout``."""
+        """Return the axes of ``"x"`` or ``"z"`` in the convolution, in the order of ``layout``."""
         batch, channels, *spatial = getattr(self.dimension_numbers, self._role(name))
         if self.map is Map.KERNEL_GRADIENT:  # it sums over the batch: JAX calls that the channels
             batch, channels = channels, batch
@@ -146,7 +158,7 @@ class Reading:
         return self.roles["xwz".index(name)]
 
     def convolution(self) -> Convolution:
-        """The convolution, with the least padding that it can have: the inverse of ``readings``."""
+        """Return the convolution, with the least padding that it can have."""
         problem = self.problem("float32")
         shapes = {}
         for name, role in zip("xwz", self.roles, strict=True):

@@ -182,7 +182,7 @@ def per_axis(
     legal = f"an integer, or {legal}" if scalar else f"{legal} integers of at least {lowest}"
     entries = integers(value, name, lengths, legal, lowest)
     if len(entries) in (1, rank):
-        return entries * (rank // len(entries))
+        return entries if len(entries) == rank else entries * rank
     if any(entries[axis] != 1 for axis in outer):
         problem, got = f"{name} of the batch and of the channels must be 1", f"{name} = {[*entries]}"
         legal = f"{' = '.join(f'{name}[{axis}]' for axis in outer)} = 1"
