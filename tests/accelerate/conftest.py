@@ -16,7 +16,8 @@ def _nothing_is_replaced_before_and_after():
 @pytest.fixture
 def all_replaced(monkeypatch):
     """Replace every convolution that is one of the maps: few that are as small as those of tests would be faster."""
-    monkeypatch.setattr(_accelerate, "_MIN_GAIN", 0)
+    for name in ("_MIN_GAIN", "_MIN_SECONDS"):
+        monkeypatch.setattr(_accelerate, name, 0)
 
 
 @pytest.fixture

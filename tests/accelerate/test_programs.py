@@ -97,6 +97,7 @@ def test_shard_map__is_replaced(seen):
 
 def test_what_is_not_faster__has_the_same_bits(seen, monkeypatch):
     expected, without = jax.jit(gradients)(IMAGES, KERNEL), jax.jit(gradients).lower(IMAGES, KERNEL).as_text()
+    monkeypatch.setattr(_accelerate, "_MIN_SECONDS", 0)
     monkeypatch.setattr(_accelerate, "_MIN_GAIN", float("inf"))
     with jconvt.accelerate():
         found, text = jax.jit(gradients)(IMAGES, KERNEL), jax.jit(gradients).lower(IMAGES, KERNEL).as_text()
@@ -127,7 +128,7 @@ import jax, numpy as np, jconvt
 jax.config.update("jax_compilation_cache_dir", sys.argv[2])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-jconvt._accelerate._MIN_GAIN = 0
+jconvt._accelerate._MIN_GAIN = jconvt._accelerate._MIN_SECONDS = 0
 jconvt.accelerate(sys.argv[1] == "on")
 
 @jax.jit
@@ -153,7 +154,7 @@ def test_persistent_cache__keeps_programs_apart(tmp_path):
 FIT = """
 import json
 import jax, keras, numpy as np, jconvt
-jconvt._accelerate._MIN_GAIN = 0
+jconvt._accelerate._MIN_GAIN = jconvt._accelerate._MIN_SECONDS = 0
 
 def losses(on):
     jconvt.accelerate(on)

@@ -18,7 +18,7 @@ LOOPS = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(convolutions())
 def test_readings__are_the_convolution(convolution):
     lhs, rhs = operands(convolution)

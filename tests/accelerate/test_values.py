@@ -48,7 +48,7 @@ def maps_of(found):
     return [each.map for each in found if each.method]
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(convolutions(), st.sampled_from(["float32", "float64", "bfloat16", "float16"]))
 def test_sweep__value_and_gradients(seen, convolution, dtype):
     def value_and_gradients(lhs, rhs):
@@ -56,8 +56,8 @@ def test_sweep__value_and_gradients(seen, convolution, dtype):
         return y, pull((y % 3).astype(y.dtype))
 
     assert_equal(value_and_gradients, *operands(convolution, dtype, largest=2))
-    dilates_both = max(convolution.lhs_dilation) > 1 < max(convolution.window_strides)
-    assert all(each.method or each.reason for each in seen()) or dilates_both
+    unreadable = ("neither the convolution nor its transpose", "an operand or the output is empty")
+    assert all(each.method or each.reason.startswith(unreadable) for each in seen())
 
 
 def test_layer__all_three_maps(seen):
