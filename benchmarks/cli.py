@@ -10,6 +10,7 @@ from jconvt.errors import ArgumentError
 
 from . import choices, compare, fit, methods, scaling, tpu
 from .device import command as device
+from .models import command as models
 
 _TPU = "--tpu-compile"
 _COMMANDS = {
@@ -28,6 +29,11 @@ _COMMANDS = {
         "compare the predictions of jconvt.choose with its measurements",
         choices.add_arguments,
         choices.command,
+    ),
+    "models": (
+        "measure networks of other libraries with jconvt.accelerate, without it, and in PyTorch",
+        models.add_arguments,
+        models.command,
     ),
     "device": (
         "check, test and measure this device in a few minutes, and write one page",

@@ -16,6 +16,7 @@ import jconvt
 
 _PACKAGES = (
     *("jax", "jaxlib", "numpy", "tensorflow", "torch", "flax", "libtpu"),
+    *("torchvision", "keras", "dm-haiku", "equinox"),
     *(f"jax-cuda{version}-plugin" for version in (12, 13)),
     *("nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "nvidia-cublas-cu12", "nvidia-cublas"),  # of CUDA 13 without a suffix
 )

@@ -1,8 +1,8 @@
-"""The plot: the best baseline's time in multiples of ``auto``'s, for each workload, pass and dtype."""
+"""Plots of ratios of times: those of the comparison with other libraries, and those of the networks."""
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -11,59 +11,76 @@ from matplotlib import pyplot, ticker
 
 from .comparison import Comparison, mean
 
-_COLOURS = {"float32": "#1b6ca8", "tf32": "#5a9e3f", "bfloat16": "#d1742c"}
+_COLOURS = {
+    **{"float32": "#1b6ca8", "tf32": "#5a9e3f", "bfloat16": "#d1742c"},
+    **{"JAX": "#1b6ca8", "PyTorch": "#d1742c"},
+}
 _TITLES = {"forward": "forward", "gradient": "forward and both gradients"}
 
 
+class Dot(NamedTuple):
+    """A ratio of times, its panel, its row, and the kind of which it is; kinds have colours."""
+
+    panel: str
+    row: str
+    kind: str
+    ratio: float | None
+
+
 def svg(comparisons: Sequence[Comparison], title: str) -> str:
-    """Return the figure as the text of an SVG file, the same for the same figures."""
+    """Return the best baseline's time in multiples of ``auto``'s, for each workload, pass and dtype."""
+    dots = [Dot(_TITLES[each.step], each.workload, each.dtype, each.ratio) for each in comparisons]
+    return of_dots(dots, title, "the best baseline's time / auto's time; right of the line, auto is faster")
+
+
+def of_dots(dots: Sequence[Dot], title: str, label: str) -> str:
+    """Return the figure as the text of an SVG file, the same for the same figures. ``label`` explains the ratio."""
     with pyplot.rc_context({"svg.hashsalt": "jconvt", "font.family": "sans-serif"}):
-        figure = draw(comparisons, title)
+        figure = _draw(dots, title, label)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
         pyplot.close(figure)
     return file.getvalue()
 
 
-def draw(comparisons: Sequence[Comparison], title: str) -> Any:
-    """Draw one panel for each pass, one row for each workload, one dot for each dtype."""
-    steps = list(dict.fromkeys(each.step for each in comparisons))
-    workloads = list(dict.fromkeys(each.workload for each in comparisons))
-    rows = {name: row for row, name in enumerate([*workloads, "geometric mean"])}
+def _draw(dots: Sequence[Dot], title: str, label: str) -> Any:
+    """Draw one panel, one row and one colour for each that the dots name."""
+    names = list(dict.fromkeys(each.panel for each in dots))
+    rows = {name: row for row, name in enumerate([*dict.fromkeys(each.row for each in dots), "geometric mean"])}
     height = 1.6 + 0.3 * len(rows)
     figure, panels = pyplot.subplots(
         1,
-        len(steps),
-        figsize=(2.2 + 4.2 * len(steps), height),
+        len(names),
+        figsize=(2.2 + 4.2 * len(names), height),
         sharey=True,
         sharex=True,
         squeeze=False,
         layout="constrained",
     )
-    for panel, step in zip(panels[0], steps, strict=True):
-        _panel(panel, [each for each in comparisons if each.step == step], rows)
-        panel.set_title(_TITLES[step], fontsize=10)
+    for panel, name in zip(panels[0], names, strict=True):
+        _panel(panel, [each for each in dots if each.panel == name], rows)
+        panel.set_title(name, fontsize=10)
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    figure.supxlabel("the best baseline's time / auto's time; right of the line, auto is faster", fontsize=9)
+    figure.supxlabel(label, fontsize=9)
     return figure
 
 
-def _panel(panel: Any, comparisons: Sequence[Comparison], rows: dict[str, int]) -> None:
-    dtypes = list(dict.fromkeys(each.dtype for each in comparisons))
-    for number, dtype in enumerate(dtypes):
-        shift = (number - (len(dtypes) - 1) / 2) * 0.26
-        group = [each for each in comparisons if each.dtype == dtype]
-        points = [(each.ratio, rows[each.workload]) for each in group if each.ratio]
+def _panel(panel: Any, dots: Sequence[Dot], rows: dict[str, int]) -> None:
+    kinds = list(dict.fromkeys(each.kind for each in dots))
+    for number, kind in enumerate(kinds):
+        shift = (number - (len(kinds) - 1) / 2) * 0.26
+        group = [each for each in dots if each.kind == kind]
+        points = [(each.ratio, rows[each.row]) for each in group if each.ratio]
         average = mean([each.ratio for each in group])
         if average:
             points.append((average, rows["geometric mean"]))
         for ratio, row in points:
-            panel.plot([1, ratio], [row + shift] * 2, color=_COLOURS[dtype], linewidth=1.5, alpha=0.5)
+            panel.plot([1, ratio], [row + shift] * 2, color=_COLOURS[kind], linewidth=1.5, alpha=0.5)
         panel.plot(
             [ratio for ratio, _ in points], [row + shift for _, row in points], "o",
-            color=_COLOURS[dtype], markersize=5, label=dtype,
+            color=_COLOURS[kind], markersize=5, label=kind,
         )  # fmt: skip
     panel.axvline(1, color="black", linewidth=1)
     panel.axhline(rows["geometric mean"] - 0.5, color="grey", linewidth=0.6)

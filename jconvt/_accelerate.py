@@ -10,7 +10,7 @@ import functools
 import operator
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -206,8 +206,8 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
             seen = dataclasses.replace(seen, gain=gain)
             if gain < _MIN_GAIN:
                 raise _LeftError("XLA is predicted to be as fast")
-            compute = functools.partial(_compute, reading, method, context.avals_out[0].dtype, parameters["precision"])
-            result = mlir.lower_fun(compute, multiple_results=False)(context, lhs, rhs)
+            options = reading, method, context.avals_out[0].dtype, parameters["precision"]
+            result = mlir.lower_fun(functools.partial(compute, *options), multiple_results=False)(context, lhs, rhs)
             seen = dataclasses.replace(seen, map=reading.map, method=method)
         except _LeftError as left:
             seen = dataclasses.replace(seen, reason=str(left))
@@ -262,17 +262,19 @@ def fastest(convolution: Convolution, dtype: Any) -> tuple[Reading, str, float]:
     Raises:
       ArgumentError: it is none of the maps.
     """
-    found = []
-    for reading in readings(convolution):
-        decision = select(reading.map, reading.problem(dtype), "cpu")
-        seconds = decision.costs[decision.method] + xla_convolution.transposition_seconds(
-            reading.transposed_bytes(dtype)
-        )
-        found.append((seconds, reading, decision.method))
-    seconds, reading, method = min(found, key=lambda each: each[0])
+    seconds, reading, method = min(predicted(convolution, dtype), key=lambda each: each[0])
     return reading, method, xla_convolution.seconds(convolution, dtype) / seconds
 
 
-def _compute(reading: Reading, method: str, dtype: Any, precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+def predicted(convolution: Convolution, dtype: Any) -> Iterator[tuple[float, Reading, str]]:
+    """Yield each way to compute a convolution: its predicted seconds, how it is read, and the method."""
+    for reading in readings(convolution):
+        transposition = xla_convolution.transposition_seconds(reading.transposed_bytes(dtype))
+        for method, seconds in select(reading.map, reading.problem(dtype), "cpu").costs.items():
+            yield seconds + transposition, reading, method
+
+
+def compute(reading: Reading, method: str, dtype: Any, precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+    """Compute a convolution as one of its readings, by a method."""
     options = {"spec": reading.spec, "layout": reading.layout, "dtype": dtype, "precision": precision, "method": method}
     return reading.result(bind(reading.map, *reading.operands(lhs, rhs), **options))
