@@ -33,7 +33,8 @@ def _flops_per_second(convolution: Convolution) -> float:
     if math.prod(taps) > math.prod(convolution.lhs_sizes[2:]):
         return 11e9
     zeros = math.prod(convolution.lhs_dilation)
+    lanes = 0.4 if outputs < 8 else 1  # few output channels leave some lanes empty
     if math.prod(taps) == 1:
-        return 140e9 if zeros == 1 else zeros * 90e9
+        return lanes * (140e9 if zeros == 1 else zeros * 90e9)
     is_window = math.prod(taps) > math.prod(convolution.output_sizes[2:])
-    return zeros * (50e9 if is_window else 120e9)
+    return lanes * zeros * (50e9 if is_window else 120e9)
