@@ -5,6 +5,7 @@ reads the convolution as one of the three maps, predicts the time of each method
 takes the fastest.
 """
 
+import contextlib
 import dataclasses
 import functools
 import operator
@@ -21,17 +22,15 @@ from jax.interpreters import mlir
 from ._conventions.dimension_numbers import Dimensions
 from ._core import plain, xla_convolution
 from ._core.halo import explicit_axes
+from ._core.primitives import REPLACES_CONVOLUTIONS as _ON
 from ._core.primitives import bind
 from ._core.recognition import Convolution, Reading, readings
 from ._core.selection import select
 from ._geometry.maps import Map
-from ._jax_compat import auto_sharded_devices, is_for_export, set_in_all_threads
-from ._jax_compat import convolution as jax_convolution
+from ._jax_compat import auto_sharded_devices, is_for_export, lower_convolutions, set_in_all_threads
 from ._text_table import table
 from .errors import ArgumentTypeError
 
-_ON = jax.make_user_context(False)
-"""Whether convolutions are replaced. JAX compares it when it looks for a compiled program."""
 _LOCK = threading.RLock()
 _MIN_GAIN = 1.0
 """A convolution is replaced if it is predicted to be this many times as fast, or more."""
@@ -49,8 +48,9 @@ class Seen:
       convolution: its parameters, or ``None`` if they are not known integers.
       map: the map that computes it, or ``None``.
       method: the method that computes it, or ``None`` if XLA does.
-      gain: the predicted time of XLA's convolution, divided by that of the fastest method.
+      gain: the predicted time of XLA's convolution, divided by that of the fastest method, also if it was left.
       reason: why it was left to XLA, or "".
+      times: how often it was lowered.
     """
 
     where: str
@@ -62,20 +62,24 @@ class Seen:
     method: str | None = None
     gain: float | None = None
     reason: str = ""
+    times: int = 1
 
 
 class Report(tuple[Seen, ...]):
     """The convolutions that were lowered, in order. ``print`` it for a table."""
 
     def __str__(self) -> str:
-        rows = [("where", "lhs", "rhs", "dtype", "map", "method", "predicted gain", "left to XLA because")]
+        rows = [("where", "lhs", "rhs", "dtype", "times", "map", "method", "predicted gain", "left to XLA because")]
         for each in self:
             gain = "" if each.gain is None else f"{each.gain:.3g}"
             lhs, rhs = (str(shape).replace(" ", "") for shape in (each.lhs_shape, each.rhs_shape))
             name = (each.map or "").replace("_", " ")
-            rows.append((each.where, lhs, rhs, each.dtype, name, each.method or "XLA", gain, each.reason))
-        replaced = sum(each.method is not None for each in self)
-        return "\n".join([table(rows), f"{replaced} of {len(self)} convolutions are computed by jconvt"])
+            rows.append(
+                (each.where, lhs, rhs, each.dtype, str(each.times), name, each.method or "XLA", gain, each.reason)
+            )
+        replaced = sum(each.times for each in self if each.method is not None)
+        total = sum(each.times for each in self)
+        return "\n".join([table(rows), f"{replaced} of {total} convolutions are computed by jconvt"])
 
 
 class Acceleration:
@@ -103,13 +107,14 @@ class Accelerate(Protocol):
 def report() -> Report:
     """Return the convolutions that were lowered for CPU while they could be replaced. ``print`` it for a table.
 
-    It is a tuple, in the order of lowering, and lists equal entries once. Each entry has the attributes ``where`` (the
-    functions and scopes that it is in), ``lhs_shape``, ``rhs_shape``, ``dtype``, ``convolution`` (a
-    ``jconvt.lax.Convolution``), ``map`` and ``method`` (``None`` if XLA computes it), ``gain`` (the predicted time of
-    XLA, divided by that of the fastest method) and ``reason`` (why it was left to XLA, or "").
+    It is a tuple, in the order of lowering. It lists equal entries once, and forgets the oldest beyond 10,000. Each
+    entry has the attributes ``where`` (the functions and scopes that it is in), ``lhs_shape``, ``rhs_shape``,
+    ``dtype``, ``times`` (how often it was lowered), ``convolution`` (a ``jconvt.lax.Convolution``), ``map`` and
+    ``method`` (``None`` if XLA computes it), ``gain`` (the predicted time of XLA, divided by that of the fastest
+    method, also if it was left) and ``reason`` (why it was left to XLA, or "").
     """
     with _LOCK:
-        return Report(_seen)
+        return Report(dataclasses.replace(each, times=times) for each, times in _seen.items())
 
 
 def _with_report(function: Any) -> Accelerate:
@@ -158,7 +163,10 @@ def accelerate(on: bool = True) -> Acceleration:
 
 _calls: list[tuple[weakref.ref[Acceleration], bool]] = []
 """The calls of ``accelerate`` that hold or can be restored, the last one in effect."""
-_seen: dict[Seen, None] = {}
+_seen: dict[Seen, int] = {}
+"""How often each was lowered."""
+_MOST = 10_000
+"""The report forgets the oldest entries beyond these."""
 
 
 def _apply(acceleration: Acceleration) -> None:
@@ -179,10 +187,7 @@ def _undo(acceleration: Acceleration) -> None:
 def _register() -> None:
     with _LOCK:
         if not _rule:
-            primitive, rule = jax_convolution()
-            _rule.append(rule)
-            # Not cacheable: JAX would lower equal convolutions only once, and the report would lack the others.
-            mlir.register_lowering(primitive, _lower, platform="cpu", cacheable=False)
+            _rule.append(lower_convolutions(_lower))
 
 
 _rule: list[Callable[..., Any]] = []
@@ -195,7 +200,9 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
         return _rule[0](context, lhs, rhs, **parameters)
     a, b = context.avals_in
     seen, result = Seen(str(context.name_stack), a.shape, b.shape, str(a.dtype)), None
-    with _ON(False):  # a method may emit convolutions
+    is_wide = any(each.dtype.itemsize == 8 for each in (a, b, *context.avals_out))
+    # A method or JAX's rule may emit convolutions. 64 bits may be enabled in a part of the program only.
+    with _ON(False), jax.enable_x64(True) if is_wide else contextlib.nullcontext():
         try:
             convolution = _convolution(a, b, parameters)
             seen = dataclasses.replace(seen, convolution=convolution)
@@ -214,9 +221,13 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
         except Exception as error:
             text = str(error) or type(error).__name__
             seen = dataclasses.replace(seen, reason=text.splitlines()[0])
+        if result is None:
+            result = _rule[0](context, lhs, rhs, **parameters)
     with _LOCK:
-        _seen[seen] = None
-    return _rule[0](context, lhs, rhs, **parameters) if result is None else result
+        _seen[seen] = _seen.get(seen, 0) + 1
+        if len(_seen) > _MOST:
+            del _seen[next(iter(_seen))]
+    return result
 
 
 class _LeftError(Exception):

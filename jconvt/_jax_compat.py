@@ -14,25 +14,40 @@ _CONVOLUTION_PARAMETERS = {
 }  # fmt: skip
 
 
-def convolution() -> tuple[Any, Callable[..., Any]]:
-    """Return the primitive of ``jax.lax.conv_general_dilated``, and JAX's rule that lowers it on a CPU.
+def lower_convolutions(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Have ``rule`` lower the convolutions of ``jax.lax`` for CPU, and return JAX's own rule for them.
 
     Raises:
       NotImplementedError: this version of JAX has another primitive.
     """
     try:
-        from jax._src.lax.convolution import _conv_general_dilated_lower as rule
+        from jax._src.effects import no_effects
+        from jax._src.interpreters import mlir as internal
 
+        of_platform, default = internal._platform_specific_lowerings, internal._lowerings
         image = jax.ShapeDtypeStruct((1, 1, 1), "float32")
         program = jax.make_jaxpr(lambda x: lax.conv_general_dilated(x, x, (1,), "VALID"))(image)
         (equation,) = program.eqns
-        found = set(equation.params)
-    except (ImportError, AttributeError, ValueError) as error:
+        primitive, found = equation.primitive, set(equation.params)
+        own, lower = default[primitive].rule, internal.lower_per_platform
+    except (ImportError, AttributeError, KeyError, ValueError) as error:
         found, cause = {"none that jconvt knows"}, error
     else:
         cause = None
         if found == _CONVOLUTION_PARAMETERS:
-            return equation.primitive, rule
+            rules = {name: each[primitive].rule for name, each in of_platform.items() if primitive in each}
+            own_cpu, rules["cpu"] = rules.get("cpu", own), rule
+
+            def by_platform(context: Any, *operands: Any, **parameters: Any) -> Any:
+                context = context.replace(avals_out=[*context.avals_out])  # as for several platforms JAX needs it
+                ordered = {name: rules[name] for name in context.module_context.platforms if name in rules}
+                return lower(context, str(primitive), ordered, own, no_effects, *operands, **parameters)
+
+            for each in of_platform.values():
+                each.pop(primitive, None)
+            # Not cacheable: for a cached rule, JAX does not know where in the program the convolution is.
+            mlir.register_lowering(primitive, by_platform, cacheable=False)
+            return own_cpu
     raise NotImplementedError(
         f"jconvt does not know the convolutions of JAX {jax.__version__}: parameters {sorted(found)}. "
         f"It knows {sorted(_CONVOLUTION_PARAMETERS)}"

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.is_module:
             runpy.run_module(program, run_name="__main__", alter_sys=True)
         else:
-            runpy.run_path(program, run_name="__main__")
+            runpy.run_path(os.path.abspath(program), run_name="__main__")
     except SystemExit:
         raise
     except BaseException as error:

@@ -34,6 +34,9 @@ from . import plain
 from .halo import GlobalMap, explicit_axes, output_sharding, shard_mapped
 from .selection import select, tuning_epoch
 
+REPLACES_CONVOLUTIONS = jax.make_user_context(False)
+"""Whether methods replace the convolutions of ``jax.lax`` on CPU (``jconvt.accelerate``), except those of a method."""
+
 
 def bind(map: Map, a: Array, b: Array, **parameters: Any) -> Array:
     """Apply the primitive of ``map`` to its two operands, or under ``jconvt.plain_jax`` compute it.
@@ -224,7 +227,8 @@ def _lower(map: Map, platform: str | None, context: Any, *operands: Any, **param
             one_axis=one_axis,
             for_export=is_for_export(context),
         )
-    return mlir.lower_fun(compute, multiple_results=False)(context, *operands, **parameters)
+    with REPLACES_CONVOLUTIONS(False):
+        return mlir.lower_fun(compute, multiple_results=False)(context, *operands, **parameters)
 
 
 def _primitive(map: Map) -> Primitive:
