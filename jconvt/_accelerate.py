@@ -164,7 +164,7 @@ def accelerate(on: bool = True) -> Acceleration:
 _calls: list[tuple[weakref.ref[Acceleration], bool]] = []
 """The calls of ``accelerate`` that hold or can be restored, the last one in effect."""
 _seen: dict[Seen, int] = {}
-"""How often each was lowered."""
+"""The entries of the report, and the number of times that a convolution was lowered for each."""
 _MOST = 10_000
 """The report forgets the oldest entries beyond these."""
 
