@@ -1,5 +1,8 @@
 """Haiku's own networks."""
 
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
+# Haiku may be missing: this module then has its name.
+
 from typing import Any
 
 import haiku

@@ -1,5 +1,8 @@
 """The same layers in PyTorch: torchvision's networks, and those that it lacks. Images are channels first."""
 
+# pyright: reportMissingImports=false
+# torchvision may be missing.
+
 import itertools
 from collections.abc import Callable
 from typing import Any
