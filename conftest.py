@@ -25,6 +25,7 @@ _NEEDS = {
     **{f"jconvt/_explain/{name}.py": ["matplotlib"] for name in ("canvas", "drawing", "figures")},
     "jconvt/linen.py": ["flax"],
     "jconvt/nnx.py": ["flax"],
+    "tests/cli/test_models.py": ["flax", "matplotlib"],
     "tests/support/onnx_backend.py": ["onnx"],
     "jconvt/weights/models/equinox.py": ["equinox"],
     "jconvt/weights/models/linen.py": ["flax"],

@@ -11,7 +11,6 @@ from benchmarks.cli import main
 from benchmarks.models import NETWORKS, command, convolutions, measuring, report
 from jconvt import _accelerate
 
-pytest.importorskip("flax")
 NAME = "flax-dcgan-discriminator"
 
 
