@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import library, nn
 
 try:
     import torchvision  # noqa: F401
 except RuntimeError:
     # The wheel on PyPI has its operators for CUDA only. The networks need none of them, but the import declares two.
-    _LIBRARY = torch.library.Library("torchvision", "FRAGMENT")
+    _OPERATORS = library.Library("torchvision", "FRAGMENT")
     for _name in ("nms", "qnms"):
-        _LIBRARY.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 from torchvision import models
 from torchvision.models.efficientnet import EfficientNet, FusedMBConvConfig, MBConvConfig
