@@ -22,8 +22,7 @@ from jax.interpreters import mlir
 from ._conventions.dimension_numbers import Dimensions
 from ._core import plain, xla_convolution
 from ._core.halo import explicit_axes
-from ._core.primitives import REPLACES_CONVOLUTIONS as _ON
-from ._core.primitives import bind
+from ._core.primitives import REPLACES_CONVOLUTIONS, bind
 from ._core.recognition import Convolution, Reading, readings
 from ._core.selection import select
 from ._geometry.maps import Map
@@ -39,7 +38,7 @@ _MIN_SECONDS = 3e-6
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class LoweredConvolution:
     """A convolution in a program that was lowered for CPU.
 
     Attributes:
@@ -65,7 +64,7 @@ class Seen:
     times: int = 1
 
 
-class Report(tuple[Seen, ...]):
+class Report(tuple[LoweredConvolution, ...]):
     """The convolutions that were lowered, in order. ``print`` it for a table."""
 
     def __str__(self) -> str:
@@ -163,7 +162,7 @@ def accelerate(on: bool = True) -> Acceleration:
 
 _calls: list[tuple[weakref.ref[Acceleration], bool]] = []
 """The calls of ``accelerate`` that hold or can be restored, the last one in effect."""
-_seen: dict[Seen, int] = {}
+_seen: dict[LoweredConvolution, int] = {}
 """The entries of the report, and the number of times that a convolution was lowered for each."""
 _MOST = 10_000
 """The report forgets the oldest entries beyond these."""
@@ -175,34 +174,34 @@ def _apply(acceleration: Acceleration) -> None:
         kept = next((i for i, (each, _) in reversed([*enumerate(_calls)]) if each() is None), 0)
         others = [each for each in _calls[kept:] if each[0]() is not acceleration]
         _calls[:] = [*others, (weakref.ref(acceleration), acceleration.on)]
-        set_in_all_threads(_ON, acceleration.on)
+        set_in_all_threads(REPLACES_CONVOLUTIONS, acceleration.on)
 
 
 def _undo(acceleration: Acceleration) -> None:
     with _LOCK:
         _calls[:] = [each for each in _calls if each[0]() is not acceleration]
-        set_in_all_threads(_ON, _calls[-1][1] if _calls else False)
+        set_in_all_threads(REPLACES_CONVOLUTIONS, _calls[-1][1] if _calls else False)
 
 
 def _register() -> None:
     with _LOCK:
-        if not _rule:
-            _rule.append(lower_convolutions(_lower))
+        if not _jax_rule:
+            _jax_rule.append(lower_convolutions(_lower))
 
 
-_rule: list[Callable[..., Any]] = []
+_jax_rule: list[Callable[..., Any]] = []
 """JAX's own rule, once the other one is registered."""
 
 
 def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
     """The lowering rule. No error of jconvt's stops a program: XLA's convolution is the fallback."""
-    if not _ON.value:
-        return _rule[0](context, lhs, rhs, **parameters)
+    if not REPLACES_CONVOLUTIONS.value:
+        return _jax_rule[0](context, lhs, rhs, **parameters)
     a, b = context.avals_in
-    seen, result = Seen(str(context.name_stack), a.shape, b.shape, str(a.dtype)), None
+    seen, result = LoweredConvolution(str(context.name_stack), a.shape, b.shape, str(a.dtype)), None
     is_wide = any(each.dtype.itemsize == 8 for each in (a, b, *context.avals_out))
     # A method or JAX's rule may emit convolutions. 64 bits may be enabled in a part of the program only.
-    with _ON(False), jax.enable_x64(True) if is_wide else contextlib.nullcontext():
+    with REPLACES_CONVOLUTIONS(False), jax.enable_x64(True) if is_wide else contextlib.nullcontext():
         try:
             convolution = _convolution(a, b, parameters)
             seen = dataclasses.replace(seen, convolution=convolution)
@@ -222,7 +221,7 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
             text = str(error) or type(error).__name__
             seen = dataclasses.replace(seen, reason=text.splitlines()[0])
         if result is None:
-            result = _rule[0](context, lhs, rhs, **parameters)
+            result = _jax_rule[0](context, lhs, rhs, **parameters)
     with _LOCK:
         _seen[seen] = _seen.get(seen, 0) + 1
         if len(_seen) > _MOST:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jconvt import _accelerate
-from jconvt._accelerate import Seen
+from jconvt._accelerate import LoweredConvolution
 from jconvt._core import timing, xla_convolution
 from jconvt._core.recognition import Convolution
 from jconvt._geometry.maps import Map
@@ -34,7 +34,7 @@ _XLA = "XLA"
 class Distinct:
     """A convolution, how often each network has it, and the way that ``accelerate`` chooses."""
 
-    seen: Seen
+    seen: LoweredConvolution
     networks: Mapping[str, int]
 
     @property
@@ -42,9 +42,9 @@ class Distinct:
         return _XLA if self.seen.method is None or self.seen.map is None else _way(self.seen.map, self.seen.method)
 
 
-def distinct(seen: Mapping[str, Sequence[Seen]]) -> list[Distinct]:
+def distinct(seen: Mapping[str, Sequence[LoweredConvolution]]) -> list[Distinct]:
     """Return the convolutions that differ. ``seen`` are those of each network."""
-    found: dict[tuple[Convolution, str], tuple[Seen, dict[str, int]]] = {}
+    found: dict[tuple[Convolution, str], tuple[LoweredConvolution, dict[str, int]]] = {}
     for network, group in seen.items():
         for each in group:
             if each.convolution is not None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jconvt
-from jconvt._accelerate import Seen
+from jconvt._accelerate import LoweredConvolution
 from jconvt._core import timing
 
 from . import NETWORKS, Entry
@@ -46,7 +46,7 @@ def _torch(entry: Entry, quick: bool) -> tuple[dict[str, Any], str]:
     return (built, "") if all(built.values()) else ({}, "PyTorch has no network of these layers")
 
 
-def convolutions(name: str, quick: bool) -> list[Seen]:
+def convolutions(name: str, quick: bool) -> list[LoweredConvolution]:
     """Return the convolutions of a network's programs, as ``accelerate`` reports them. None is computed."""
     network = NETWORKS[name].build(quick)
     with jconvt.accelerate():

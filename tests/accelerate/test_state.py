@@ -18,7 +18,7 @@ IMAGES, KERNEL = np.ones((1, 6, 6, 2), np.float32), np.ones((3, 3, 2, 2), np.flo
 
 
 def new_function():
-    """A function that JAX has not compiled before."""
+    """A new function, so that ``jax.jit`` compiles it."""
     return jax.jit(lambda lhs, rhs: jax.lax.conv_general_dilated(lhs, rhs, (2, 2), "SAME", dimension_numbers=NUMBERS))
 
 
@@ -138,18 +138,18 @@ def test_wrong_argument__raises(on):
 
 
 def test_unknown_jax__raises_an_error_that_names_the_version(monkeypatch):
-    monkeypatch.setattr(_accelerate, "_rule", [])
+    monkeypatch.setattr(_accelerate, "_jax_rule", [])
     parameters = _jax_compat._CONVOLUTION_PARAMETERS - {"padding"}
     monkeypatch.setattr(_jax_compat, "_CONVOLUTION_PARAMETERS", parameters)
     with pytest.raises(NotImplementedError, match=rf"JAX {jax.__version__}: parameters .*'padding'"):
         jconvt.accelerate()
-    assert not _accelerate._ON.value
+    assert not _accelerate.REPLACES_CONVOLUTIONS.value
 
 
 def test_unknown_jax__without_the_rules(monkeypatch):
     from jax._src.interpreters import mlir
 
-    monkeypatch.setattr(_accelerate, "_rule", [])
+    monkeypatch.setattr(_accelerate, "_jax_rule", [])
     monkeypatch.delattr(mlir, "lower_per_platform")
     with pytest.raises(NotImplementedError, match=f"JAX {jax.__version__}"):
         jconvt.accelerate()

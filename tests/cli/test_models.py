@@ -66,7 +66,7 @@ def test_models__a_network_whose_results_differ_is_wrong(monkeypatch):
         parameters, state, batch = network.parameters, network.state, network.batch
 
         def inference(self, *operands):
-            return network.inference(*operands) * (2 if _accelerate._ON.value else 1)
+            return network.inference(*operands) * (2 if _accelerate.REPLACES_CONVOLUTIONS.value else 1)
 
     found = measuring._measure(Doubled(), "inference", {}, quick=True)
     assert found["status"] == "wrong"
