@@ -5,6 +5,7 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._text_table import table
 from ..errors import ArgumentError, ArgumentTypeError
 from .arguments import LARGEST, Size, integer, sequence, size
 from .axis import Axis
@@ -280,9 +281,7 @@ class Spec:
             size = factor if constant == 0 else f"{factor} {'+' if constant > 0 else '-'} {abs(constant)}"
             row = (number, axis.kernel, axis.stride, axis.dilation, (axis.lo, axis.hi), size)
             rows.append(tuple(str(cell) for cell in row))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n  ".join([f"transposed convolution, {self.rank}-D, groups {self.groups}", *lines])
+        return "\n  ".join([f"transposed convolution, {self.rank}-D, groups {self.groups}", *table(rows).splitlines()])
 
 
 def _convention(name: str) -> Any:
