@@ -88,15 +88,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 def page(rows: Sequence[Row], described: dict[str, Any]) -> str:
     """Return the table as Markdown."""
-    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
-    lines = [
-        f"# Predictions on {described['machine']['device']}, {described['date'][:10]}",
-        "",
-        f"{described['machine']['cores']} cores, {versions}; jconvt at {described['commit']}.",
-        "",
-        *section(rows),
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*machine.heading(described, "Predictions on "), *section(rows)]) + "\n"
 
 
 def section(rows: Sequence[Row]) -> list[str]:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from jconvt.errors import ArgumentError
 
-from . import choices, compare, fit, methods, scaling, tpu
+from . import choices, compare, fit, methods, scaling, show, tpu
 from .device import command as device
 from .models import command as models
 
@@ -47,8 +47,8 @@ _COMMANDS = {
     ),
     "show": (
         "print the tables of a JSON file, and write its page and plot again",
-        compare.add_show_arguments,
-        compare.show,
+        show.add_arguments,
+        show.command,
     ),
 }
 """For each command its help, and the functions that add its options and that run it."""

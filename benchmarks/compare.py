@@ -1,7 +1,6 @@
-"""``python -m benchmarks compare`` and ``show``: jconvt beside other libraries, as tables, JSON, a page and a plot."""
+"""``python -m benchmarks compare``: jconvt beside other libraries, as tables, JSON, a page and a plot."""
 
 import argparse
-import json
 import pathlib
 import sys
 from typing import Any
@@ -35,11 +34,6 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", type=pathlib.Path, default=OUTPUT, help=f"write to DIR instead of {OUTPUT}"
     )
-
-
-def add_show_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the argument of ``show``."""
-    parser.add_argument("file", metavar="FILE", type=pathlib.Path)
 
 
 def folder(path: pathlib.Path) -> pathlib.Path:
@@ -77,35 +71,18 @@ def command(arguments: argparse.Namespace, console: Console) -> int:
         }
         suite.write_json(content, file)
     suite.print_failures(measured, console)
-    _present(content, path, console)
+    present(content, path, console)
     return suite.status(measured, finished)
 
 
-def show(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the tables of a JSON file, and write its page and plot again."""
-    try:
-        content = json.loads(arguments.file.read_text())
-        _present(content, arguments.file, console)
-    except (OSError, ValueError, KeyError) as error:
-        print(f"benchmarks: {arguments.file} is no file of results: {error!r}; pass one of results/", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _present(content: dict[str, Any], path: pathlib.Path, console: Console) -> None:
+def present(content: dict[str, Any], path: pathlib.Path, console: Console) -> None:
     """Print the tables, and write the page and the plot beside the JSON file."""
     compared = [comparison.compare(problem, content["peaks"]) for problem in content["problems"]]
     if not compared:
         console.print("Nothing was measured.")
         return
-    picture = path.with_suffix(".svg")
-    try:
-        from . import plot
-    except ModuleNotFoundError:
-        console.print(Text("No plot: matplotlib is not installed. Install it, and run the command show."))
-    else:
-        with replacement(picture) as file:
-            file.write(plot.svg(compared, f"{content['machine']['device']}, {content['date'][:10]}"))
+    title = f"{content['machine']['device']}, {content['date'][:10]}"
+    picture = suite.write_plot(path, lambda plot: plot.svg(compared, title), console)
     with replacement(path.with_suffix(".md")) as file:
         file.write(report.page(content, compared, picture.name))
     wide = tables.wide(console)

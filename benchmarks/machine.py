@@ -91,6 +91,19 @@ def slug(described: dict[str, Any]) -> str:
     return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-") + f"-{described['date'][:10]}"
 
 
+def heading(described: dict[str, Any], title: str = "") -> list[str]:
+    """Return the first lines of a page of results: the machine, the versions and the commit."""
+    machine = described["machine"]
+    return [
+        f"# {title}{machine['device']}, {described['date'][:10]}",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}.",
+        "  ".join(f"{name} {version}" for name, version in described["versions"].items()) + ".",
+        f"jconvt {described['jconvt']}, commit {described['commit']}.",
+        "",
+    ]
+
+
 def commit() -> str | None:
     """Return the commit of this checkout, marked if files differ from it; None outside a checkout."""
     try:

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from . import machine
 from . import tables as shared
 from .comparison import Comparison, grouped, mean
 from .tables import milliseconds
@@ -45,15 +46,7 @@ def legend() -> str:
 
 def page(content: dict[str, Any], comparisons: Sequence[Comparison], plot: str) -> str:
     """Return the figures as Markdown. ``plot`` is the picture's file name."""
-    machine, versions = content["machine"], content["versions"]
-    lines = [
-        f"# {machine['device']}, {content['date'][:10]}",
-        "",
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}.",
-        "  ".join(f"{name} {version}" for name, version in versions.items()) + ".",
-        f"jconvt {content['jconvt']}, commit {content['commit']}.",
-        "",
-    ]
+    lines = machine.heading(content)
     if not content["finished"]:
         lines += ["**Interrupted: some workloads are missing.**", ""]
     for dtype, peaks in content["peaks"].items():

@@ -111,6 +111,19 @@ def write_json(content: Mapping[str, Any], file: IO[str]) -> None:
     file.write("\n")
 
 
+def write_plot(path: pathlib.Path, draw: Callable[[Any], str], console: Console) -> pathlib.Path:
+    """Write what ``draw`` returns, called with the module ``plot``, beside a JSON file, and return the file's path."""
+    picture = path.with_suffix(".svg")
+    try:
+        from . import plot
+    except ModuleNotFoundError:
+        console.print(Text("No plot: matplotlib is not installed. Install it, and run the command show."))
+    else:
+        with replacement(picture) as file:
+            file.write(draw(plot))
+    return picture
+
+
 def as_json(measured: Measured) -> list[dict[str, Any]]:
     """Return the problems and their results as a JSON file has them, without what is empty or infinite."""
     return [

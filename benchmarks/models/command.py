@@ -70,20 +70,8 @@ def present(content: dict[str, Any], path: pathlib.Path, console: Console) -> No
     if not found:
         wide.print("Nothing was measured.")
         return
-    picture = path.with_suffix(".svg")
-    try:
-        from .. import plot
-    except ModuleNotFoundError:
-        wide.print(Text("No plot: matplotlib is not installed. Install it, and run the command show."))
-    else:
-        dots = [
-            plot.Dot(row.program, row.network, kind, ratio)
-            for row in found
-            for kind, ratio in (("JAX", row.plain_ratio), ("PyTorch", row.torch_ratio))
-        ]
-        label = "time / the time under jconvt.accelerate; right of the line, jconvt is faster"
-        with replacement(picture) as file:
-            file.write(plot.of_dots(dots, f"{content['machine']['device']}, {content['date'][:10]}", label))
+    title = f"{content['machine']['device']}, {content['date'][:10]}"
+    picture = suite.write_plot(path, lambda plot: _plot(plot, found, title), console)
     with replacement(path.with_suffix(".md")) as file:
         file.write(report.page(content, found, picture.name))
     for table in report.tables(found):
@@ -91,6 +79,16 @@ def present(content: dict[str, Any], path: pathlib.Path, console: Console) -> No
         wide.print()
     wide.print(Text(report.LEGEND, "dim"))
     wide.print(Text(f"Written: {path}, and its page and plot beside it"))
+
+
+def _plot(plot: Any, found: Sequence[report.Row], title: str) -> str:
+    dots = [
+        plot.Dot(row.program, row.network, kind, ratio)
+        for row in found
+        for kind, ratio in (("JAX", row.plain_ratio), ("PyTorch", row.torch_ratio))
+    ]
+    label = "time / the time under jconvt.accelerate; right of the line, jconvt is faster"
+    return plot.of_dots(dots, title, label)
 
 
 def _convolutions(names: Sequence[str], quick: bool, folder: pathlib.Path, console: Console) -> int:

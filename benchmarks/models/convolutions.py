@@ -18,7 +18,7 @@ from jconvt._core import timing, xla_convolution
 from jconvt._core.recognition import Convolution
 from jconvt._geometry.maps import Map
 
-from .. import tables
+from .. import machine, tables
 from ..tables import milliseconds
 from .network import normal
 
@@ -49,7 +49,7 @@ def distinct(seen: Mapping[str, Sequence[LoweredConvolution]]) -> list[Distinct]
         for each in group:
             if each.convolution is not None:
                 _, counts = found.setdefault((each.convolution, each.dtype), (each, {}))
-                counts[network] = counts.get(network, 0) + 1
+                counts[network] = counts.get(network, 0) + each.times
     return [Distinct(*each) for each in found.values()]
 
 
@@ -127,14 +127,8 @@ def table(measured: Sequence[dict[str, Any]]) -> Table:
 
 def page(content: dict[str, Any]) -> str:
     """Return the summary and the table of all convolutions as Markdown."""
-    machine, measured = content["machine"], content["convolutions"]
-    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
-    lines = [
-        f"# Convolutions of networks on {machine['device']}, {content['date'][:10]}",
-        "",
-        f"{machine['cores']} cores, {versions}; jconvt at {content['commit']}.",
-        "",
-    ]
+    measured = content["convolutions"]
+    lines = machine.heading(content, "Convolutions of networks on ")
     if measured:
         marks = ["--:" if "ms" in name or name == "cost" else ":--" for name in _COLUMNS]
         text = (

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
+from .. import machine
 from .. import tables as shared
 from ..comparison import mean, ratio
 from ..tables import milliseconds
@@ -28,8 +29,8 @@ _COLUMNS = (
 )
 LEGEND = (
     "jconvt: the program of JAX under jconvt.accelerate. PyTorch: the faster of its two layouts. Ratios of times are "
-    "above 1 where jconvt is faster. Replaced: the convolutions that jconvt computes, of those that differ in place or "
-    "shapes. Seconds (s): to trace and compile. Error: the largest difference of an array of JAX's and "
+    "above 1 where jconvt is faster. Replaced: the convolutions that jconvt computes. "
+    "Seconds (s): to trace and compile. Error: the largest difference of an array of JAX's and "
     "jconvt's outputs or gradients, in the array's norm. Rounding: the same for JAX if the batch changes by 1e-6."
 )
 
@@ -118,13 +119,9 @@ def tables(found: Sequence[Row]) -> Iterator[Table]:
 
 def page(content: Content, found: Sequence[Row], plot: str) -> str:
     """Return the figures as Markdown. ``plot`` is the picture's file name."""
-    machine = content["machine"]
     lines = [
-        f"# {machine['device']}, {content['date'][:10]}",
-        "",
-        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}.",
-        "  ".join(f"{name} {version}" for name, version in content["versions"].items()) + ".",
-        f"jconvt {content['jconvt']}, commit {content['commit']}. float32, random weights, synthetic batches.",
+        *machine.heading(content),
+        "float32, random weights, synthetic batches.",
         "",
         *(f"- {line}." for line in failures(content)),
         "",

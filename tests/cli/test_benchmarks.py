@@ -61,7 +61,9 @@ def test_compare__writes_what_show_shows(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "benchmarks" / "results").glob("amd-*.json")), ids=lambda path: path.stem
+    "path",
+    sorted(path for kind in ("amd", "models") for path in (ROOT / "benchmarks" / "results").glob(f"{kind}-*.json")),
+    ids=lambda path: path.stem,
 )
 def test_show__published_results_make_the_published_page(capsys, tmp_path, path):
     copy = tmp_path / path.name
