@@ -39,7 +39,9 @@ def lower_convolutions(rule: Callable[..., Any]) -> Callable[..., Any]:
             own_cpu, rules["cpu"] = rules.get("cpu", own), rule
 
             def by_platform(context: Any, *operands: Any, **parameters: Any) -> Any:
-                context = context.replace(avals_out=[*context.avals_out])  # as for several platforms JAX needs it
+                context = context.replace(
+                    avals_out=[*context.avals_out]
+                )  # JAX prepends effects to it, for several platforms
                 ordered = {name: rules[name] for name in context.module_context.platforms if name in rules}
                 return lower(context, str(primitive), ordered, own, no_effects, *operands, **parameters)
 

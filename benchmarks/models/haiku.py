@@ -1,7 +1,7 @@
 """Haiku's own networks."""
 
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
-# Haiku may be missing: this module then has its name.
+# Where Haiku is missing, pyright takes this module for it.
 
 from typing import Any
 

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
+import jconvt
 from jconvt._conventions.dimension_numbers import Dimensions
-from jconvt._core.recognition import Convolution
+from jconvt._core.recognition import Convolution, readings
 
 
 @st.composite
@@ -51,6 +52,18 @@ def convolutions(draw, rank=None):
     except ValueError:  # the padding crops more than there is
         assume(False)
     return convolution
+
+
+def readable():
+    """Those of ``convolutions`` that are one of the maps."""
+    return convolutions().filter(_is_readable)
+
+
+def _is_readable(convolution):
+    try:
+        return bool(readings(convolution))
+    except jconvt.ArgumentError:
+        return False
 
 
 def operands(convolution, dtype="float32", largest=9):
