@@ -1,4 +1,9 @@
-"""Workarounds for two faults of XLA's compilers: an abort of the process, and wrong numbers.
+"""Workarounds for three faults of XLA's compilers: wrong numbers on CPU and on GPU, and an abort of the process.
+
+On a CPU (jaxlib 0.10.0 and 0.10.2), a convolution in float32 or half precision is wrong, and differs from run to run,
+if its padding crops an axis at the start and extends it at the end. JAX writes such a padding where ``lo`` is negative,
+or larger than ``extent - 1``. So ``lo`` becomes the nearest number between these, and zeros or a crop of the image
+``z`` make up for it.
 
 XLA writes a batch dimension of a dot as a convolution axis without padding, whose input dilation is the kernel size and
 whose stride is one less. It treats every such axis as a batch dimension, also where the sizes do not match, as with
@@ -12,32 +17,63 @@ other maps right: so XLA's own GPU code for batch groups seems to be wrong. A lo
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, lax
 
+from .._geometry.arguments import Size
 from .._geometry.axis import Axis
 from .._geometry.layout import Layout
+from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from ._method import Compute
 from ._phases import split_groups
 
 
 def avoid_batch_like_axes(transposed_convolution: Compute) -> Compute:
-    """Return the same map, which computes one more output at the end of such an axis and slices it off."""
+    """Return the same map, which computes one more output at the end of such an axis and crops it."""
+    return _with_safe_crops(transposed_convolution, Map.TRANSPOSE, _without_batch_like_crop)
 
-    @functools.wraps(transposed_convolution)
-    def compute(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
-        safe = Spec(tuple(_without_batch_like_crop(axis) for axis in spec.axes), spec.groups)
-        y = transposed_convolution(x, w, safe, layout, dtype, precision)
-        if safe == spec:
-            return y
-        sizes = spec.output_sizes(layout.spatial(x.shape))
-        return lax.slice(y, (0,) * y.ndim, layout.shape(y.shape[0], sizes, y.shape[layout.channel_axis]))
 
-    return compute
+def avoid_mixed_padding(map: Map) -> Callable[[Callable[..., Array]], Callable[..., Array]]:
+    """Return a decorator of T or F that keeps ``lo`` within one stamp."""
+    return functools.partial(_with_safe_crops, map=map, safe_axis=_with_crop_in_stamp)
+
+
+def _with_safe_crops(
+    compute: Callable[..., Array], map: Map, safe_axis: Callable[[Axis], Axis]
+) -> Callable[..., Array]:
+    """Return the same map, computed with ``safe_axis`` of each axis. Canvas positions that no stamp covers are zero."""
+
+    @functools.wraps(compute)
+    def safely(image: Array, w: Array, spec: Spec, layout: Layout, *options: Any) -> Array:
+        sizes = layout.spatial(image.shape)
+        z_sizes = spec.output_sizes(sizes) if map is Map.TRANSPOSE else sizes
+        axes = tuple(_nonempty(axis, safe_axis(axis), size) for axis, size in zip(spec.axes, z_sizes, strict=True))
+        if axes == spec.axes:
+            return compute(image, w, spec, layout, *options)
+        starts = [safe.lo - axis.lo for axis, safe in zip(spec.axes, axes, strict=True)]
+        ends = [safe.hi - axis.hi for axis, safe in zip(spec.axes, axes, strict=True)]
+        safe = Spec(axes, spec.groups)
+        if map is Map.TRANSPOSE:
+            return _extended(compute(image, w, safe, layout, *options), starts, ends, layout)
+        return compute(_extended(image, [-n for n in starts], [-n for n in ends], layout), w, safe, layout, *options)
+
+    return safely
+
+
+def _nonempty(axis: Axis, safe: Axis, z_size: Size) -> Axis:
+    """Return ``safe`` with a smaller crop at the end if it would leave nothing of ``z_size`` positions."""
+    missing = 1 - (z_size - (safe.lo - axis.lo) - (safe.hi - axis.hi)) if isinstance(z_size, int) else 0
+    return safe.with_crop(safe.lo, safe.hi - missing) if missing > 0 else safe
+
+
+def _extended(z: Array, starts: Sequence[int], ends: Sequence[int], layout: Layout) -> Array:
+    """Put zeros at the ends of the spatial axes, or crop where a number is negative."""
+    ends_of = dict(zip(layout.spatial_axes, zip(starts, ends, strict=True), strict=True))
+    return lax.pad(z, jnp.zeros((), z.dtype), [(*ends_of.get(axis, (0, 0)), 0) for axis in range(z.ndim)])
 
 
 def _without_batch_like_crop(axis: Axis) -> Axis:
@@ -45,6 +81,10 @@ def _without_batch_like_crop(axis: Axis) -> Axis:
     if axis.kernel > 1 and axis.stride > 1 and axis.lo == axis.hi == axis.extent - 1:
         return axis.with_crop(axis.lo, axis.hi - 1)
     return axis
+
+
+def _with_crop_in_stamp(axis: Axis) -> Axis:
+    return axis.with_crop(min(max(axis.lo, 0), axis.extent - 1), axis.hi)
 
 
 def avoid_batch_groups(kernel_gradient: Callable[..., Array]) -> Callable[..., Array]:

@@ -23,10 +23,11 @@ from ._rates import (
     gpu_convolution_seconds,
     is_plain,
 )
-from ._xla_workarounds import avoid_batch_groups, avoid_batch_like_axes
+from ._xla_workarounds import avoid_batch_groups, avoid_batch_like_axes, avoid_mixed_padding
 
 
 @avoid_batch_like_axes
+@avoid_mixed_padding(Map.TRANSPOSE)
 def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     flipped = jnp.flip(w, range(spec.rank))
     return lax.conv_general_dilated(

@@ -32,8 +32,10 @@ from ._phases import (
     too_many_parts,
 )
 from ._rates import GPU_BYTES, TPU_FLOPS, cpu_convolution_flops, gpu_convolution_seconds
+from ._xla_workarounds import avoid_mixed_padding
 
 
+@avoid_mixed_padding(Map.TRANSPOSE)
 def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
     acc = acc_dtype(dtype)
     x, w = promote_pair(x, w, acc)

@@ -25,7 +25,7 @@ from ._rates import (
     cpu_strided_kernel_gradient_flops,
     gpu_convolution_seconds,
 )
-from ._xla_workarounds import avoid_batch_groups, avoid_batch_like_axes
+from ._xla_workarounds import avoid_batch_groups, avoid_batch_like_axes, avoid_mixed_padding
 
 
 @avoid_batch_like_axes
@@ -37,6 +37,7 @@ def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype
     return y
 
 
+@avoid_mixed_padding(Map.FORWARD)
 def forward_convolution(
     z: Array,
     w: Array,

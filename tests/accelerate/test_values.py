@@ -55,7 +55,15 @@ def test_sweep__value_and_gradients(seen, convolution, dtype):
         y, pull = jax.vjp(lambda lhs, rhs: jax.lax.conv_general_dilated(lhs, rhs, **convolution.arguments()), lhs, rhs)
         return y, pull((y % 3).astype(y.dtype))
 
-    assert_equal(value_and_gradients, *operands(convolution, dtype, largest=2))
+    narrow = operands(convolution, dtype, largest=2)
+    with jconvt.accelerate():
+        found = jax.jit(value_and_gradients)(*narrow)
+    # In narrower dtypes, XLA's CPU library is wrong where a padding crops the start and extends the end.
+    with jax.enable_x64(True):
+        expected = jax.jit(value_and_gradients)(*(each.astype("float64") for each in narrow))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == jnp.dtype(dtype)
+        np.testing.assert_array_equal(a, np.asarray(b).astype(a.dtype))
     unreadable = ("neither the convolution nor its transpose", "an operand or the output is empty")
     assert all(each.method or each.reason.startswith(unreadable) for each in seen())
 
