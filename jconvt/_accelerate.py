@@ -24,9 +24,10 @@ from ._core import plain, xla_convolution
 from ._core.halo import explicit_axes
 from ._core.primitives import REPLACES_CONVOLUTIONS, bind
 from ._core.recognition import Convolution, Reading, readings
-from ._core.selection import select
+from ._core.selection import supported
 from ._geometry.maps import Map
 from ._jax_compat import auto_sharded_devices, is_for_export, lower_convolutions, set_in_all_threads
+from ._methods import METHODS, cpu_transposition_seconds
 from ._text_table import table
 from .errors import ArgumentTypeError
 
@@ -199,7 +200,7 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
         return _jax_rule[0](context, lhs, rhs, **parameters)
     a, b = context.avals_in
     seen, result = LoweredConvolution(str(context.name_stack), a.shape, b.shape, str(a.dtype)), None
-    is_wide = any(each.dtype.itemsize == 8 for each in (a, b, *context.avals_out))
+    is_wide = any(each.dtype == jnp.float64 for each in (a, b, *context.avals_out))
     # A method or JAX's rule may emit convolutions. 64 bits may be enabled in a part of the program only.
     with REPLACES_CONVOLUTIONS(False), jax.enable_x64(True) if is_wide else contextlib.nullcontext():
         try:
@@ -211,7 +212,7 @@ def _lower(context: Any, lhs: Any, rhs: Any, **parameters: Any) -> Any:
             reading, method, gain = fastest(convolution, a.dtype)
             seen = dataclasses.replace(seen, gain=gain)
             if gain < _MIN_GAIN:
-                raise _LeftError("XLA is predicted to be as fast")
+                raise _LeftError("XLA is predicted to be faster")
             options = reading, method, context.avals_out[0].dtype, parameters["precision"]
             result = mlir.lower_fun(functools.partial(compute, *options), multiple_results=False)(context, lhs, rhs)
             seen = dataclasses.replace(seen, map=reading.map, method=method)
@@ -266,6 +267,7 @@ def _check_computable(context: Any) -> None:
         raise _LeftError(f"dtypes {a.dtype} and {b.dtype}: only floating-point ones of 16 bits or more are replaced")
 
 
+@functools.lru_cache(4096)
 def fastest(convolution: Convolution, dtype: Any) -> tuple[Reading, str, float]:
     """Return how a convolution is computed in the least time, by which method, and the predicted gain over XLA's.
 
@@ -277,11 +279,15 @@ def fastest(convolution: Convolution, dtype: Any) -> tuple[Reading, str, float]:
 
 
 def predicted(convolution: Convolution, dtype: Any) -> Iterator[tuple[float, Reading, str]]:
-    """Yield each way to compute a convolution: its predicted seconds, how it is read, and the method."""
+    """Yield each way to compute a convolution: its predicted seconds, how it is read, and the method.
+
+    The formulas predict, also where methods were measured: XLA's own convolution has only a formula.
+    """
     for reading in readings(convolution):
-        transposition = xla_convolution.transposition_seconds(reading.transposed_bytes(dtype))
-        for method, seconds in select(reading.map, reading.problem(dtype), "cpu").costs.items():
-            yield seconds + transposition, reading, method
+        problem, transposition = reading.problem(dtype), cpu_transposition_seconds(reading.transposed_bytes(dtype))
+        for method in supported(reading.map, problem, "cpu"):
+            if not METHODS[method].convolves:
+                yield METHODS[method].cost["cpu"](reading.map, problem) + transposition, reading, method
 
 
 def compute(reading: Reading, method: str, dtype: Any, precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:

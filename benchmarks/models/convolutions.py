@@ -173,4 +173,4 @@ def _chosen_seconds(each: dict[str, Any]) -> float:
 
 def _call(function: Any, operands: Sequence[Any]) -> Any:
     compiled = jax.jit(function).lower(*operands).compile()
-    return lambda: jax.block_until_ready(compiled(*operands))
+    return timing.Enqueued(functools.partial(compiled, *operands), jax.block_until_ready)

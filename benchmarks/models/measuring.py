@@ -1,5 +1,6 @@
 """One network in a process of its own: plain JAX, under ``jconvt.accelerate``, and PyTorch."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +87,10 @@ def _measure(network: Network, program: str, built: dict[str, Any], quick: bool)
     if not difference <= max(_TOLERANCE * rounding, _SMALLEST_TOLERANCES[program]):  # NaN, too
         detail = f"results differ by {difference:.2g}, and by {rounding:.2g} if the batch's last digits change"
         return result | {"status": "wrong", "detail": detail}
-    calls = {name: _blocking(each, *operands) for name, each in compiled.items()}
+    calls: dict[str, Callable[[], Any]] = {
+        name: timing.Enqueued(functools.partial(each, *operands), jax.block_until_ready)
+        for name, each in compiled.items()
+    }
     for name, each in built.items():
         from . import torch
 
@@ -100,10 +104,6 @@ def _measure(network: Network, program: str, built: dict[str, Any], quick: bool)
 def _operands(network: Network, program: str, rate: float) -> list[Any]:
     operands = [network.parameters, network.state, network.batch]
     return operands if program == "inference" else [*operands, network.target, np.float32(rate)]
-
-
-def _blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    return lambda: jax.block_until_ready(function(*arguments))
 
 
 def _largest_difference(expected: Any, found: Any) -> float:

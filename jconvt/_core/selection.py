@@ -144,7 +144,7 @@ def tuning_epoch() -> int:
 
 def select(map: Map, problem: ProblemShape, platform: str | None, for_export: bool = False) -> Decision:
     """Select the supported method with the lowest measured, or else predicted, cost."""
-    methods = _supported(map, problem, platform, for_export)
+    methods = supported(map, problem, platform, for_export)
     if not methods:  # too many taps for products, and no convolutions of integers
         raise ArgumentTypeError(
             f"no method computes integers with so large a kernel on {platform}",
@@ -167,7 +167,7 @@ def _sharded(map: Map, devices: int) -> Decision:
     return Decision(map, "spmd", reason, {})
 
 
-def _supported(map: Map, problem: ProblemShape, platform: str | None, for_export: bool = False) -> list[str]:
+def supported(map: Map, problem: ProblemShape, platform: str | None, for_export: bool = False) -> list[str]:
     """The methods that ``auto`` may choose for the geometry, the dtype and the platform."""
     return [
         name
@@ -267,7 +267,7 @@ def _measure(map: Map, problem: ProblemShape, platform: str) -> dict[str, float]
     operands = [jax.random.normal(k, shapes[a]).astype(problem.dtype) for k, a in zip(keys, map.inputs, strict=True)]
     options = problem.spec, problem.layout, problem.dtype, None
     lowered = {}
-    for method in _supported(map, problem, platform):
+    for method in supported(map, problem, platform):
         compute = METHODS[method].implementation(map)
         lowered[method] = jax.jit(lambda a, b, compute=compute: compute(a, b, *options)).lower(*operands)
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -18,11 +18,6 @@ def seconds(convolution: Convolution, dtype: Any) -> float:
     return convolution.flops / _flops_per_second(convolution) * max(1.0, jnp.dtype(dtype).itemsize / 4)
 
 
-def transposition_seconds(count: int) -> float:
-    """The seconds to change the order of the axes of arrays of so many bytes."""
-    return 2 * count / 12e9
-
-
 def _flops_per_second(convolution: Convolution) -> float:
     """The rate, which counts the multiplications by the zeros of a dilated ``lhs``."""
     outputs, _, *taps = convolution.rhs_sizes

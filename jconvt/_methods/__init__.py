@@ -6,8 +6,17 @@ from .._geometry.maps import Map
 from .._geometry.spec import Spec
 from . import _spmd_conv, _spmd_matmul, dilated, gemm, native, polyphase, reference, vjp
 from ._method import Compute, Method, ProblemShape, acc_dtype
+from ._rates import cpu_transposition_seconds
 
-__all__ = ["METHODS", "Compute", "Method", "ProblemShape", "acc_dtype", "spmd_implementation"]
+__all__ = [
+    "METHODS",
+    "Compute",
+    "Method",
+    "ProblemShape",
+    "acc_dtype",
+    "cpu_transposition_seconds",
+    "spmd_implementation",
+]
 
 METHODS: dict[str, Method] = {
     module.METHOD.name: module.METHOD

@@ -94,6 +94,10 @@ def _no_temporaries(map: Map, problem: ProblemShape) -> int:
     return 0
 
 
+_NO_INTEGER_CONVOLUTIONS = ("cuda", "rocm")
+"""The platforms whose libraries have no convolutions of integers."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """One way to compute the three maps.
@@ -108,7 +112,8 @@ class Method:
       cost: for each platform, the predicted seconds of a map. Platforms without an entry use that of "tpu".
       platforms: the platforms that the method's compiled code runs on. ``None``: the method emits JAX's own
         operations, which run on every platform, and which ``jax.export`` can save.
-      float_only: the platforms on which the method computes no integers: their libraries cannot convolve these.
+      convolves: whether the method emits convolutions of XLA. GPUs have none of integers, and where XLA's convolutions
+        are to be replaced, the method does not count.
       unsupported: returns the error for a map, geometry and dtype that the method does not support, or ``None``.
       temporary_bytes: the bytes between operands and result of a map, as far as they grow with the batch. Fitted costs
         use them.
@@ -123,7 +128,7 @@ class Method:
     how: Mapping[Map, str] = dataclasses.field(default_factory=dict)
     cost: Mapping[str, Callable[[Map, ProblemShape], float]] = dataclasses.field(default_factory=dict)
     platforms: Sequence[str] | None = None
-    float_only: Sequence[str] = ()
+    convolves: bool = False
     unsupported: Callable[[Map, Spec, Any], ArgumentError | ArgumentTypeError | None] = _supports_everything
     temporary_bytes: Callable[[Map, ProblemShape], int] = _no_temporaries
     traceable: bool = True
@@ -148,7 +153,7 @@ class Method:
                 legal=", ".join(self.platforms),
                 fix=fix,
             )
-        if platform in self.float_only and not jnp.issubdtype(dtype, jnp.inexact):
+        if self.convolves and platform in _NO_INTEGER_CONVOLUTIONS and not jnp.issubdtype(dtype, jnp.inexact):
             return ArgumentTypeError(
                 f"method {self.name!r} is a convolution, and this platform has no convolutions of integers",
                 got=f"dtype {jnp.dtype(dtype)}, in a program that is lowered for {platform}",

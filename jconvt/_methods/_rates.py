@@ -21,6 +21,11 @@ def cpu_bytes(temporary_bytes: int) -> float:
     return 12e9 if temporary_bytes < 32e6 else 1.5e9
 
 
+def cpu_transposition_seconds(moved: int) -> float:
+    """The seconds in which XLA changes the order of the axes of arrays of so many bytes."""
+    return 2 * moved / cpu_bytes(moved)
+
+
 def cpu_product_flops(map: Map, problem: ProblemShape) -> float:
     """The rate of matrix products. Half precision is fast unless the product sums over pixels."""
     if problem.dtype.itemsize > 2:

@@ -105,5 +105,5 @@ METHOD = Method(
     },
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
     unsupported=_unsupported,
-    float_only=("cuda", "rocm"),
+    convolves=True,
 )

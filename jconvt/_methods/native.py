@@ -21,6 +21,7 @@ from .._geometry.spec import Spec
 from .._jax_compat import abstract_like
 from ..errors import ArgumentError, ArgumentTypeError
 from ._method import Method, ProblemShape
+from ._rates import cpu_transposition_seconds
 
 _DTYPES = ("float32", "float64", "bfloat16", "float16")
 _MAX_RANK = 3
@@ -108,7 +109,14 @@ def _cpu(map: Map, problem: ProblemShape) -> float:
     """Seconds relative to those of the other methods. These also depend on the CPU's vectors, so the rate does not."""
     moved = problem.bytes("x", "w", "z")
     bytes_per_second = 50e9 if moved < 16e6 else 12e9
-    return _CALL + max(problem.flops / _flops(map, problem), moved / bytes_per_second)
+    transposition = cpu_transposition_seconds(_temporary_bytes(map, problem))
+    return _CALL + max(problem.flops / _flops(map, problem), moved / bytes_per_second) + transposition
+
+
+def _temporary_bytes(map: Map, problem: ProblemShape) -> int:
+    """Of the images with channels last, where they are not in this order."""
+    del map
+    return problem.bytes("x", "z") if problem.layout.channels_first else 0
 
 
 def _flops(map: Map, problem: ProblemShape) -> float:
@@ -144,4 +152,5 @@ METHOD = Method(
     cost={"cpu": _cpu},
     platforms=("cpu",),
     unsupported=_unsupported,
+    temporary_bytes=_temporary_bytes,
 )

@@ -116,5 +116,5 @@ METHOD = Method(
     how={Map.TRANSPOSE: "one dense convolution for each phase"},
     cost={"cpu": _cpu, "cuda": _gpu, "rocm": _gpu, "tpu": _tpu},
     unsupported=_unsupported,
-    float_only=("cuda", "rocm"),
+    convolves=True,
 )

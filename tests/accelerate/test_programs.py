@@ -104,7 +104,7 @@ def test_what_is_not_faster__has_the_same_bits(seen, monkeypatch):
     assert text == without
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert {each.reason for each in seen()} == {"XLA is predicted to be as fast"}
+    assert {each.reason for each in seen()} == {"XLA is predicted to be faster"}
 
 
 def test_plain_jax__has_no_primitive_of_jconvt(seen):

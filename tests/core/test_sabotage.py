@@ -74,7 +74,7 @@ ARITHMETIC = [
 def broken(monkeypatch, mutation):
     """The name of a method that computes wrongly."""
     compute = functools.partial(mutation, dilated.transposed_convolution)
-    method = Method(mutation.__name__, "broken", compute, float_only=dilated.METHOD.float_only)
+    method = Method(mutation.__name__, "broken", compute, convolves=True)
     monkeypatch.setitem(METHODS, method.name, method)
     return mutation.__name__
 
