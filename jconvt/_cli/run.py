@@ -1,6 +1,8 @@
 """``jconvt run``: an unmodified program, with the convolutions of JAX computed by jconvt where it is faster."""
 
 import argparse
+import builtins
+import io
 import os
 import runpy
 import sys
@@ -15,25 +17,26 @@ from ..errors import ArgumentError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", dest="is_module", action="store_true", help="PROGRAM is the name of a module")
     parser.add_argument("--report", action="store_true", help="list the convolutions at the end, on stderr")
-    parser.add_argument("program", metavar="PROGRAM", help="a script, as for python")
-    parser.add_argument("arguments", metavar="...", nargs=argparse.REMAINDER, help="arguments of the program")
+    # One positional for all: argparse removes "--" after a first one.
+    parser.add_argument("program", metavar="PROGRAM", nargs=argparse.PARSER, help="a script and its arguments")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the program as Python would: with its arguments, its exit status and its traceback."""
-    program = arguments.program
+    program, *_ = sys.argv = arguments.program
     if not arguments.is_module and not os.path.exists(program):
         fix = "pass the path of a script, or -m before the name of a module"
         raise ArgumentError("there is no such program", got=program, legal="an existing file", fix=fix)
-    sys.argv = [program, *arguments.arguments]
     if not sys.flags.safe_path:
         sys.path[0] = os.getcwd() if arguments.is_module else os.path.dirname(os.path.realpath(program))
     accelerate()
     try:
         if arguments.is_module:
             runpy.run_module(program, run_name="__main__", alter_sys=True)
+        elif os.path.isdir(program):
+            runpy.run_path(program, run_name="__main__")
         else:
-            runpy.run_path(os.path.abspath(program), run_name="__main__")
+            _execute(os.path.abspath(program))
     except SystemExit:
         raise
     except BaseException as error:
@@ -46,6 +49,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if arguments.report:
             print(accelerate.report(), file=sys.stderr)
     return 0
+
+
+def _execute(path: str) -> None:
+    """Execute a script as the module ``__main__``, which stays: its threads and handlers at exit may import it."""
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__file__=path, __builtins__=builtins)
+    sys.modules["__main__"] = main
+    with io.open_code(path) as file:
+        exec(compile(file.read(), path, "exec"), main.__dict__)
 
 
 def _of_program(trace: types.TracebackType | None) -> types.TracebackType | None:

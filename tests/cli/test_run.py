@@ -1,5 +1,7 @@
 """``jconvt run``: programs run as under Python, and their convolutions are replaced."""
 
+import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -31,6 +33,7 @@ def program(tmp_path, monkeypatch):
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "sibling.py").write_text("STATUS = 7\n")
     monkeypatch.setattr(sys, "argv", [*sys.argv])
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.setattr(sys, "path", ["the first entry", *sys.path])
     monkeypatch.delitem(sys.modules, "sibling", raising=False)
     _accelerate._seen.clear()
@@ -116,6 +119,22 @@ def test_run__program_can_switch_it_off(tmp_path, capsys):
     )
     assert status("--report", path) == 0
     assert "0 of 0 convolutions" in capsys.readouterr().err
+
+
+def test_run__arguments_and_handlers_at_exit_are_the_programs_own(tmp_path):
+    code = """
+        import atexit, pickle, sys
+        def f(): pass
+        atexit.register(lambda: print(len(pickle.dumps(f)) > 0, sys.modules["__main__"].f is f))
+        print(sys.argv[1:], sys.argv[0])
+    """
+    write(tmp_path / "handlers.py", code)
+    command = [sys.executable, "-m", "jconvt", "run", "handlers.py", "--", "a", "--"]
+    path = [str(pathlib.Path(jconvt.__file__).parents[1])]
+    found = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(path)}, capture_output=True, text=True
+    )
+    assert found.stdout.splitlines() == ["['--', 'a', '--'] handlers.py", "True True"], found.stderr
 
 
 @pytest.mark.parametrize(
