@@ -1,4 +1,4 @@
-"""Compute the convolutions of any JAX program by jconvt's methods, where these are faster than XLA's.
+"""Compute the convolutions of any JAX program by jconvt's methods, where these are predicted to be faster than XLA.
 
 JAX lowers every convolution by one rule, after all transformations. ``accelerate`` registers another rule for CPU. It
 reads the convolution as one of the three maps, predicts the time of each method and of XLA's own convolution, and
@@ -33,7 +33,7 @@ from .errors import ArgumentTypeError
 
 _LOCK = threading.RLock()
 _MIN_GAIN = 1.0
-"""A convolution is replaced if it is predicted to be this many times as fast, or more."""
+"""A convolution is replaced if a method is predicted to be this many times as fast as XLA, or more."""
 _MIN_SECONDS = 3e-6
 """A convolution that takes XLA less is left: a call costs as much."""
 
@@ -66,7 +66,7 @@ class LoweredConvolution:
 
 
 class Report(tuple[LoweredConvolution, ...]):
-    """The convolutions that were lowered, in order. ``print`` it for a table."""
+    """The convolutions, in the order in which they were first lowered. ``print`` it for a table."""
 
     def __str__(self) -> str:
         rows = [("where", "lhs", "rhs", "dtype", "times", "map", "method", "predicted gain", "left to XLA because")]
@@ -107,11 +107,11 @@ class Accelerate(Protocol):
 def report() -> Report:
     """Return the convolutions that were lowered for CPU while they could be replaced. ``print`` it for a table.
 
-    It is a tuple, in the order of lowering. It lists equal entries once, and forgets the oldest beyond 10,000. Each
-    entry has the attributes ``where`` (the functions and scopes that it is in), ``lhs_shape``, ``rhs_shape``,
-    ``dtype``, ``times`` (how often it was lowered), ``convolution`` (a ``jconvt.lax.Convolution``), ``map`` and
-    ``method`` (``None`` if XLA computes it), ``gain`` (the predicted time of XLA, divided by that of the fastest
-    method, also if it was left) and ``reason`` (why it was left to XLA, or "").
+    It is a tuple, in the order in which they were first lowered. It lists equal entries once, and forgets the oldest
+    beyond 10,000. Each entry has the attributes ``where`` (the functions and scopes that it is in), ``lhs_shape``,
+    ``rhs_shape``, ``dtype``, ``times`` (how often it was lowered), ``convolution`` (a ``jconvt.lax.Convolution``),
+    ``map`` and ``method`` (``None`` if XLA computes it), ``gain`` (the predicted time of XLA, divided by that of the
+    fastest method, also if it was left) and ``reason`` (why it was left to XLA, or "").
     """
     with _LOCK:
         return Report(dataclasses.replace(each, times=times) for each, times in _seen.items())
@@ -124,7 +124,7 @@ def _with_report(function: Any) -> Accelerate:
 
 @_with_report
 def accelerate(on: bool = True) -> Acceleration:
-    """Compute the convolutions of every JAX program on CPU by jconvt's methods, where these are faster.
+    """Compute the convolutions of every JAX program on CPU by jconvt's methods, where these are predicted to be faster.
 
     From here on, each convolution that is lowered for CPU is computed by the method that is predicted to be the
     fastest, or by XLA as before: those of ``jax.lax``, Flax, Haiku, Equinox and Keras on JAX, and their gradients.

@@ -251,9 +251,9 @@ def _reading(convolution: Convolution, roles: tuple[str, str, str]) -> Reading:
     )
     if map is Map.KERNEL_GRADIENT:
         x, z = (x[1], x[0], *x[2:]), (z[1], z[0], *z[2:])
-    spec, found_sizes = Spec(tuple(axes), groups), (x[0], x[2:], (x[1], z[1]))
+    spec, problem_sizes = Spec(tuple(axes), groups), (x[0], x[2:], (x[1], z[1]))
     found = [
-        Reading(map, spec, Layout(spec.rank, channels_first), kernel, roles, found_sizes, numbers)
+        Reading(map, spec, Layout(spec.rank, channels_first), kernel, roles, problem_sizes, numbers)
         for channels_first in (False, True)
     ]
     return min(found, key=lambda each: each.transposed_bytes("uint8"))

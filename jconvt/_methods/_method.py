@@ -112,7 +112,7 @@ class Method:
       cost: for each platform, the predicted seconds of a map. Platforms without an entry use that of "tpu".
       platforms: the platforms that the method's compiled code runs on. ``None``: the method emits JAX's own
         operations, which run on every platform, and which ``jax.export`` can save.
-      convolves: whether the method emits convolutions of XLA. GPUs have none of integers, and where XLA's convolutions
+      convolves: whether the method emits convolutions of XLA. GPUs convolve no integers. Where XLA's convolutions
         are to be replaced, the method does not count.
       unsupported: returns the error for a map, geometry and dtype that the method does not support, or ``None``.
       temporary_bytes: the bytes between operands and result of a map, as far as they grow with the batch. Fitted costs

@@ -88,7 +88,7 @@ def _with_crop_in_stamp(axis: Axis) -> Axis:
 
 
 def avoid_batch_groups(kernel_gradient: Callable[..., Array]) -> Callable[..., Array]:
-    """Return the same map, which computes one group at a time where batch groups would be wrong."""
+    """Return the same map, which computes one group at a time beyond three axes, on every platform."""
 
     @functools.wraps(kernel_gradient)
     def compute(x: Array, z: Array, spec: Spec, layout: Layout, *options: Any) -> Array:
