@@ -10,12 +10,28 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from .._methods import cpu_transposition_seconds
 from .recognition import Convolution
 
 
 def seconds(convolution: Convolution, dtype: Any) -> float:
     """The seconds of a convolution of operands of this dtype."""
-    return convolution.flops / _flops_per_second(convolution) * max(1.0, jnp.dtype(dtype).itemsize / 4)
+    size = jnp.dtype(dtype).itemsize
+    computing = convolution.flops / _flops_per_second(convolution) * max(1.0, size / 4)
+    return computing + cpu_transposition_seconds(size * _transposed_numbers(convolution))
+
+
+def _transposed_numbers(convolution: Convolution) -> int:
+    """The numbers that XLA transposes: its loops have the channels of images, and the outputs of kernels, last."""
+    numbers = convolution.dimension_numbers
+    rank = len(convolution.window_strides)
+    images, kernels = (0, rank + 1, *range(1, rank + 1)), (rank + 1, rank, *range(rank))
+    sizes = convolution.lhs_sizes, convolution.rhs_sizes, convolution.output_sizes
+    return sum(
+        math.prod(size)
+        for size, axes, expected in zip(sizes, numbers, (images, kernels, images), strict=True)
+        if axes != expected
+    )
 
 
 def _flops_per_second(convolution: Convolution) -> float:
