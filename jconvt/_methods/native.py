@@ -7,6 +7,7 @@ shards or that ``jax.export`` saves uses another method.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -105,6 +106,10 @@ _CALL = 2e-6
 """The seconds that XLA needs for a custom call beyond one of its own operations."""
 
 
+_MANY_TAPS = 200
+"""T and F pack the taps one by one, and have few pixels where a kernel gradient is read as F."""
+
+
 def _cpu(map: Map, problem: ProblemShape) -> float:
     """Seconds relative to those of the other methods. These also depend on the CPU's vectors, so the rate does not."""
     moved = problem.bytes("x", "w", "z")
@@ -126,6 +131,8 @@ def _flops(map: Map, problem: ProblemShape) -> float:
     if groups > 1 and inputs == outputs == 1:
         return 30e9
     rate = 205e9 if map is Map.KERNEL_GRADIENT else 230e9
+    if map is not Map.KERNEL_GRADIENT and math.prod(axis.kernel for axis in problem.spec.axes) > _MANY_TAPS:
+        rate *= 0.6
     if problem.dtype.itemsize == 2:
         rate = 390e9 if problem.dtype == jnp.bfloat16 and instruction_set == "avx512_bf16" else 200e9
     lanes = _VECTOR_BYTES[instruction_set] // max(4, problem.dtype.itemsize)
