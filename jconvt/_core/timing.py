@@ -65,9 +65,9 @@ def interleaved(
       budget: after the second round, new rounds start only within these seconds.
       seed: for the order.
 
-    >>> times = interleaved({"one": lambda: None, "other": lambda: None}, rounds=3)
+    >>> times = interleaved({"one": lambda: None, "other": lambda: None}, rounds=2)
     >>> {name: len(each) for name, each in times.items()}
-    {'one': 3, 'other': 3}
+    {'one': 2, 'other': 2}
     """
     rng = random.Random(seed)
     times: dict[str, list[float]] = {name: [] for name in calls}

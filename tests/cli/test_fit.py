@@ -57,7 +57,7 @@ def test_fit__installed_constants_decide(monkeypatch):
     def supported(wanted, *_):
         return [name for name in TRUE if wanted in METHODS[name].how]
 
-    monkeypatch.setattr(jconvt._core.selection, "_supported", supported)
+    monkeypatch.setattr(jconvt._core.selection, "supported", supported)
     for size, method in ((4, "gemm"), (59, "polyphase")):
         x, w = (2, size, size, 32), (4, 4, 16, 32)
         spec = jconvt.Spec.from_tensorflow(x, w, strides=2)
