@@ -66,6 +66,11 @@ def compute(
 
 
 def _transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
+    if jnp.issubdtype(dtype, jnp.integer) and dtype.itemsize < 4:  # cuDNN saturates 8-bit sums, jconvt's wrap around
+        y = _transposed_convolution(
+            x.astype(jnp.int32), w.astype(jnp.int32), spec, layout, jnp.dtype("int32"), precision
+        )
+        return y.astype(dtype)
     rank, dilations = spec.rank, [axis.dilation for axis in spec.axes]
     if any(axis.stride > 1 for axis in spec.axes):
         w, dilations = _zero_filled(w, spec), [1] * rank

@@ -21,6 +21,7 @@ from .._geometry.layout import Layout
 from .._geometry.spec import Spec
 from ._method import acc_dtype, promote_pair
 from ._phases import interleave, merge_groups, num_blocks, pad_axes, split_groups
+from ._xla_workarounds import exact_dot_general
 from .gemm import TapRow, tap_rows
 
 
@@ -37,7 +38,7 @@ def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype
     # The axes of w are now a row and a phase for each spatial axis, then out / groups, groups, c / groups.
     w_rows, groups, channels = range(0, 2 * rank, 2), 2 * rank + 1, 2 * rank + 2
     contracted = [*range(2 + rank, pixels.ndim)], [*w_rows, channels]
-    blocks = _product(pixels, w, contracted, ([0], [groups]), precision, acc)
+    blocks = exact_dot_general(pixels, w, (contracted, ([0], [groups])), precision, acc)
     return interleave(blocks, spec, layout, [0] * rank, spec.output_sizes(sizes)).astype(dtype)
 
 
@@ -47,7 +48,7 @@ def forward_convolution(z: Array, w: Array, spec: Spec, layout: Layout, dtype: A
     w = w.reshape(*w.shape[:-1], spec.groups, w.shape[-1] // spec.groups)
     outputs, rank = _im2col(z, spec, layout, spec.input_sizes(layout.spatial(z.shape))), spec.rank
     contracted = [*range(2 + rank, outputs.ndim)], [*range(rank + 1)]
-    product = _product(outputs, w, contracted, ([0], [rank + 1]), precision, acc)
+    product = exact_dot_general(outputs, w, (contracted, ([0], [rank + 1])), precision, acc)
     return merge_groups(product, layout).astype(dtype)
 
 
@@ -56,13 +57,10 @@ def kernel_gradient(x: Array, z: Array, spec: Spec, layout: Layout, dtype: Any, 
     x, z = promote_pair(x, z, acc)
     outputs, rank = _im2col(z, spec, layout, layout.spatial(x.shape)), spec.rank
     positions = [*range(1, 2 + rank)]
-    product = _product(outputs, split_groups(x, spec, layout), (positions, positions), ([0], [0]), precision, acc)
+    axes = (positions, positions), ([0], [0])
+    product = exact_dot_general(outputs, split_groups(x, spec, layout), axes, precision, acc)
     w = jnp.moveaxis(product, 0, rank + 1)
     return w.reshape(*w.shape[: rank + 1], w.shape[-2] * w.shape[-1]).astype(dtype)
-
-
-def _product(a: Array, b: Array, contracted: Any, batch: Any, precision: Any, dtype: Any) -> Array:
-    return lax.dot_general(a, b, (contracted, batch), precision=precision, preferred_element_type=dtype)
 
 
 def _at_all_phases(w: Array, position: int, axis: Axis, row: TapRow) -> Array:

@@ -1,4 +1,4 @@
-"""Workarounds for three faults of XLA's compilers: wrong numbers on CPU and on GPU, and an abort of the process.
+"""Workarounds for faults of XLA's compilers: wrong numbers on CPU and on GPU, errors, and an abort of the process.
 
 On a CPU (jaxlib 0.10.0 and 0.10.2), a convolution in float32 or half precision is wrong, and differs from run to run,
 if its padding crops an axis at the start and extends it at the end. JAX writes such a padding where ``lo`` is negative,
@@ -14,9 +14,15 @@ the end adds padding.
 The kernel gradient of a grouped convolution is a convolution with ``batch_group_count``. cuDNN has no convolutions with
 more than three spatial axes. With four and groups, kernel gradients were wrong on an NVIDIA H200 (JAX 0.11.2), and all
 other maps right: so XLA's own GPU code for batch groups seems to be wrong. A loop over the groups needs none.
+
+A product of two matrices can have sums of a wider dtype than its operands. On the same GPU, each single product of a
+small one was rounded to the operands' dtype before it was added. By default, XLA compiles products of fewer than 100
+elements itself, and calls cuBLAS for larger ones, which sums exact products. For a product of complex64 with sums in
+complex128, it failed. Operands of the dtype of the sums avoid both, and cost nothing where matrices are small.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -85,6 +91,19 @@ def _without_batch_like_crop(axis: Axis) -> Axis:
 
 def _with_crop_in_stamp(axis: Axis) -> Axis:
     return axis.with_crop(min(max(axis.lo, 0), axis.extent - 1), axis.hi)
+
+
+_SMALL = 4096
+"""The operands of products with fewer elements are converted: 40 times as many as XLA compiles itself by default."""
+
+
+def exact_dot_general(a: Array, b: Array, dimension_numbers: Any, precision: Any, dtype: Any) -> Array:
+    """Return ``lax.dot_general`` with exact single products and sums in ``dtype``."""
+    mixed = jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4 and dtype == jnp.float32
+    sizes = [math.prod(size for size in each.shape if isinstance(size, int)) for each in (a, b)]
+    if not mixed or sum(sizes) < _SMALL * math.prod(a.shape[axis] for axis in dimension_numbers[1][0]):
+        a, b = a.astype(dtype), b.astype(dtype)
+    return lax.dot_general(a, b, dimension_numbers, precision=precision, preferred_element_type=dtype)
 
 
 def avoid_batch_groups(kernel_gradient: Callable[..., Array]) -> Callable[..., Array]:

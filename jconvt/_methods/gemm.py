@@ -31,6 +31,7 @@ from ..errors import ArgumentError
 from ._method import Method, ProblemShape, acc_dtype, promote_pair
 from ._phases import MAX_PARTS, interleave, merge_groups, num_blocks, pad_axes, split_groups, too_many_parts
 from ._rates import GPU_BYTES, GPU_FLOPS, TPU_FLOPS, cpu_bytes, cpu_product_flops
+from ._xla_workarounds import exact_dot_general
 
 
 def transposed_convolution(x: Array, w: Array, spec: Spec, layout: Layout, dtype: Any, precision: Any) -> Array:
@@ -125,11 +126,11 @@ def _im2col_axis(z: Array, position: int, axis: Axis, size: Size) -> Array:
 
 def _matrix_product(a: Array, b: Array, contracted: tuple[int, int], precision: Any, dtype: Any) -> Array:
     """Contract one axis, 1 or 2, of each of two arrays ``(groups, rows, columns)``."""
-    (i, j), options = contracted, {"precision": precision, "preferred_element_type": dtype}
+    i, j = contracted
     if a.shape[0] > 1:
-        return lax.dot_general(a, b, (((i,), (j,)), ((0,), (0,))), **options)
+        return exact_dot_general(a, b, (((i,), (j,)), ((0,), (0,))), precision, dtype)
     # XLA would copy an operand with more than two axes.
-    return lax.dot_general(a[0], b[0], (((i - 1,), (j - 1,)), ((), ())), **options)[None]
+    return exact_dot_general(a[0], b[0], (((i - 1,), (j - 1,)), ((), ())), precision, dtype)[None]
 
 
 def _as_matrices(a: Array, spec: Spec) -> Array:

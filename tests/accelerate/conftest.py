@@ -1,5 +1,6 @@
 """Fixtures of the tests of ``jconvt.accelerate``."""
 
+import jax
 import pytest
 
 import jconvt
@@ -8,7 +9,8 @@ from jconvt import _accelerate
 
 @pytest.fixture(autouse=True)
 def _nothing_is_replaced_before_and_after():
-    yield
+    with jax.default_device(jax.devices("cpu")[0]):  # nothing is replaced on other devices
+        yield
     jconvt.accelerate(False)
     _accelerate._calls.clear()
 

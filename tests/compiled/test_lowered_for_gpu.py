@@ -168,6 +168,30 @@ def test_groups__have_batch_groups_in_two_axes():
     assert 2 in batch_groups(text)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "preferred", "channels", "factors"),
+    [
+        ("bfloat16", "float32", 64, "bf16"),  # large: cuBLAS adds exact products
+        ("bfloat16", "float32", 6, "f32"),
+        ("float16", None, 6, "f32"),
+        ("float32", "float64", 64, "f64"),
+        ("complex64", "complex128", 64, "complex<f64>"),
+        ("int8", "int32", 64, "i32"),
+        ("int8", None, 6, "i8"),
+    ],
+)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_gemm__products_are_not_rounded_before_they_are_added(dtype, preferred, channels, factors, groups):
+    def f(x, w):
+        return jconvt.conv_transpose(x, w, strides=2, groups=groups, method="gemm", preferred_element_type=preferred)
+
+    x, w = shaped((2, 9, channels), (4, 32, channels), dtype=dtype)
+    has_gradients = preferred is None and jnp.issubdtype(x.dtype, jnp.inexact)
+    for each, operands in maps(f, x, w).values() if has_gradients else [(f, (x, w))]:
+        found = re.findall(r"dot_general .* : \(tensor<(.*)>, tensor<(.*)>\)", program(each, *operands))
+        assert [[shape.split("x", 3 if groups > 1 else 2)[-1] for shape in pair] for pair in found] == [[factors] * 2]
+
+
 INTEGERS = shaped(X, W, dtype=jnp.int32)
 
 

@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 import jconvt
 from tests.support import laws
 from tests.support.geometries import Call, calls
+from tests.support.meshes import mesh_of
 
 CALL = Call((2, 3, 2, 4), (3, 2, 2, 4), {"strides": (2, 3), "dilations": (1, 2), "groups": 2, "padding": "VALID"})
 
@@ -122,6 +123,8 @@ def test_plain_jax__other_threads_are_not_changed():
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.complex64, jnp.int8])
 @pytest.mark.parametrize("preferred", [None, jnp.float64])
 def test_plain_jax__dtypes_and_their_gradients(dtype, preferred):
+    if dtype == jnp.int8 and "dilated" not in laws.traced(dtype="int8"):
+        pytest.skip("XLA convolves no integers here")
     if preferred is not None and not jnp.issubdtype(dtype, jnp.floating):
         preferred = {jnp.complex64: jnp.complex128, jnp.int8: jnp.int32}[dtype]
     x, w = CALL.operands(np.complex64 if dtype == jnp.complex64 else np.float32)
@@ -159,7 +162,7 @@ def test_plain_jax__symbolic_sizes():
 
 
 def test_plain_jax__inside_shard_map():
-    mesh = jax.make_mesh((2,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = mesh_of("automatic", (2,), ("i",))
     x, w = CALL.operands()
     rows, whole = jax.sharding.PartitionSpec("i"), jax.sharding.PartitionSpec()
     local = jax.shard_map(up, mesh=mesh, in_specs=(rows, whole), out_specs=rows)

@@ -14,6 +14,7 @@ from jconvt._core import operation
 from jconvt._methods import reference
 from tests.support import laws
 from tests.support.layers import WHOLE, all_compiled, integers
+from tests.support.meshes import mesh_of
 
 nn = pytest.importorskip("flax.linen")
 nnx = pytest.importorskip("flax.nnx")
@@ -141,7 +142,7 @@ def test_out_sharding__is_checked_before_computing(monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(operation, "transposed_convolution", compute)
-    mesh = jax.make_mesh((4,), ("i",), axis_types=(AxisType.Auto,))
+    mesh = mesh_of("automatic", (4,), ("i",))
     for spec in (PartitionSpec(None, None, "i"), PartitionSpec(*[None] * 4)):
         layer = jnnx.ConvTranspose(2, 2, 3, out_sharding=NamedSharding(mesh, spec), rngs=nnx.Rngs(0), **WHOLE)
         with pytest.raises(jconvt.ArgumentError, match=r"(?s)out_sharding does not fit .*\(2, 4, 2\)"):

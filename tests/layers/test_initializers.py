@@ -98,7 +98,7 @@ def test_icnr__before_depth_to_space(order):
 
     y = enlarge(jax.random.normal(KEY, (1, 4, 4, 2)))
     if order == "CRD":
-        y = torch.nn.functional.pixel_shuffle(torch.tensor(np.moveaxis(y, -1, 1)), 2).numpy()
+        y = torch.nn.functional.pixel_shuffle(torch.tensor(np.moveaxis(y, -1, 1).copy()), 2).numpy()
         y = np.moveaxis(y, 1, -1)
     else:  # the channel counts the row and the column in the block first, then the output channels
         y = np.asarray(y).reshape(1, 4, 4, 2, 2, 2).transpose(0, 1, 3, 2, 4, 5).reshape(1, 8, 8, 2)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -52,7 +53,8 @@ def _run_processes(folder: Path, seconds: float) -> list[dict[str, np.ndarray]]:
 
 
 def test_processes__two_train_as_one(tmp_path):
-    expected = generator_training.train()
+    with jax.default_device(jax.devices("cpu")[0]):
+        expected = generator_training.train()
     assert expected["losses"][-1] < expected["losses"][0]
     for found in _run_processes(tmp_path, seconds=180):
         np.testing.assert_array_equal(found["devices"], [PROCESSES, PROCESSES * DEVICES, DEVICES])
