@@ -22,7 +22,7 @@ from jax.interpreters import mlir
 from ._conventions.dimension_numbers import Dimensions
 from ._core import plain, xla_convolution
 from ._core.halo import explicit_axes
-from ._core.primitives import REPLACES_CONVOLUTIONS, bind
+from ._core.primitives import REPLACES_CONVOLUTIONS
 from ._core.recognition import Convolution, Reading, readings
 from ._core.selection import supported
 from ._geometry.maps import Map
@@ -292,5 +292,5 @@ def predicted(convolution: Convolution, dtype: Any) -> Iterator[tuple[float, Rea
 
 def compute(reading: Reading, method: str, dtype: Any, precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
     """Compute a convolution as one of its readings, by a method."""
-    options = {"spec": reading.spec, "layout": reading.layout, "dtype": dtype, "precision": precision, "method": method}
-    return reading.result(bind(reading.map, *reading.operands(lhs, rhs), **options))
+    function, operands = METHODS[method].implementation(reading.map), reading.operands(lhs, rhs)
+    return reading.result(function(*operands, reading.spec, reading.layout, dtype, precision))

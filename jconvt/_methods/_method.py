@@ -58,8 +58,8 @@ class ProblemShape:
         """These sizes, with a typical number in place of a symbolic one."""
         return cls(spec, layout, jnp.dtype(dtype), known(batch), tuple(map(known, pixels)), *map(known, channels))
 
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    @functools.cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The shapes of ``x``, ``w`` and ``z``."""
         spec = self.spec
         return {

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from .. import _native
 from .._geometry.layout import Layout
@@ -43,12 +43,13 @@ def _compute(map: Map, a: Array, b: Array, spec: Spec, layout: Layout, dtype: An
     del precision  # sums use full precision
     computed = kernel_dtype(a.dtype, b.dtype, dtype)
     a, b = a.astype(computed), b.astype(computed)
-    if layout.channels_first:
+    if layout.channels_first:  # lax.transpose is traced in a quarter of jnp.moveaxis's time
+        to_last, to_first = [0, *layout.spatial_axes, 1], [0, spec.rank + 1, *range(1, spec.rank + 1)]
         a, b = (
-            each if name == "w" else jnp.moveaxis(each, 1, -1) for name, each in zip(map.inputs, (a, b), strict=True)
+            each if name == "w" else lax.transpose(each, to_last) for name, each in zip(map.inputs, (a, b), strict=True)
         )
         result = _compute(map, a, b, spec, Layout(layout.rank), dtype, None)
-        return result if map is Map.KERNEL_GRADIENT else jnp.moveaxis(result, -1, 1)
+        return result if map is Map.KERNEL_GRADIENT else lax.transpose(result, to_first)
     batch, *sizes, channels = a.shape
     if map is Map.KERNEL_GRADIENT:
         shape = (*(axis.kernel for axis in spec.axes), b.shape[-1] // spec.groups, channels)
