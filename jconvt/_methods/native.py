@@ -8,6 +8,8 @@ shards or that ``jax.export`` saves uses another method.
 
 import functools
 import math
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,7 +26,6 @@ from ..errors import ArgumentError, ArgumentTypeError
 from ._method import Method, ProblemShape
 from ._rates import cpu_transposition_seconds
 
-_DTYPES = ("float32", "float64", "bfloat16", "float16")
 _MAX_RANK = 3
 
 
@@ -57,20 +58,33 @@ def _compute(map: Map, a: Array, b: Array, spec: Spec, layout: Layout, dtype: An
         shape = (batch, *spec.output_sizes(sizes), b.shape[-2] * spec.groups)
     else:
         shape = (batch, *spec.input_sizes(sizes), b.shape[-1])
-    call = jax.ffi.ffi_call(_native.TARGETS[map], abstract_like(a, shape, computed))
-    result = call(
-        a,
-        b,
-        stride=_integers(axis.stride for axis in spec.axes),
-        dilation=_integers(axis.dilation for axis in spec.axes),
-        lo=_integers(axis.lo for axis in spec.axes),
-        groups=np.int64(spec.groups),
+    shapes = {map.inputs[0]: a.shape, map.inputs[1]: b.shape, map.output: shape}
+    geometry = {name: [getattr(axis, name) for axis in spec.axes] for name in ("stride", "dilation", "lo")}
+    arrays, threads = [*(shapes[name] for name in "xwz"), *geometry.values()], _threads(shapes, computed)
+    scratch = _native.scratch_bytes(map, computed.name, arrays, spec.groups, threads)
+    call = jax.ffi.ffi_call(
+        _native.TARGETS[map], (abstract_like(a, shape, computed), abstract_like(a, (scratch,), jnp.uint8))
     )
+    arguments = {name: np.array(values, np.int64) for name, values in geometry.items()}
+    result, _ = call(a, b, **arguments, groups=np.int64(spec.groups), threads=np.int64(threads))
     return result.astype(dtype)
 
 
-def _integers(values: Any) -> np.ndarray[Any, Any]:
-    return np.array([*values], np.int64)
+_WORK_OF_THREAD = 2**20
+"""Operations and bytes. To wake another thread costs as much."""
+
+
+def _threads(shapes: Mapping[str, tuple[int, ...]], dtype: Any) -> int:
+    """Return how many of XLA's threads a call keeps busy."""
+    work = 2 * math.prod(shapes["x"]) * math.prod(shapes["w"][:-1])
+    work += dtype.itemsize * sum(map(math.prod, shapes.values()))
+    return max(1, min(_cores(), work // _WORK_OF_THREAD))
+
+
+@functools.cache
+def _cores() -> int:
+    """Return the number of cores that the process may use, for each of which XLA has a thread."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | ArgumentTypeError | None:
@@ -82,11 +96,11 @@ def _unsupported(map: Map, spec: Spec, dtype: Any) -> ArgumentError | ArgumentTy
             legal=f"1 to {_MAX_RANK} spatial axes",
             fix="leave method out for 'auto'",
         )
-    if jnp.dtype(dtype).name not in _DTYPES:
+    if jnp.dtype(dtype).name not in _native.DTYPES:
         return ArgumentTypeError(
             "method 'native' has no kernels for this dtype",
             got=f"a result of dtype {jnp.dtype(dtype)}",
-            legal=", ".join(_DTYPES),
+            legal=", ".join(_native.DTYPES),
             fix="leave method out for 'auto', or convert the operands with .astype",
         )
     status = _native.native_status()
@@ -126,7 +140,7 @@ def _temporary_bytes(map: Map, problem: ProblemShape) -> int:
 
 
 def _flops(map: Map, problem: ProblemShape) -> float:
-    instruction_set = _native.instruction_set() or "baseline"
+    instruction_set = _native.native_status().instruction_set or "baseline"
     groups, last = problem.spec.groups, problem.spec.axes[-1]
     inputs, outputs = problem.input_channels // groups, problem.output_channels // groups
     if groups > 1 and inputs == outputs == 1:

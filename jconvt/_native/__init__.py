@@ -1,8 +1,8 @@
 """The compiled CPU kernels: find their library, load it once, and register it with JAX.
 
     loaded_library()    the library, loaded, or None
-    instruction_set()   the instruction set that it computes with, or None
     native_status()     the instruction set, or the reason, in one object to print
+    scratch_bytes()     the temporary memory of a call
     TARGETS             the name of each map's custom call, for ``jax.ffi.ffi_call``
 
 The first call of one of these functions loads the library. Importing this module does not.
@@ -17,13 +17,14 @@ import struct
 import sys
 import threading
 import warnings
+from collections.abc import Sequence
 
 import jax
 
 from .._geometry.maps import Map
 from ..errors import ArgumentError
 
-ABI = 3
+ABI = 4
 """The version of the interface between Python and the library, which ``jconvt_abi`` in ``ffi.cc`` returns, too."""
 
 _HANDLERS = {
@@ -65,17 +66,8 @@ class NativeStatus:
 
 
 def loaded_library() -> ctypes.CDLL | None:
-    """Return the library with its custom calls registered, or ``None`` if there is none to use.
-
-    Raises:
-      ArgumentError: as ``native_status``.
-    """
+    """Return the library with its custom calls registered, or ``None``. Raises what ``native_status`` raises."""
     return _loaded()[0]
-
-
-def instruction_set() -> str | None:
-    """Return the instruction set that the kernels compute with, or ``None`` if there is no library to use."""
-    return native_status().instruction_set
 
 
 def native_status() -> NativeStatus:
@@ -95,6 +87,22 @@ def native_status() -> NativeStatus:
     True
     """
     return _loaded()[1]
+
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+"""What the kernels compute in, in the order of ``Dtype`` in ``problem.h``."""
+
+
+def scratch_bytes(map: Map, dtype: str, arrays: Sequence[Sequence[int]], groups: int, threads: int) -> int:
+    """Return the bytes of scratch memory that a call needs with at most so many threads.
+
+    The arrays are the shapes of x, w and z, and the stride, the dilation and ``lo`` of each axis.
+    """
+    numbers, library = [number for array in arrays for number in array], loaded_library()
+    assert library is not None
+    geometry = (ctypes.c_int64 * len(numbers))(*numbers), len(arrays[-1]), groups
+    found = library.jconvt_scratch_bytes([*Map].index(map), DTYPES.index(dtype), *geometry, threads)
+    return max(0, found)  # otherwise the call says what does not fit
 
 
 def _loaded() -> tuple[ctypes.CDLL | None, NativeStatus]:
@@ -149,6 +157,9 @@ def _open(path: pathlib.Path) -> tuple[ctypes.CDLL, str]:
     library = ctypes.CDLL(str(path))
     if (abi := library.jconvt_abi()) != ABI:
         raise OSError(f"the file is of another version of jconvt (interface {abi}, expected {ABI})")
+    number = ctypes.c_int64
+    library.jconvt_scratch_bytes.restype = number
+    library.jconvt_scratch_bytes.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, number, number, number)
     library.jconvt_select.restype = ctypes.c_char_p
     library.jconvt_select.argtypes = (ctypes.c_char_p,)
     wanted = os.environ.get("JCONVT_NATIVE_ISA")

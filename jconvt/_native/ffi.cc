@@ -4,14 +4,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "kernels.h"
 #include "tasks.h"
@@ -29,7 +26,7 @@ namespace {
 
 struct Level {
   const char *name;
-  Compute compute;
+  Compute *compute;
   bool (*is_supported)();
 };
 
@@ -59,46 +56,47 @@ const Level *find_level(const char *wanted) {
 // The level in use. Python sets it once, before it registers the handlers.
 std::atomic<const Level *> level_in_use{nullptr};
 
-// The threads that XLA hands over, and memory that lives until the handler returns.
+// The threads that XLA hands over, and an array of its own for scratch memory.
 class XlaPool final : public Pool {
  public:
-  // `work` counts operations and bytes.
-  XlaPool(ffi::ThreadPool &pool, double work) : pool_(pool) {
-    // This thread is one of as many as XLA has, for one core each, even where it is not one of XLA's pool. To wake
-    // another thread costs as much as kWorkOfOneThread.
-    constexpr double kWorkOfOneThread = 1 << 20;
-    const double useful = std::min(work / kWorkOfOneThread, static_cast<double>(pool.num_threads()));
-    threads_ = std::max(1, static_cast<int>(useful));
-  }
-  XlaPool(const XlaPool &) = delete;
-  XlaPool &operator=(const XlaPool &) = delete;
+  XlaPool(ffi::ThreadPool &pool, int64_t threads, ffi::AnyBuffer scratch)
+      : pool_(pool),
+        threads_(static_cast<int>(std::clamp<int64_t>(threads, 1, std::max<int64_t>(1, pool.num_threads())))),
+        free_(scratch.untyped_data()),
+        free_bytes_(scratch.size_bytes()) {}
 
   int threads() const override { return threads_; }
 
   void run(int64_t tasks, void (*run)(void *context, int64_t task, int thread), void *context) override {
-    failed_ |= !run_tasks(tasks, run, context, threads_, [this](auto &&task) { pool_.Schedule(std::move(task)); });
+    if (!run_tasks(tasks, run, context, threads_, [this](auto &&task) { pool_.Schedule(std::move(task)); }))
+      throw std::bad_alloc();
   }
 
-  // Whether a task has failed, for lack of memory.
-  bool failed() const { return failed_; }
-
-  // Not from ffi::ScratchAllocator: on a CPU, XLA allocates nothing for it and returns an error.
   void *scratch(size_t bytes) override {
-    void *memory = ::operator new(bytes, kAlignment, std::nothrow);
-    if (memory != nullptr) scratch_.emplace_back(memory);
-    return memory;
+    if (std::align(64, bytes, free_, free_bytes_) == nullptr) throw std::bad_alloc();
+    free_bytes_ -= bytes;
+    return std::exchange(free_, static_cast<char *>(free_) + bytes);
   }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Delete {
-    void operator()(void *memory) const { ::operator delete(memory, kAlignment); }
-  };
-
   ffi::ThreadPool &pool_;
   int threads_;
-  bool failed_ = false;
-  std::vector<std::unique_ptr<void, Delete>> scratch_;
+  void *free_;
+  size_t free_bytes_;
+};
+
+// Counts the scratch memory of a call. Nothing is computed, and nothing written to it.
+struct CountingPool final : Pool {
+  explicit CountingPool(int threads) : threads_(threads) {}
+  int threads() const override { return threads_; }
+  void run(int64_t, void (*)(void *, int64_t, int), void *) override {}
+  void *scratch(size_t bytes) override {
+    bytes_ += (bytes + 63) / 64 * 64;
+    return this;
+  }
+
+  const int threads_;
+  size_t bytes_ = 0;
 };
 
 using Dimensions = ffi::AnyBuffer::Dimensions;
@@ -141,15 +139,10 @@ std::optional<Problem> problem_of(Dimensions x, Dimensions w, Dimensions z, Inte
   return problem;
 }
 
-double work_of(const Problem &problem, size_t bytes) {
-  double products = 2.0 * problem.batch * problem.groups * problem.c * problem.o;
-  for (const Axis &axis : problem.axis) products *= static_cast<double>(axis.kernel) * axis.x_size;
-  return products + bytes;
-}
-
 template <Map map>
 ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi::Result<ffi::AnyBuffer> out,
-                  Integers stride, Integers dilation, Integers lo, int64_t groups) {
+                  ffi::Result<ffi::AnyBuffer> scratch, Integers stride, Integers dilation, Integers lo, int64_t groups,
+                  int64_t threads) {
   const Dimensions x = map == Map::kForward ? out->dimensions() : a.dimensions();
   const Dimensions w = map == Map::kKernelGradient ? out->dimensions() : b.dimensions();
   const Dimensions z = map == Map::kTranspose        ? out->dimensions()
@@ -163,15 +156,12 @@ ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi:
   const Level *const level = level_in_use;
   if (level == nullptr) return ffi::Error(ffi::ErrorCode::kUnimplemented, "jconvt: no instruction set to use");
 
-  XlaPool threads(pool, work_of(*problem, a.size_bytes() + b.size_bytes() + out->size_bytes()));
-  bool computed = false;
-  try {
-    computed = level->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), threads);
+  try {  // this thread is one of `threads`, for one core each, even where it is not one of XLA's pool
+    XlaPool xla(pool, threads, *scratch);
+    level->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), xla);
   } catch (const std::bad_alloc &) {
-    computed = false;
-  }
-  if (!computed || threads.failed())
     return ffi::Error(ffi::ErrorCode::kResourceExhausted, "jconvt: out of memory for temporary arrays");
+  }
   return ffi::Error::Success();
 }
 
@@ -181,10 +171,12 @@ auto binding() {
       .Arg<ffi::AnyBuffer>()
       .Arg<ffi::AnyBuffer>()
       .Ret<ffi::AnyBuffer>()
+      .Ret<ffi::AnyBuffer>()
       .Attr<Integers>("stride")
       .Attr<Integers>("dilation")
       .Attr<Integers>("lo")
-      .Attr<int64_t>("groups");
+      .Attr<int64_t>("groups")
+      .Attr<int64_t>("threads");
 }
 
 }  // namespace
@@ -206,5 +198,21 @@ JCONVT_EXPORT const char *jconvt_select(const char *instruction_set) {
   return found == nullptr ? nullptr : found->name;
 }
 
+// The bytes of scratch memory that a call needs with so many threads. The numbers are the shapes of x, w and z, and
+// then stride, dilation and lo. Returns -1 if they do not fit each other, or if there is no memory to count with.
+JCONVT_EXPORT int64_t jconvt_scratch_bytes(int map, int dtype, const int64_t *numbers, int64_t rank, int64_t groups,
+                                           int64_t threads) try {
+  const auto next = [&](size_t size) { return jconvt::Integers(std::exchange(numbers, numbers + size), size); };
+  const auto x = next(rank + 2), w = next(rank + 2), z = next(rank + 2), stride = next(rank), dilation = next(rank);
+  const auto problem = jconvt::problem_of(x, w, z, stride, dilation, next(rank), groups);
+  const jconvt::Level *const level = jconvt::level_in_use;
+  if (!problem || level == nullptr) return -1;
+  jconvt::CountingPool pool(static_cast<int>(threads));
+  level->compute(jconvt::Map(map), jconvt::Dtype(dtype), *problem, nullptr, nullptr, nullptr, pool);
+  return pool.bytes_ + 64;
+} catch (const std::bad_alloc &) {
+  return -1;
+}
+
 // The version of this interface, which the Python that loads it compares.
-JCONVT_EXPORT int jconvt_abi() { return 3; }
+JCONVT_EXPORT int jconvt_abi() { return 4; }

@@ -76,13 +76,11 @@ template <class S, class A> class DenseGather {
     choose_parts(threads);
   }
 
-  bool run(Pool &pool) {
+  void run(Pool &pool) {
     scratch_ = static_cast<char *>(pool.scratch(thread_bytes_ * pool.threads()));
-    if (!scratch_) return false;
     if (has_gaps_)
       run_tasks<&DenseGather::clear>(pool, ceil_div(g_.batch * g_.out_strides.batch, kNumbersOfTask), this);
     run_tasks<&DenseGather::task>(pool, tasks(), this);
-    return true;
   }
 
  private:

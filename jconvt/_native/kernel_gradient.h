@@ -39,11 +39,10 @@ template <class S, class A> class KernelGradient {
     choose_parts(threads);
   }
 
-  bool run(Pool &pool) {
+  void run(Pool &pool) {
     const int64_t parts = std::is_same_v<S, T> && parts_ == 1 ? 0 : parts_;
     const int64_t bytes = round_up(thread_bytes_ * pool.threads(), 64);
     scratch_ = static_cast<char *>(pool.scratch(bytes + parts * size() * kSize<T>));
-    if (!scratch_) return false;
     if (parts) {
       sums_ = reinterpret_cast<T *>(scratch_ + bytes);
     } else if constexpr (std::is_same_v<S, T>) {
@@ -51,7 +50,6 @@ template <class S, class A> class KernelGradient {
     }
     run_tasks<&KernelGradient::task>(pool, tap_parts_ * p_.groups * tile_parts_ * parts_, this);
     if (parts) run_tasks<&KernelGradient::add_parts>(pool, leading_taps() * p_.axis[2].kernel, this);
-    return true;
   }
 
  private:

@@ -36,7 +36,7 @@ template <class S, class N> struct Staging {
 
 // Each group has a multiple of `numbers` channels then.
 template <class S, class N>
-bool stage(const S *from, const Problem &p, int64_t Axis::*size, int64_t channels, int64_t numbers, Pool &pool,
+void stage(const S *from, const Problem &p, int64_t Axis::*size, int64_t channels, int64_t numbers, Pool &pool,
            Image<N> *image) {
   int64_t groups = p.groups;
   if (channels % numbers == 0) channels *= std::exchange(groups, 1);
@@ -44,24 +44,22 @@ bool stage(const S *from, const Problem &p, int64_t Axis::*size, int64_t channel
   image->strides = strides_of(p.axis, size, groups * padded);
   if constexpr (std::is_same_v<S, N>) {
     image->data = from;
-    if (channels == padded && reinterpret_cast<uintptr_t>(from) % (numbers * sizeof(S)) == 0) return true;
+    if (channels == padded && reinterpret_cast<uintptr_t>(from) % (numbers * sizeof(S)) == 0) return;
   }
   auto *copied = static_cast<N *>(pool.scratch(p.batch * image->strides.batch * sizeof(N)));
-  if (!copied) return false;
   image->data = copied;
   const Staging<S, N> staging{from, copied, p.axis[2].*size * groups, channels, padded};
   run_tasks<&Staging<S, N>::row>(pool, rows, &staging);
-  return true;
 }
 
 template <class S, class A>
-bool gather(bool transposed, bool depthwise, const Problem &p, const S *in, const S *w, S *out, Pool &pool) {
+void gather(bool transposed, bool depthwise, const Problem &p, const S *in, const S *w, S *out, Pool &pool) {
   constexpr int64_t kOfTerm = kNumbers<A>;
   const int64_t channels = transposed ? p.c : p.o, width = transposed ? p.o : p.c;
   Image<Number<A>> image;
   const auto from_size = transposed ? &Axis::x_size : &Axis::z_size,
              to_size = transposed ? &Axis::z_size : &Axis::x_size;
-  if (!stage(in, p, from_size, channels, kOfTerm, pool, &image)) return false;
+  stage(in, p, from_size, channels, kOfTerm, pool, &image);
   const Strides &from = image.strides,
                 strides{from.batch / kOfTerm, {from.axis[0] / kOfTerm, from.axis[1] / kOfTerm, from.axis[2] / kOfTerm}};
   const Gather<S, A> gather{transposed,
@@ -76,20 +74,21 @@ bool gather(bool transposed, bool depthwise, const Problem &p, const S *in, cons
                             reinterpret_cast<const A *>(image.data),
                             w,
                             out};
-  return !depthwise && StampGather<S, A>::suits(gather) ? StampGather<S, A>(gather).run(pool)
-                                                        : DenseGather<S, A>(gather, pool.threads()).run(pool);
+  if (!depthwise && StampGather<S, A>::suits(gather)) return StampGather<S, A>(gather).run(pool);
+  DenseGather<S, A>(gather, pool.threads()).run(pool);
 }
 
 template <class S, class A>
-bool gradient(bool depthwise, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
+void gradient(bool depthwise, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
   Image<Number<A>> x, z;
   Problem lanes = p;
   if (depthwise) std::swap(lanes.groups, lanes.c);  // the groups share the lanes of vectors
-  return stage(a, p, &Axis::x_size, p.c, 1, pool, &x) && stage(b, p, &Axis::z_size, p.o, 1, pool, &z) &&
-         KernelGradient<S, A>(lanes, depthwise, x.strides, z.strides, x.data, z.data, out, pool.threads()).run(pool);
+  stage(a, p, &Axis::x_size, p.c, 1, pool, &x);
+  stage(b, p, &Axis::z_size, p.o, 1, pool, &z);
+  KernelGradient<S, A>(lanes, depthwise, x.strides, z.strides, x.data, z.data, out, pool.threads()).run(pool);
 }
 
-template <class S> bool compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
+template <class S> void compute_as(Map map, const Problem &p, const S *a, const S *b, S *out, Pool &pool) {
   const bool depthwise = p.groups > 1 && p.c == 1 && p.o == 1;
   if (map == Map::kKernelGradient)
     return (depthwise ? gradient<S, Sum<S>> : gradient<S, Term<S>>)(depthwise, p, a, b, out, pool);
@@ -98,7 +97,7 @@ template <class S> bool compute_as(Map map, const Problem &p, const S *a, const 
 
 }  // namespace
 
-bool compute(Map map, Dtype dtype, const Problem &problem, const void *a, const void *b, void *out, Pool &pool) {
+void compute(Map map, Dtype dtype, const Problem &problem, const void *a, const void *b, void *out, Pool &pool) {
   const auto as = [&]<class S>() {
     return compute_as(map, problem, static_cast<const S *>(a), static_cast<const S *>(b), static_cast<S *>(out), pool);
   };

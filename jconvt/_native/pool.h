@@ -13,7 +13,7 @@ class Pool {
   // Calls run(context, task, thread) for each task below `tasks`, with `thread` below threads(), and returns when all
   // have returned. Two tasks that run at the same time have different threads.
   virtual void run(int64_t tasks, void (*run)(void *context, int64_t task, int thread), void *context) = 0;
-  // Memory aligned to 64 bytes that lives until the call ends, or nullptr where there is none left.
+  // Memory aligned to 64 bytes that lives until the call ends. Throws std::bad_alloc where there is none left.
   virtual void *scratch(size_t bytes) = 0;
 
  protected:

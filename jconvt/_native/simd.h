@@ -101,6 +101,7 @@ template <class T> inline void store(Vector<T> value, T *to) {
   *reinterpret_cast<typename VectorOf<T>::Unaligned *>(to) = value;
 }
 typedef uint16_t Bits __attribute__((vector_size(kVectorBytes / 2)));
+typedef Half Halves __attribute__((vector_size(kVectorBytes / 2)));
 typedef uint32_t Wide __attribute__((vector_size(kVectorBytes)));
 inline Vector<float> load(const Bfloat16 *from) {
   Bits bits;
@@ -115,7 +116,6 @@ inline Vector<float> load(const Float16 *from) {
 #elif defined(__F16C__)
   return reinterpret_cast<Vector<float>>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from))));
 #else
-  typedef Half Halves __attribute__((vector_size(kVectorBytes / 2)));
   Halves halves;
   std::memcpy(&halves, from, sizeof halves);
   return __builtin_convertvector(halves, Vector<float>);
@@ -133,7 +133,6 @@ inline void store(Vector<float> value, Float16 *to) {
 #elif defined(__F16C__)
   const __m128i halves = _mm256_cvtps_ph(reinterpret_cast<__m256>(value), _MM_FROUND_TO_NEAREST_INT);
 #else
-  typedef Half Halves __attribute__((vector_size(kVectorBytes / 2)));
   const Halves halves = __builtin_convertvector(value, Halves);
 #endif
   std::memcpy(to, &halves, sizeof halves);

@@ -35,16 +35,12 @@ template <class S, class A> class StampGather {
            static_cast<double>(last.kernel * round_up(g.width, kLanes<T>));
   }
 
-  bool run(Pool &pool) {
+  void run(Pool &pool) {
     const int64_t taps01 = g_.axis[0].kernel * g_.axis[1].kernel;
-    const int64_t panel_bytes = round_up(g_.groups * taps01 * matrix_ * kSize<A>, 64);
-    auto *scratch = static_cast<char *>(pool.scratch(panel_bytes + thread_bytes_ * pool.threads()));
-    if (!scratch) return false;
-    panels_ = reinterpret_cast<A *>(scratch);
-    scratch_ = scratch + panel_bytes;
+    panels_ = static_cast<A *>(pool.scratch(g_.groups * taps01 * matrix_ * kSize<A>));
+    scratch_ = static_cast<char *>(pool.scratch(thread_bytes_ * pool.threads()));
     run_tasks<&StampGather::pack>(pool, g_.groups * taps01, this);
     run_tasks<&StampGather::block>(pool, g_.batch * g_.groups * sizes_[0] * sizes_[1] * blocks_, this);
-    return true;
   }
 
  private:

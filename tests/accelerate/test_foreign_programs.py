@@ -35,7 +35,7 @@ print([(i, "custom_call" in b) for i, (a, b) in enumerate(zip(before, on)) if a 
 """
 
 
-@pytest.mark.skipif(_native.instruction_set() is None, reason="the compiled kernels are missing")
+@pytest.mark.skipif(_native.native_status().instruction_set is None, reason="the compiled kernels are missing")
 def test_lowering__for_several_platforms_and_of_complex_numbers_is_the_same():
     printed = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True).stdout
     # Of the float32 programs, those that are lowered for CPU and not exported.

@@ -27,7 +27,7 @@ namespace {
 
 struct Level {
   const char *name;
-  jconvt::Compute compute;
+  jconvt::Compute *compute;
   bool present;
 };
 
@@ -184,10 +184,18 @@ class Trial {
  private:
   std::string compute(const Level &level, TestPool &pool, Buffer &out) {
     std::memset(out.data(), fill_, out.bytes());
-    const bool done = level.compute(d_.map, d_.dtype, d_.problem, a_.data(), b_.data(), out.data(), pool);
+    bool done = true;
+    try {
+      level.compute(d_.map, d_.dtype, d_.problem, a_.data(), b_.data(), out.data(), pool);
+    } catch (const std::bad_alloc &) {
+      done = false;
+    }
     if (!pool.fault().empty()) return pool.fault();
-    if (done == pool.was_empty)
-      return done ? "compute() returns true without scratch memory" : "compute() returns false";
+    if (done == pool.was_empty) return done ? "compute() returns without scratch memory" : "compute() throws";
+    TestPool idle(Order::kIdle, pool.threads(), seed_, -1);
+    level.compute(d_.map, d_.dtype, d_.problem, a_.data(), b_.data(), nullptr, idle);
+    if (done && idle.scratch_bytes != pool.scratch_bytes)
+      return "scratch memory that depends on what tasks compute, or code outside of tasks that writes";
     const bool same = std::memcmp(a_.data(), operands_.data(), a_.bytes()) == 0 &&
                       std::memcmp(b_.data(), operands_.data() + a_.bytes(), b_.bytes()) == 0;
     return same ? "" : "an operand has changed";

@@ -1,4 +1,5 @@
-// Three pools that a kernel may get: one thread, several, and one that runs tasks in a random order.
+// Pools that a kernel may get: one thread, several, one that runs tasks in a random order, and one that runs none, as
+// where only the scratch memory is counted.
 #pragma once
 #include <atomic>
 #include <cstring>
@@ -14,7 +15,7 @@
 
 namespace check {
 
-enum class Order { kInline, kThreads, kRandom };
+enum class Order { kInline, kThreads, kRandom, kIdle };
 
 class TestPool final : public jconvt::Pool {
  public:
@@ -26,6 +27,7 @@ class TestPool final : public jconvt::Pool {
 
   void run(int64_t tasks, void (*task)(void *, int64_t, int), void *context) override {
     if (running_.exchange(true)) fault_ = "a task calls run()";
+    if (order_ == Order::kIdle) tasks = 0;
     if (tasks < 0) fault_ = "run() gets a negative number of tasks";
     std::vector<int64_t> order(std::max<int64_t>(tasks, 0));
     std::iota(order.begin(), order.end(), 0);
@@ -50,11 +52,11 @@ class TestPool final : public jconvt::Pool {
     if (running_) fault_ = "a task calls scratch()";
     if (static_cast<int>(blocks_.size()) == failed_) {
       was_empty = true;
-      return nullptr;
+      throw std::bad_alloc();
     }
     blocks_.emplace_back(static_cast<std::byte *>(::operator new(bytes, std::align_val_t{64})));
     std::memset(blocks_.back().get(), 0xFF, bytes);  // NaN in every format
-    scratch_bytes += bytes;
+    scratch_bytes += (bytes + 63) / 64 * 64;
     return blocks_.back().get();
   }
 

@@ -89,13 +89,13 @@ def test_programs__contain_the_kernels_where_they_run_only():
 
 
 @needs_library
-def test_kernels__need_no_temporaries_of_xla():
+def test_kernels__need_less_temporary_memory_than_the_kernel():
     choice = jconvt.choose(jconvt.Spec.from_tensorflow((64, 32, 32, 64), (5, 5, 64, 64), strides=2), (64, 32, 32, 64),
                            (5, 5, 64, 64), platform="cpu")  # fmt: skip
     assert choice.method == "native"
     x, w = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((64, 32, 32, 64), (5, 5, 64, 64)))
     compiled = jax.jit(upsample).lower(x, w).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes == 0
+    assert 0 < compiled.memory_analysis().temp_size_in_bytes <= 2 * 5 * 5 * 64 * 64 * 4
 
 
 @needs_library

@@ -3,6 +3,7 @@
 To run them with a lower instruction set than the CPU's best, set ``JCONVT_NATIVE_ISA``.
 """
 
+import contextlib
 import dataclasses
 import os
 from typing import Any
@@ -133,22 +134,48 @@ def test_kernels__nan_and_infinity_reach_the_outputs_of_the_definition(problem, 
 def test_custom_call__rejects_shapes_that_do_not_fit(shapes, changes):
     shapes = {"a": (1, 4, 4), "b": (3, 2, 4), "out": (1, 9, 2)} | shapes
     geometry = {"stride": [2], "dilation": [1], "lo": [0], "groups": 1} | changes
-    call = jax.ffi.ffi_call(_native.TARGETS[Map.TRANSPOSE], jax.ShapeDtypeStruct(shapes["out"], jnp.float32))
     attributes = {name: np.array(value, np.int64) for name, value in geometry.items() if name != "groups"}
     attributes["groups"] = np.int64(geometry["groups"])
     a, b = (jnp.ones(shapes[name], jnp.float32) for name in "ab")
+    call = custom_call(Map.TRANSPOSE, shapes["out"], scratch_bytes=2**20)
     with pytest.raises(jax.errors.JaxRuntimeError, match="the shapes of the operands do not fit the geometry"):
-        call(a, b, **attributes).block_until_ready()
+        jax.block_until_ready(call(a, b, **attributes, threads=np.int64(1)))
+    arrays = shapes["a"], shapes["b"], shapes["out"], *(geometry[name] for name in ("stride", "dilation", "lo"))
+    if len({len(shape) for shape in shapes.values()}) == 1 and len({*map(len, arrays[3:])}) == 1:
+        assert _native.scratch_bytes(Map.TRANSPOSE, "float32", arrays, geometry["groups"], 1) == 0
+
+
+def test_custom_call__without_scratch_memory_raises():
+    # As much as is counted is enough, and that is not more than the largest alignment too much.
+    shapes, one = {"x": (1, 4, 4), "w": (3, 2, 4), "z": (1, 6, 2)}, [1]
+    enough = _native.scratch_bytes(Map.TRANSPOSE, "float32", [*shapes.values(), one, one, [0]], 1, 1)
+    assert enough > 64
+    one, attributes = np.array(one), {"groups": np.int64(1), "threads": np.int64(1)}
+    x, w = (jnp.ones(shapes[name], jnp.float32) for name in "xw")
+    for scratch_bytes in (enough, enough - 128):
+        call = custom_call(Map.TRANSPOSE, shapes["z"], scratch_bytes)
+        with (
+            pytest.raises(jax.errors.JaxRuntimeError, match="jconvt: out of memory")
+            if scratch_bytes < enough
+            else contextlib.nullcontext()
+        ):
+            y, _ = jax.block_until_ready(call(x, w, stride=one, dilation=one, lo=0 * one, **attributes))
+            np.testing.assert_array_equal(y, jconvt.conv1d_transpose(x, w, padding="VALID", method="reference"))
+
+
+def custom_call(map: Map, shape: tuple[int, ...], scratch_bytes: int) -> Any:
+    results = jax.ShapeDtypeStruct(shape, jnp.float32), jax.ShapeDtypeStruct((scratch_bytes,), jnp.uint8)
+    return jax.ffi.ffi_call(_native.TARGETS[map], results)
 
 
 def test_custom_call__rejects_other_dtypes():
-    call = jax.ffi.ffi_call(_native.TARGETS[Map.FORWARD], jax.ShapeDtypeStruct((1, 4, 4), jnp.float32))
+    call = custom_call(Map.FORWARD, (1, 4, 4), scratch_bytes=64)
     one = np.array([1], np.int64)
     with pytest.raises(jax.errors.JaxRuntimeError, match="do not have one floating-point dtype"):
         call(
             jnp.ones((1, 4, 2), jnp.int32), jnp.ones((1, 2, 4), jnp.int32), stride=one, dilation=one, lo=0 * one,
-            groups=np.int64(1),
-        ).block_until_ready()  # fmt: skip
+            groups=np.int64(1), threads=np.int64(1),
+        )[0].block_until_ready()  # fmt: skip
 
 
 @pytest.mark.skipif(os.environ.get("JCONVT_TEST_MEMORY") != "16", reason="set JCONVT_TEST_MEMORY=16: it takes 16 GiB")
