@@ -94,14 +94,17 @@ def _with_crop_in_stamp(axis: Axis) -> Axis:
 
 
 _SMALL = 4096
-"""The operands of products with fewer elements are converted: 40 times as many as XLA compiles itself by default."""
+"""The operands in half precision or 8 bits of products with fewer elements are converted: 40 times as many as XLA
+compiles itself by default."""
 
 
 def exact_dot_general(a: Array, b: Array, dimension_numbers: Any, precision: Any, dtype: Any) -> Array:
     """Return ``lax.dot_general`` with exact single products and sums in ``dtype``."""
-    mixed = jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4 and dtype == jnp.float32
+    is_half = jnp.issubdtype(a.dtype, jnp.floating) and a.dtype.itemsize < 4
+    mixed = (is_half and dtype == jnp.float32) or (a.dtype == jnp.int8 and dtype == jnp.int32)
     sizes = [math.prod(size for size in each.shape if isinstance(size, int)) for each in (a, b)]
-    if not mixed or sum(sizes) < _SMALL * math.prod(a.shape[axis] for axis in dimension_numbers[1][0]):
+    chosen = isinstance(precision, lax.DotAlgorithm | lax.DotAlgorithmPreset)  # it says what types are multiplied
+    if not chosen and (not mixed or sum(sizes) < _SMALL * math.prod(a.shape[axis] for axis in dimension_numbers[1][0])):
         a, b = a.astype(dtype), b.astype(dtype)
     return lax.dot_general(a, b, dimension_numbers, precision=precision, preferred_element_type=dtype)
 

@@ -83,7 +83,9 @@ def _threads(shapes: Mapping[str, tuple[int, ...]], dtype: Any) -> int:
 
 @functools.cache
 def _cores() -> int:
-    """Return the number of cores that the process may use, for each of which XLA has a thread."""
+    """Return the number of XLA's threads: NPROC, or the cores that the process may use."""
+    if (number := os.environ.get("NPROC", "")).isdecimal():
+        return int(number)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -66,12 +66,10 @@ class XlaPool final : public Pool {
         free_bytes_(scratch.size_bytes()) {}
 
   int threads() const override { return threads_; }
-
   void run(int64_t tasks, void (*run)(void *context, int64_t task, int thread), void *context) override {
     if (!run_tasks(tasks, run, context, threads_, [this](auto &&task) { pool_.Schedule(std::move(task)); }))
       throw std::bad_alloc();
   }
-
   void *scratch(size_t bytes) override {
     if (std::align(64, bytes, free_, free_bytes_) == nullptr) throw std::bad_alloc();
     free_bytes_ -= bytes;
@@ -91,12 +89,11 @@ struct CountingPool final : Pool {
   int threads() const override { return threads_; }
   void run(int64_t, void (*)(void *, int64_t, int), void *) override {}
   void *scratch(size_t bytes) override {
-    bytes_ += (bytes + 63) / 64 * 64;
+    bytes_ += static_cast<int64_t>(bytes + 63) / 64 * 64;
     return this;
   }
-
   const int threads_;
-  size_t bytes_ = 0;
+  int64_t bytes_ = 0;
 };
 
 using Dimensions = ffi::AnyBuffer::Dimensions;
@@ -157,10 +154,11 @@ ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi:
   if (level == nullptr) return ffi::Error(ffi::ErrorCode::kUnimplemented, "jconvt: no instruction set to use");
 
   try {  // this thread is one of `threads`, for one core each, even where it is not one of XLA's pool
-    XlaPool xla(pool, threads, *scratch);
-    level->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), xla);
+    XlaPool own_pool(pool, threads, *scratch);
+    level->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), own_pool);
   } catch (const std::bad_alloc &) {
-    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "jconvt: out of memory for temporary arrays");
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted,
+                      "jconvt: too little temporary memory (is the program from another CPU?)");
   }
   return ffi::Error::Success();
 }
@@ -198,18 +196,21 @@ JCONVT_EXPORT const char *jconvt_select(const char *instruction_set) {
   return found == nullptr ? nullptr : found->name;
 }
 
-// The bytes of scratch memory that a call needs with so many threads. The numbers are the shapes of x, w and z, and
-// then stride, dilation and lo. Returns -1 if they do not fit each other, or if there is no memory to count with.
+// The bytes of scratch memory that a call needs, whatever instruction set of this CPU is selected. The numbers are the
+// shapes of x, w and z, and then stride, dilation and lo. Returns -1 if they do not fit, or for lack of memory.
 JCONVT_EXPORT int64_t jconvt_scratch_bytes(int map, int dtype, const int64_t *numbers, int64_t rank, int64_t groups,
                                            int64_t threads) try {
   const auto next = [&](size_t size) { return jconvt::Integers(std::exchange(numbers, numbers + size), size); };
   const auto x = next(rank + 2), w = next(rank + 2), z = next(rank + 2), stride = next(rank), dilation = next(rank);
   const auto problem = jconvt::problem_of(x, w, z, stride, dilation, next(rank), groups);
-  const jconvt::Level *const level = jconvt::level_in_use;
-  if (!problem || level == nullptr) return -1;
-  jconvt::CountingPool pool(static_cast<int>(threads));
-  level->compute(jconvt::Map(map), jconvt::Dtype(dtype), *problem, nullptr, nullptr, nullptr, pool);
-  return pool.bytes_ + 64;
+  int64_t most = -1;
+  for (const jconvt::Level &level : jconvt::kLevels) {
+    if (!problem || !level.is_supported()) continue;
+    jconvt::CountingPool pool(static_cast<int>(threads));
+    level.compute(jconvt::Map(map), jconvt::Dtype(dtype), *problem, nullptr, nullptr, nullptr, pool);
+    most = std::max(most, pool.bytes_ + 64);
+  }
+  return most;
 } catch (const std::bad_alloc &) {
   return -1;
 }

@@ -16,7 +16,7 @@ import jconvt
 from benchmarks import workloads
 from jconvt._geometry.layout import Layout
 from jconvt._geometry.maps import Map
-from jconvt._methods import METHODS
+from jconvt._methods import METHODS, _spmd_matmul
 
 STRIDES, PLAIN = (2, 3), (1, 1)
 X, W = (2, 5, 4, 6), (4, 3, 8, 6)
@@ -176,7 +176,9 @@ def test_groups__have_batch_groups_in_two_axes():
         ("float16", None, 6, "f32"),
         ("float32", "float64", 64, "f64"),
         ("complex64", "complex128", 64, "complex<f64>"),
-        ("int8", "int32", 64, "i32"),
+        ("int8", "int32", 64, "i8"),
+        ("int8", "int32", 6, "i32"),
+        ("uint8", "int32", 64, "i32"),
         ("int8", None, 6, "i8"),
     ],
 )
@@ -190,6 +192,27 @@ def test_gemm__products_are_not_rounded_before_they_are_added(dtype, preferred, 
     for each, operands in maps(f, x, w).values() if has_gradients else [(f, (x, w))]:
         found = re.findall(r"dot_general .* : \(tensor<(.*)>, tensor<(.*)>\)", program(each, *operands))
         assert [[shape.split("x", 3 if groups > 1 else 2)[-1] for shape in pair] for pair in found] == [[factors] * 2]
+
+
+def test_spmd__products_are_not_rounded_before_they_are_added():
+    spec, layout = jconvt.Spec((jconvt.Axis(4, 2),)), Layout(1)
+    x, w, z = shaped((2, 9, 6), (4, 32, 6), (2, 20, 32), dtype=jnp.float16)
+    options = (spec, layout, jnp.dtype("float16"), None)
+    for compute, a, b in (
+        (_spmd_matmul.transposed_convolution, x, w),
+        (_spmd_matmul.forward_convolution, z, w),
+        (_spmd_matmul.kernel_gradient, x, z),
+    ):
+        (types,) = re.findall(
+            r"dot_general .* : (.*) ->", program(lambda a, b, compute=compute: compute(a, b, *options), a, b)
+        )
+        assert "f16" not in types
+
+
+def test_plain_jax__small_integers_are_added_in_32_bits():
+    with jconvt.plain_jax():
+        text = program(call("auto"), *shaped(X, W, dtype=jnp.int8))
+    assert re.search(r"stablehlo.convolution.* -> tensor<[0-9x]*i32>", text)
 
 
 INTEGERS = shaped(X, W, dtype=jnp.int32)

@@ -55,9 +55,17 @@ class TestPool final : public jconvt::Pool {
       throw std::bad_alloc();
     }
     blocks_.emplace_back(static_cast<std::byte *>(::operator new(bytes, std::align_val_t{64})));
+    sizes_.push_back(bytes);
     std::memset(blocks_.back().get(), 0xFF, bytes);  // NaN in every format
     scratch_bytes += (bytes + 63) / 64 * 64;
     return blocks_.back().get();
+  }
+
+  bool is_untouched() const {
+    for (size_t i = 0; i < blocks_.size(); ++i)
+      for (size_t at = 0; at < sizes_[i]; ++at)
+        if (blocks_[i][at] != std::byte{0xFF}) return false;
+    return true;
   }
 
   std::string fault() const { return fault_; }
@@ -74,7 +82,8 @@ class TestPool final : public jconvt::Pool {
   int failed_;
   std::atomic<bool> running_ = false;
   std::string fault_;
-  std::vector<std::unique_ptr<std::byte, Free>> blocks_;
+  std::vector<std::unique_ptr<std::byte[], Free>> blocks_;
+  std::vector<size_t> sizes_;
 };
 
 }  // namespace check
