@@ -292,5 +292,6 @@ def predicted(convolution: Convolution, dtype: Any) -> Iterator[tuple[float, Rea
 
 def compute(reading: Reading, method: str, dtype: Any, precision: Any, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
     """Compute a convolution as one of its readings, by a method."""
-    function, operands = METHODS[method].implementation(reading.map), reading.operands(lhs, rhs)
-    return reading.result(function(*operands, reading.spec, reading.layout, dtype, precision))
+    a, b = reading.operands(lhs, rhs)
+    implementation = METHODS[method].implementation(reading.map)
+    return reading.result(implementation(a, b, reading.spec, reading.layout, dtype, precision))

@@ -90,7 +90,7 @@ def native_status() -> NativeStatus:
 
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-"""What the kernels compute in, in the order of ``Dtype`` in ``problem.h``."""
+"""The dtypes of the kernels, in the order of ``Dtype`` in ``problem.h``."""
 
 
 def scratch_bytes(map: Map, dtype: str, arrays: Sequence[Sequence[int]], groups: int, threads: int) -> int:
