@@ -26,9 +26,9 @@ from jconvt.tensorflow import conv_transpose
 
 from .problem import Problem
 
-TOLERANCES = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.5}
-"""The largest difference from the exact result, in its root mean square. A misplaced tap gives several; bfloat16's is
-loose for libraries that accumulate in bfloat16."""
+TOLERANCES = {"float32": 1e-4, "tf32": 0.02, "bfloat16": 0.5, "float16": 0.05}
+"""The largest difference from the exact result, in its root mean square. A misplaced tap gives several; those of half
+precision are loose for libraries that accumulate in it."""
 
 SLOW_FACTOR, SLOW_SECONDS = 5, 0.5
 """A candidate is not timed again if its second call takes this many times the fastest first call, and these seconds."""

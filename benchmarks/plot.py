@@ -12,7 +12,7 @@ from matplotlib import pyplot, ticker
 from .comparison import Comparison, mean
 
 _COLOURS = {
-    **{"float32": "#1b6ca8", "tf32": "#5a9e3f", "bfloat16": "#d1742c"},
+    **{"float32": "#1b6ca8", "tf32": "#5a9e3f", "bfloat16": "#d1742c", "float16": "#7b5aa6"},
     **{"JAX": "#1b6ca8", "PyTorch": "#d1742c"},
 }
 _TITLES = {"forward": "forward", "gradient": "forward and both gradients"}

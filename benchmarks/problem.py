@@ -17,7 +17,7 @@ from . import oracle
 from .workloads import Workload
 
 PASSES = ("forward", "gradient")
-DTYPES = ("float32", "tf32", "bfloat16")
+DTYPES = ("float32", "tf32", "bfloat16", "float16")
 """``tf32`` is float32 in memory, multiplied at the accelerator's default precision; ``float32`` at full precision."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from .. import baselines, comparison, measurement, report, suite, workloads
-from ..problem import DTYPES, PASSES, Problem
+from ..problem import PASSES, Problem
 from ..tables import milliseconds
 from .stage import Results, Stage, median, table
 
@@ -20,7 +20,7 @@ _FAR_BEHIND = 1 / 1.1
 
 
 def _plan(quick: bool) -> Mapping[str, Callable[[], Any]]:
-    dtypes = [dtype for dtype in DTYPES if dtype != "tf32" or jax.default_backend() == "gpu"]
+    dtypes = [*(("float32", "tf32") if jax.default_backend() == "gpu" else ("float32",)), "bfloat16"]
     names = ["tiny"] if quick else [*dict.fromkeys([*_FIRST, *workloads.load()])]
     found, absent = baselines.find(_RIVALS)
     items: dict[str, Callable[[], Any]] = {"rivals": lambda: {"absent": absent}}

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 import jconvt
 from jconvt._geometry.layout import Layout
 from jconvt._geometry.maps import Map
-from jconvt._methods import _spmd_matmul, spmd_implementation
+from jconvt._methods import _spmd_matmul, native, spmd_implementation
 from tests.support.collectives import collectives
 from tests.support.meshes import DEVICES, KINDS, METHODS, SHARDINGS, definition, integers, lowered, maps, mesh_of, put
 
@@ -121,8 +121,10 @@ def all_maps_compiled(mesh, sharding, shapes, **arguments):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sharding", ["batch", "height"])
-def test_sharding__memory_is_proportional_to_the_shard(kind, sharding):
-    shapes, peaks = ((8, 128, 4, 16), (4, 4, 8, 16), (8, 256, 8, 8)), {}
+def test_sharding__memory_is_proportional_to_the_shard(kind, sharding, monkeypatch):
+    # Except for the scratch memory of the compiled kernels, which the images exceed by far if there are two threads.
+    monkeypatch.setattr(native, "_cores", lambda: 2)
+    shapes, peaks = ((8, 2048, 4, 16), (4, 4, 8, 16), (8, 4096, 8, 8)), {}
     for count in (2, 8):
         found = all_maps_compiled(mesh_of(kind, (count,)), sharding, shapes, strides=2).memory_analysis()
         peaks[count] = found.argument_size_in_bytes + found.output_size_in_bytes + found.temp_size_in_bytes
