@@ -150,8 +150,8 @@ def _flops(map: Map, problem: ProblemShape) -> float:
     rate = 205e9 if map is Map.KERNEL_GRADIENT else 230e9
     if map is not Map.KERNEL_GRADIENT and math.prod(axis.kernel for axis in problem.spec.axes) > _MANY_TAPS:
         rate *= 0.6
-    if problem.dtype.itemsize == 2:
-        rate = 390e9 if problem.dtype == jnp.bfloat16 and instruction_set == "avx512_bf16" else 200e9
+    if problem.dtype == jnp.bfloat16 and instruction_set == "avx512_bf16":
+        rate = 390e9
     lanes = _VECTOR_BYTES[instruction_set] // max(4, problem.dtype.itemsize)
     width = outputs if map is Map.TRANSPOSE else inputs
     joined = inputs if map is Map.FORWARD else outputs
