@@ -151,7 +151,7 @@ def test_custom_call__without_scratch_memory_raises():
     assert enough > 64
     one, attributes = np.array(one), {"groups": np.int64(1), "threads": np.int64(1)}
     x, w = (jnp.ones(shapes[name], jnp.float32) for name in "xw")
-    for scratch_bytes in (enough, enough - 128):
+    for scratch_bytes in (enough, 1):
         call = custom_call(Map.TRANSPOSE, shapes["z"], scratch_bytes)
         with (
             pytest.raises(jax.errors.JaxRuntimeError, match="jconvt: too little temporary memory")
