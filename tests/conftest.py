@@ -2,17 +2,11 @@
 
 import os
 
-import hypothesis
 import jax
 import pytest
 
 # Use TensorFlow's own kernels on every CPU: those of oneDNN, which some CPUs get, accept fewer sizes.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-# Drawing can take long on a machine that does something else, too.
-_suppressed = [hypothesis.HealthCheck.too_slow]
-hypothesis.settings.register_profile("jconvt", hypothesis.settings(suppress_health_check=_suppressed))
-hypothesis.settings.load_profile("jconvt")
 
 
 @pytest.fixture(autouse=True, scope="module")
