@@ -20,7 +20,7 @@ _FAR_BEHIND = 1 / 1.1
 
 
 def _plan(quick: bool) -> Mapping[str, Callable[[], Any]]:
-    dtypes = [*(("float32", "tf32") if jax.default_backend() == "gpu" else ("float32",)), "bfloat16"]
+    dtypes = ["float32", *(["tf32"] if jax.default_backend() == "gpu" else []), "bfloat16"]
     names = ["tiny"] if quick else [*dict.fromkeys([*_FIRST, *workloads.load()])]
     found, absent = baselines.find(_RIVALS)
     items: dict[str, Callable[[], Any]] = {"rivals": lambda: {"absent": absent}}
