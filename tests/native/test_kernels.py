@@ -3,7 +3,6 @@
 To run them with a lower instruction set than the CPU's best, set ``JCONVT_NATIVE_ISA``.
 """
 
-import contextlib
 import dataclasses
 import os
 from typing import Any
@@ -145,21 +144,19 @@ def test_custom_call__rejects_shapes_that_do_not_fit(shapes, changes):
         assert _native.scratch_bytes(Map.TRANSPOSE, "float32", arrays, geometry["groups"], 1) == 0
 
 
-def test_custom_call__without_scratch_memory_raises():
-    shapes, one = {"x": (1, 4, 4), "w": (3, 2, 4), "z": (1, 6, 2)}, [1]
-    enough = _native.scratch_bytes(Map.TRANSPOSE, "float32", [*shapes.values(), one, one, [0]], 1, 1)
-    assert enough > 64
-    one, attributes = np.array(one), {"groups": np.int64(1), "threads": np.int64(1)}
+def test_custom_call__has_enough_scratch_memory_or_raises():
+    shapes, one = {"x": (1, 4, 4), "w": (3, 2, 4), "z": (1, 6, 2)}, np.array([1])
+    enough = _native.scratch_bytes(Map.TRANSPOSE, "float32", [*shapes.values(), one, one, 0 * one], 1, 1)
     x, w = (jnp.ones(shapes[name], jnp.float32) for name in "xw")
-    for scratch_bytes in (enough, 1):
-        call = custom_call(Map.TRANSPOSE, shapes["z"], scratch_bytes)
-        with (
-            pytest.raises(jax.errors.JaxRuntimeError, match="jconvt: too little temporary memory")
-            if scratch_bytes < enough
-            else contextlib.nullcontext()
-        ):
-            y, _ = jax.block_until_ready(call(x, w, stride=one, dilation=one, lo=0 * one, **attributes))
-            np.testing.assert_array_equal(y, jconvt.conv1d_transpose(x, w, padding="VALID", method="reference"))
+
+    def compute(scratch_bytes):
+        attributes = dict(stride=one, dilation=one, lo=0 * one, groups=np.int64(1), threads=np.int64(1))
+        return jax.block_until_ready(custom_call(Map.TRANSPOSE, shapes["z"], scratch_bytes)(x, w, **attributes)[0])
+
+    expected = jconvt.conv1d_transpose(x, w, padding="VALID", method="reference")
+    np.testing.assert_array_equal(compute(enough), expected)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="jconvt: too little temporary memory"):
+        compute(1)
 
 
 def custom_call(map: Map, shape: tuple[int, ...], scratch_bytes: int) -> Any:
