@@ -216,4 +216,4 @@ def test_tensorflow__never_gives_other_numbers_than_tensorflow():
         )
 
     check()
-    assert sum(equal) > 5
+    assert sum(equal) > 10

@@ -504,4 +504,4 @@ def test_torch__never_gives_other_numbers_than_pytorch():
             )
 
     check()
-    assert sum(equal) > 5
+    assert sum(equal) > 20
