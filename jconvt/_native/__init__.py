@@ -27,7 +27,7 @@ from ..errors import ArgumentError
 ABI = 4
 """The version of the interface between Python and the library, which ``jconvt_abi`` in ``ffi.cc`` returns, too."""
 
-_HANDLERS = {
+_HANDLERS = {  # in the order of Map in problem.h
     Map.TRANSPOSE: "jconvt_transpose",
     Map.FORWARD: "jconvt_forward",
     Map.KERNEL_GRADIENT: "jconvt_kernel_gradient",
@@ -101,7 +101,7 @@ def scratch_bytes(map: Map, dtype: str, arrays: Sequence[Sequence[int]], groups:
     numbers, library = [number for array in arrays for number in array], loaded_library()
     assert library is not None
     geometry = (ctypes.c_int64 * len(numbers))(*numbers), len(arrays[-1]), groups
-    found = library.jconvt_scratch_bytes([*Map].index(map), DTYPES.index(dtype), *geometry, threads)
+    found = library.jconvt_scratch_bytes([*_HANDLERS].index(map), DTYPES.index(dtype), *geometry, threads)
     return max(0, found)  # otherwise the call says what does not fit
 
 

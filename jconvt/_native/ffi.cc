@@ -83,7 +83,7 @@ class XlaPool final : public Pool {
   size_t free_bytes_;
 };
 
-// Counts the scratch memory of a call. Nothing is computed, and nothing written to it.
+// Counts the scratch memory of a call. No task runs, and only tasks use the memory: any pointer will do.
 struct CountingPool final : Pool {
   explicit CountingPool(int threads) : threads_(threads) {}
   int threads() const override { return threads_; }
@@ -158,7 +158,7 @@ ffi::Error handle(ffi::ThreadPool pool, ffi::AnyBuffer a, ffi::AnyBuffer b, ffi:
     level->compute(map, *dtype, *problem, a.untyped_data(), b.untyped_data(), out->untyped_data(), own_pool);
   } catch (const std::bad_alloc &) {
     return ffi::Error(ffi::ErrorCode::kResourceExhausted,
-                      "jconvt: too little temporary memory (is the program from another CPU?)");
+                      "jconvt: too little temporary memory (was the program compiled for another instruction set?)");
   }
   return ffi::Error::Success();
 }
@@ -196,21 +196,18 @@ JCONVT_EXPORT const char *jconvt_select(const char *instruction_set) {
   return found == nullptr ? nullptr : found->name;
 }
 
-// The bytes of scratch memory that a call needs, whatever instruction set of this CPU is selected. The numbers are the
-// shapes of x, w and z, and then stride, dilation and lo. Returns -1 if they do not fit, or for lack of memory.
+// The bytes of scratch memory that a call needs. The numbers are the shapes of x, w and z, and then stride, dilation
+// and lo. Returns -1 if they do not fit, or for lack of memory.
 JCONVT_EXPORT int64_t jconvt_scratch_bytes(int map, int dtype, const int64_t *numbers, int64_t rank, int64_t groups,
                                            int64_t threads) try {
   const auto next = [&](size_t size) { return jconvt::Integers(std::exchange(numbers, numbers + size), size); };
   const auto x = next(rank + 2), w = next(rank + 2), z = next(rank + 2), stride = next(rank), dilation = next(rank);
   const auto problem = jconvt::problem_of(x, w, z, stride, dilation, next(rank), groups);
-  int64_t most = -1;
-  for (const jconvt::Level &level : jconvt::kLevels) {
-    if (!problem || !level.is_supported()) continue;
-    jconvt::CountingPool pool(static_cast<int>(threads));
-    level.compute(jconvt::Map(map), jconvt::Dtype(dtype), *problem, nullptr, nullptr, nullptr, pool);
-    most = std::max(most, pool.bytes_ + 64);
-  }
-  return most;
+  const jconvt::Level *const level = jconvt::level_in_use;
+  if (!problem || level == nullptr) return -1;
+  jconvt::CountingPool pool(static_cast<int>(threads));
+  level->compute(jconvt::Map(map), jconvt::Dtype(dtype), *problem, nullptr, nullptr, nullptr, pool);
+  return pool.bytes_ + 64;
 } catch (const std::bad_alloc &) {
   return -1;
 }
