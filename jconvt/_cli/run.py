@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the program as Python would: with its arguments, its exit status and its traceback."""
+    if arguments.program[0] == "--" and len(arguments.program) > 1:  # older versions of argparse keep it
+        del arguments.program[0]
     program, *_ = sys.argv = arguments.program
     if not arguments.is_module and not os.path.exists(program):
         fix = "pass the path of a script, or -m before the name of a module"

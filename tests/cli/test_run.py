@@ -55,6 +55,10 @@ def status(*argv):
         return stopped.code
 
 
+def test_run__double_dash_before_the_program(program):
+    assert status("--", str(program), "x") == 7
+
+
 def test_run__script(program, capsys):
     assert status("--report", str(program), "--report", "-m", "--", "x") == 7
     shown = capsys.readouterr()
